@@ -1,0 +1,39 @@
+# Every target does all of its own set-up; the steps are the scripts in tools/.
+.DEFAULT_GOAL := help
+.PHONY: help run test test-long bench lint unit engine base image lock clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+
+run: ## Build, start, print the URL: PORT=8080, ARGS="-e NAME=value" for docker run; Ctrl-C stops
+	@tools/run.sh $(ARGS)
+
+test: ## Lint, unit tests and the image's tests
+	@tools/test.sh sample
+
+test-long: ## The same with every campaign in full
+	@tools/test.sh full
+
+bench: ## Side-by-side measurements against the peers
+	@tools/bench.sh $(ARGS)
+
+lint: ## Every linter; each one must be clean
+	@tools/lint.sh
+
+unit: ## Unit tests on this Python, the oldest and the newest found
+	@tools/unit.sh $(ARGS)
+
+engine: ## A container engine that answers: installed and started if need be
+	@tools/engine.sh
+
+base: engine ## The Debian base image: pulled, or built here where no registry can be reached
+	@tools/base-image.sh
+
+image: ## flagon:runtime and flagon:latest
+	@tools/image.sh
+
+lock: ## Lock requirements/ again; UPGRADE=1 takes newer versions
+	@tools/lock.sh
+
+clean: ## Remove what was made here (never the flagon-data volume)
+	@tools/clean.sh

@@ -1,0 +1,197 @@
+"""From the environment to a box that can be started: every decision, in order, each made once."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from flagon import commands, identity, listening, locate, places, platforms, secrets_store, sizing
+from flagon import settings as settings_module
+from flagon.logs import Output
+
+HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # /opt/flagon in the image
+STARTER = os.path.join(HOME, "starter")
+APPLICATION_PYTHON = "/opt/venv/bin/python"
+WEBSOCKET_LIBRARIES = ("simple_websocket", "flask_socketio")
+
+
+class BootError(Exception):
+    """The boot cannot go on; the message says why. Exit code 78 (EX_CONFIG)."""
+
+
+def versions() -> dict[str, Any]:
+    """What the image build wrote down of itself; empty outside the image."""
+    try:
+        with open(os.path.join(HOME, "versions.json"), encoding="utf-8") as file:
+            found: dict[str, Any] = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
+def websocket_library(python: str) -> str | None:
+    """The first installed library that needs a wire with upgrades, or None. Starts no interpreter."""
+    base = os.path.dirname(os.path.dirname(python))
+    for folder in glob.glob(os.path.join(base, "lib", "python3*", "site-packages")):
+        for name in WEBSOCKET_LIBRARIES:
+            if os.path.isdir(os.path.join(folder, name)):
+                return name.replace("_", "-")
+    return None
+
+
+def _is_terminal() -> bool:
+    try:
+        return os.isatty(1)
+    except OSError:
+        return False
+
+
+class Boot:
+    """All that follows from the environment. Raises SettingsError at once, BootError from the steps."""
+
+    def __init__(self, environ: Mapping[str, str], directory: str, command: list[str] | None = None) -> None:
+        self.directory = directory
+        self.started_at = time.time()
+        self.warnings: list[str] = []
+        served = commands.served_instead(command, environ, directory) if command else None
+        self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
+        self.values = self.settings.values
+        if served:
+            self._take_from_command(served)
+        wanted = self.values["LOG_FORMAT"]
+        as_json = wanted == "json" or (wanted == "auto" and not _is_terminal())
+        self.output = Output(as_json, self.values["LOG_LEVEL"])
+
+    def _take_from_command(self, served: commands.Serve) -> None:
+        """An inherited command may name the application and the port."""
+        if served.application and self.settings.sources["APP_MODULE"] == "default":
+            self.settings.set("APP_MODULE", served.application, "command line")
+        if served.port and self.settings.sources["PORT"] == "default":
+            self.settings.set("PORT", int(served.port), "command line")
+
+    def decide(self, fresh: bool) -> None:
+        """All steps, in order. `fresh` empties the run directory of an earlier run."""
+        self.become_user()
+        self.choose_places(fresh)
+        self.resolve_secrets()
+        self.find_application()
+        self.decide_size()
+
+    def become_user(self) -> None:
+        """Drop root, if this is root."""
+        values = self.values
+        try:
+            self.warnings += identity.drop(
+                values["RUN_AS"], self.directory, values["DATA_DIR"], values["RUNTIME_DIR"]
+            )
+        except (identity.CannotDrop, OSError) as error:
+            raise BootError(str(error)) from None
+
+    def choose_places(self, fresh: bool) -> None:
+        """Run directory, data directory, and a HOME that can be written."""
+        try:
+            self.run = places.run_directory(self.values["RUNTIME_DIR"], fresh)
+        except places.NoPlace as error:
+            raise BootError(str(error)) from None
+        data = self.values["DATA_DIR"]
+        self.data: str | None = data if os.path.isdir(data) and places.writable(data) else None
+        self.data_is_volume = self.data is not None and places.is_mount(self.data)
+        self.environment = dict(self.settings.environment)
+        home = self.environment.get("HOME", "")
+        if not os.path.isdir(home) or not os.access(home, os.W_OK):
+            self.environment["HOME"] = self.run
+
+    def resolve_secrets(self) -> None:
+        """SECRET_KEY and DATABASE_URL, as the application will see them."""
+        if not self.values["SECRET_KEY"]:
+            folder = self.data or (self.values["DATA_DIR"] if self._has_secret() else None)
+            try:
+                key, source, warning = secrets_store.load_or_make(folder)
+            except (secrets_store.Unreadable, OSError) as error:
+                raise BootError(str(error)) from None
+            self.settings.set("SECRET_KEY", key, source)
+            self.warnings += [warning] if warning else []
+        url = self.values["DATABASE_URL"]
+        if not url:
+            self._embed_sqlite()
+        elif url.startswith("postgres://"):
+            self.settings.set("DATABASE_URL", "postgresql://" + url[11:], self.settings.sources["DATABASE_URL"])
+
+    def _has_secret(self) -> bool:
+        """A secret in a data directory that is read-only now is still the secret."""
+        return os.path.exists(os.path.join(self.values["DATA_DIR"], "secret_key"))
+
+    def _embed_sqlite(self) -> None:
+        folder = self.data or self.run
+        self.settings.set("DATABASE_URL", f"sqlite:///{folder}/app.db", "default")
+        if self.data is None:
+            self.warnings.append(
+                f"{self.values['DATA_DIR']} is not writable for uid {os.geteuid()}: SQLite lies in {folder} and ENDS WITH "
+                "THIS CONTAINER. Mount a writable volume there or set DATABASE_URL"
+            )
+        elif not self.data_is_volume:
+            self.warnings.append(
+                f"{self.data} is not a volume: SQLite and the secret end with this container. "
+                "Run with -v flagon-data:/data or set DATABASE_URL"
+            )
+
+    def find_application(self) -> None:
+        """What to serve: the user's, or the starter where the user brought nothing."""
+        flask_app = self.settings.environment.get("FLASK_APP", "")
+        given = self.values["APP_MODULE"]
+        starter = not locate.holds_anything(self.directory) and os.path.isdir(STARTER)
+        try:
+            if starter and not given:
+                self.application = locate.Application("app:create_app()", STARTER, "the starter: /app is empty")
+            else:
+                self.application = locate.locate(self.directory, given, flask_app)
+        except locate.NotFound as error:
+            raise BootError(str(error)) from None
+        source = self.settings.sources["APP_MODULE"] if given else self.application.why
+        self.settings.set("APP_MODULE", self.application.target, source)
+
+    def decide_size(self) -> None:
+        """Workers, threads, connections and what depends on them."""
+        values, settings = self.values, self.settings
+        machine = sizing.machine(fly_memory=settings.environment.get("FLY_VM_MEMORY_MB", ""))
+        self.size = sizing.size(machine, values["WORKER_MEMORY"])
+        self.size_reason = self.size.reason
+        if values["WEB_CONCURRENCY"] is None:
+            settings.set("WEB_CONCURRENCY", self.size.workers, "computed")
+        else:
+            self.size_reason = f"{settings.sources['WEB_CONCURRENCY']} says so"
+        self._choose_worker_class()
+        self.open_files = sizing.open_files()
+        computed = {
+            "BACKLOG": max(16, 4 * values["WEB_CONCURRENCY"] * values["THREADS"]),
+            "STREAMS_MAX": max(1, values["THREADS"] // 2),
+            "WORKER_CONNECTIONS": sizing.connections(self.open_files),
+        }
+        for name, value in computed.items():
+            if values[name] is None:
+                settings.set(name, value, "computed")
+        if values["REAL_IP_HEADER"] is None:
+            settings.set("REAL_IP_HEADER", *platforms.real_ip_header(settings.environment))
+        self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])
+
+    def _choose_worker_class(self) -> None:
+        if self.values["WORKER_CLASS"] is None:
+            library = websocket_library(APPLICATION_PYTHON)
+            if library:
+                self.settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
+            else:
+                self.settings.set("WORKER_CLASS", "fastcgi", "default")
+        self.fastcgi = self.values["WORKER_CLASS"] == "fastcgi"
+
+    def listen(self) -> None:
+        """Ports, each tried with a real bind."""
+        try:
+            self.addresses = listening.addresses(self.values["PORT"])
+        except listening.CannotListen as error:
+            raise BootError(str(error)) from None
+        if self.values["PORT"] is None:
+            self.settings.set("PORT", listening.DEFAULT_PORT, "default")

@@ -1,0 +1,60 @@
+"""`flagon check`: everything that a start would find wrong, without serving."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from flagon.boot import APPLICATION_PYTHON, HOME, Boot
+from flagon.cli import say_errors
+from flagon.handover import application_environment, launch_options, nginx_box, write, write_fragments
+
+
+def run() -> int:
+    """0 if a start would serve, else 78 with the reasons on standard error."""
+    boot = Boot(os.environ, os.getcwd())
+    boot.decide(fresh=False)
+    folder = tempfile.mkdtemp(prefix="check-", dir=boot.run)
+    try:
+        boot.run = folder
+        errors = _application(boot) + _nginx(boot)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for line in boot.settings.warnings + boot.warnings:
+        print(f"warning: {line}", file=sys.stderr)
+    if errors:
+        return say_errors(errors)
+    print(f"ok: {boot.application.target} ({boot.application.why}); {boot.size_reason}")
+    return 0
+
+
+def _application(boot: Boot) -> list[str]:
+    """Import the application in its own interpreter."""
+    options = os.path.join(boot.run, "launch.json")
+    write(options, json.dumps(launch_options(boot, boot.run)))
+    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside", "launch.py")
+    environment = application_environment(boot)
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [APPLICATION_PYTHON, launcher, options, "--check"],
+        capture_output=True, text=True, env=environment, cwd=boot.application.directory, check=False, timeout=120,
+    )  # fmt: skip
+    return [] if done.returncode == 0 else [done.stderr.strip() or f"the import ended with code {done.returncode}"]
+
+
+def _nginx(boot: Boot) -> list[str]:
+    """`nginx -t` over the rendered configuration."""
+    # nginx -t binds no port that it does not already listen on, but it must parse one
+    write_fragments(os.path.join(boot.run, "fragments"), nginx_box(boot, ["unix:" + boot.run + "/check.sock"], boot.run, []))
+    os.symlink(os.path.join(HOME, "nginx.conf"), os.path.join(boot.run, "nginx.conf"))
+    done = subprocess.run(
+        ["nginx", "-t", "-q", "-p", boot.run, "-c", "nginx.conf", "-e", "stderr"],
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    return [] if done.returncode == 0 else ["nginx: " + done.stderr.strip()]
+
+

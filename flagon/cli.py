@@ -1,0 +1,143 @@
+"""The verbs: serve (default), check, config, secret, version; anything else is run in the application's environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from flagon import __version__
+from flagon.boot import Boot, BootError
+from flagon.settings import SettingsError
+
+if TYPE_CHECKING:
+    from flagon.handover import Box
+
+CONFIGURATION_ERROR = 78  # EX_CONFIG of sysexits.h
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+VERBS = ("serve", "check", "config", "secret", "version", "help")
+USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | secret | version]
+  serve    nginx, gunicorn and the application (default)
+  check    settings, application and nginx configuration; exit code 0 or 78
+  config   every setting's value and where it came from
+  secret   a random SECRET_KEY
+anything else is run in the application's environment, such as: flask routes, bash, python -c ..."""
+
+
+def say_errors(errors: list[str]) -> int:
+    """All errors in one message on standard error, which is where a failed start is looked for."""
+    print("flagon: cannot start:\n" + "\n".join("  - " + error for error in errors), file=sys.stderr)
+    return CONFIGURATION_ERROR
+
+
+def serve(command: list[str] | None = None) -> int:
+    """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
+    from flagon import dangers
+    from flagon.handover import Box, application_environment
+
+    boot = Boot(os.environ, os.getcwd(), command)
+    boot.decide(fresh=True)
+    boot.listen()
+    boot.warnings += dangers.in_image(boot.directory)
+    if command:
+        boot.warnings.append(
+            f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; SERVE_CMD=off runs it as it is"
+        )
+    box = Box(boot)
+    box.tell()
+    environment = application_environment(boot)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(boot.application.directory)
+    return supervise(box)
+
+
+def supervise(box: Box) -> int:
+    """supervisord's main() with our plug-in."""
+    from supervisor import supervisord
+
+    from flagon import supervision
+
+    supervision.prepare(box)
+    supervisord.main(["-c", os.path.join(box.run, "supervisord.conf")])
+    plugin = supervision.current
+    if plugin is None:
+        return 1
+    plugin.drain_pipes()
+    if plugin.exit_code is None:
+        box.output.record("flagon", "info", "stopped")
+    return plugin.exit_code or 0
+
+
+def run_command(words: list[str]) -> int:
+    """Replace this process by a command, in the application's environment and as its user."""
+    from flagon.handover import application_environment
+
+    boot = Boot(os.environ, os.getcwd())
+    boot.become_user()
+    boot.choose_places(fresh=False)
+    boot.resolve_secrets()
+    try:
+        boot.find_application()
+    except BootError:
+        environment = dict(boot.environment)
+    else:
+        boot.decide_size()
+        environment = application_environment(boot)
+        os.chdir(boot.application.directory)
+    try:
+        os.execvpe(words[0], words, environment)
+    except FileNotFoundError:
+        print(f"flagon: {words[0]}: no such command (verbs: {', '.join(VERBS)})", file=sys.stderr)
+        return NOT_FOUND
+    except OSError as error:
+        print(f"flagon: {words[0]}: {error.strerror}", file=sys.stderr)
+        return NOT_EXECUTABLE
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code of the verb. Configuration errors are 78."""
+    verb, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
+    try:
+        if verb == "serve":
+            return serve()
+        if verb == "check":
+            from flagon import check
+
+            return check.run()
+        if verb == "config":
+            from flagon import show
+
+            return show.run(rest)
+        if verb == "secret":
+            import secrets
+
+            print(secrets.token_urlsafe(48))
+            return 0
+        if verb in ("version", "--version"):
+            print(__version__)
+            return 0
+        if verb in ("help", "--help", "-h"):
+            print(USAGE)
+            return 0
+        return other_command(arguments)
+    except SettingsError as error:
+        return say_errors(error.errors)
+    except BootError as error:
+        return say_errors([str(error)])
+
+
+def other_command(words: list[str]) -> int:
+    """An old image's CMD is served; any other command is run."""
+    from flagon import commands, envfile, kinds, table
+
+    text = envfile.clean(os.environ.get("FLAGON_SERVE_CMD", "") or os.environ.get("SERVE_CMD", ""))
+    try:
+        wanted = not text or kinds.switch(text, table.SETTINGS["SERVE_CMD"])
+    except ValueError:
+        wanted = True
+    if wanted and commands.served_instead(words, os.environ, os.getcwd()):
+        return serve(words)
+    return run_command(words)
+
+

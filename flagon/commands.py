@@ -1,0 +1,89 @@
+"""The container's main command: a verb of ours, an old `CMD` that means "serve", or a program to run."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from flagon import gunicorn_args, locate
+
+PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
+SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
+
+
+class Serve(NamedTuple):
+    """An inherited command that is served instead of run: what it says of application, port and gunicorn."""
+
+    application: str | None
+    port: str | None
+    gunicorn: list[str]
+
+
+def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
+    """`sh -c "exec gunicorn app:app -b :$PORT"` -> its words, where it is one simple command."""
+    if len(words) != 3 or words[0] not in SHELLS or words[1] not in ("-c", "-lc"):
+        return words
+    line = re.sub(r"\$\{?(\w+)(?::-(\w*))?\}?", lambda found: environ.get(found[1]) or found[2] or "", words[2])
+    if re.search(r"[|&;<>()`$\n]", line.replace("()", "")):
+        return words
+    try:
+        inner = shlex.split(line)
+    except ValueError:
+        return words
+    return inner[1:] if inner[:1] == ["exec"] else inner
+
+
+def _option(words: list[str], *names: str) -> str | None:
+    for index, word in enumerate(words):
+        for name in names:
+            if word == name and index + 1 < len(words):
+                return words[index + 1]
+            if name.startswith("--") and word.startswith(name + "="):
+                return word[len(name) + 1 :]
+    return None
+
+
+def _flask(words: list[str]) -> Serve | None:
+    if "run" not in words or "--help" in words:
+        return None
+    return Serve(_option(words, "--app", "-A"), _option(words, "--port", "-p"), [])
+
+
+def _gunicorn(words: list[str]) -> Serve | None:
+    arguments = gunicorn_args.split(words)
+    if arguments.application is None and "-c" not in words:
+        return None
+    return Serve(arguments.application, arguments.port, words)
+
+
+def _script(words: list[str], directory: str) -> Serve | None:
+    """`python app.py`: served only if that file offers a WSGI object; `python seed.py` is run."""
+    if len(words) != 1 or not words[0].endswith(".py"):
+        return None
+    path = os.path.join(directory, words[0])
+    if locate.find_object(path) is None:
+        return None
+    relative = os.path.relpath(path, directory)
+    return None if relative.startswith("..") else Serve(relative, None, [])
+
+
+def served_instead(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
+    """What `words` mean if they start a development or bare server; None if they are a program to run."""
+    words = _simple_shell(words, environ)
+    if not words:
+        return None
+    if PYTHON.match(words[0]):
+        flags = [word for word in words[1:] if word in ("-u", "-O", "-B")]
+        words = [word for word in words[1:] if word not in flags]
+        if words[:1] != ["-m"]:
+            return _script(words, directory)
+        words = words[1:]
+        if not words:
+            return None
+    program = os.path.basename(words[0])
+    if program == "flask":
+        return _flask(words[1:])
+    return _gunicorn(words[1:]) if program == "gunicorn" else None

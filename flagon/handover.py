@@ -1,0 +1,154 @@
+"""What a decided boot hands on: the application's environment, the launcher's options, nginx's fragments, boot lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from flagon import __version__, listening, places, render
+from flagon.boot import APPLICATION_PYTHON, HOME, Boot, versions
+
+# gunicorn reads these behind our back; the application does not see them.
+WITHHELD = ("GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS", "SENDFILE", "GUNICORN_FD", "GUNICORN_PID", "LISTEN_FDS", "LISTEN_PID")
+
+
+def write(path: str, text: str, mode: int = 0o600) -> None:
+    """A file that only this user reads."""
+    with open(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def summary(boot: Boot) -> dict[str, Any]:
+    """Public facts, for the starter's welcome page."""
+    values = boot.values
+    return {
+        **versions(),
+        "version": __version__,
+        "workers": values["WEB_CONCURRENCY"],
+        "threads": values["THREADS"],
+        "workers_why": boot.size_reason,
+        "worker_class": values["WORKER_CLASS"],
+        "wire": "FastCGI over a unix socket" if boot.fastcgi else "HTTP over a unix socket",
+        "started_at": boot.started_at,
+        "uid": os.geteuid(),
+        "data_dir": boot.data or boot.run,
+        "data_is_volume": boot.data_is_volume,
+    }
+
+
+def application_environment(boot: Boot) -> dict[str, str]:
+    """What the application, and every command run in the container, sees (docs/environment.md lists it)."""
+    environment = {name: text for name, text in boot.environment.items() if name not in WITHHELD}
+    for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL"):
+        if boot.values[name]:
+            environment[name] = boot.values[name]
+    environment["WEB_CONCURRENCY"] = str(boot.values["WEB_CONCURRENCY"])
+    environment["PORT"] = str(boot.values["PORT"] or listening.DEFAULT_PORT)
+    environment["FLASK_APP"] = environment.get("FLASK_APP") or boot.application.target
+    environment["FLAGON_VERSION"] = __version__
+    environment["FLAGON_SUMMARY"] = json.dumps(summary(boot))
+    return environment
+
+
+def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
+    """What crosses to the application's interpreter, as one JSON file."""
+    values = boot.values
+    search = boot.environment.get("PYTHONPATH", "")
+    return {
+        "run": boot.run,
+        "target": boot.application.target,
+        "why": boot.application.why,
+        "directory": boot.application.directory,
+        "python_path": [part for part in search.split(os.pathsep) if part],
+        "prefix": values["URL_PREFIX"] or "",
+        "fastcgi": boot.fastcgi,
+        "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],
+        "workers": values["WEB_CONCURRENCY"],
+        "threads": values["THREADS"],
+        "timeout": values["TIMEOUT"],
+        "graceful_timeout": boot.graceful_timeout,
+        "backlog": values["BACKLOG"],
+        "streams_max": values["STREAMS_MAX"],
+        "max_requests": values["MAX_REQUESTS"],
+        "max_requests_jitter": values["MAX_REQUESTS_JITTER"],
+        "log_level": values["LOG_LEVEL"],
+        "json_logs": boot.output.as_json,
+        "spool": spool,
+        "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
+        "gunicorn_args": boot.settings.gunicorn_args,
+        "routes": [],
+    }
+
+
+def nginx_box(boot: Boot, addresses: list[str], spool: str, routes: list[str]) -> render.Box:
+    """What nginx's fragments depend on."""
+    return render.Box(
+        values=boot.values,
+        run=boot.run,
+        spool=spool,
+        spool_in_memory=places.in_memory(spool),
+        listen=addresses,
+        nginx_workers=boot.size.nginx_workers,
+        open_files=boot.open_files,
+        fastcgi=boot.fastcgi,
+        json_logs=boot.output.as_json,
+        max_headers=bool(versions().get("max_headers", True)),
+        app_routes=frozenset(routes),
+    )
+
+
+def write_fragments(folder: str, box: render.Box) -> None:
+    """The fragments as files."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for name, text in render.fragments(box).items():
+        write(os.path.join(folder, name), text)
+
+
+class Box:
+    """The run directory of a serving box, and what supervisord's plug-in needs to know."""
+
+    def __init__(self, boot: Boot) -> None:
+        self.boot = boot
+        self.run, self.values, self.output = boot.run, boot.values, boot.output
+        self.spool = places.spool_directory(boot.run, boot.data)
+        for name in ("nginx.conf", "supervisord.conf"):
+            os.symlink(os.path.join(HOME, name), os.path.join(self.run, name))
+        write(os.path.join(self.run, "launch.json"), json.dumps(launch_options(boot, self.spool)))
+        write(os.path.join(self.run, "gunicorn"), self._launcher(), 0o700)
+        write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
+
+    def _launcher(self) -> str:
+        launcher = os.path.join(HOME, "code", "flagon", "inside", "launch.py")
+        return (
+            "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
+            f"exec {APPLICATION_PYTHON} -u {launcher} {self.run}/launch.json\n"
+        )
+
+    def write_fragments(self, routes: list[str]) -> None:
+        """nginx's fragments, from settings and what the application said of itself."""
+        box = nginx_box(self.boot, self.boot.addresses, self.spool, routes)
+        write_fragments(os.path.join(self.run, "fragments"), box)
+
+    def ready_line(self) -> str:
+        """What is said once the port opens."""
+        boot = self.boot
+        return (
+            f"listening on {', '.join(boot.addresses)} after {time.time() - boot.started_at:.2f} s; "
+            f"trusted proxies: {','.join(self.values['TRUSTED_PROXIES'])} by {self.values['REAL_IP_HEADER']}"
+        )
+
+    def tell(self) -> None:
+        """The boot lines: what was decided and why, then what deserves a look."""
+        boot, values, say = self.boot, self.values, self.output.record
+        wire = "FastCGI" if boot.fastcgi else f"HTTP by {values['WORKER_CLASS']}"
+        say("flagon", "info", f"flagon {__version__} serves {boot.application.target} ({boot.application.why})")
+        say(
+            "flagon", "info",
+            f"{values['WEB_CONCURRENCY']} workers x {values['THREADS']} threads ({boot.size_reason}); "
+            f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
+            f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
+        )  # fmt: skip
+        for line in boot.settings.warnings + boot.warnings:
+            say("flagon", "warning", line)

@@ -1,0 +1,93 @@
+"""Health: a socket and a thread of its own in each worker, so it answers while every request thread is busy."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flagon.inside.server import Server
+from flagon.inside.slots import Board, Slot
+
+LIVE = frozenset({"/up", "/health", "/healthz", "/livez", "/-/up"})
+BACKLOG = 64
+
+# name -> a check that returns "" if all is well, or a word that says what is not. Database and migrations join here.
+checks: dict[str, Callable[[], str]] = {}
+_listener: socket.socket | None = None  # made by gunicorn's master, inherited by every worker, kept over reloads
+
+
+def listen(path: str) -> None:
+    """Bind the health socket in gunicorn's master."""
+    global _listener
+    if _listener is None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # of a master that was killed
+        _listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        _listener.bind(path)
+        os.chmod(path, 0o660)
+        _listener.listen(BACKLOG)
+        _listener.setblocking(False)
+
+
+class Health:
+    """A small WSGI application: liveness touches nothing, readiness runs the checks."""
+
+    def __init__(self, run: str) -> None:
+        self.draining = os.path.join(run, "draining")
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            start("405 Method Not Allowed", [("Allow", "GET, HEAD"), ("Content-Type", "application/json")])
+            return [b'{"status":"method not allowed"}\n']
+        status, report = "200 OK", {"status": "ok"}  # type: str, dict[str, Any]
+        if environ.get("PATH_INFO") not in LIVE:
+            results = self.readiness()
+            report["checks"] = results
+            if any(word != "ok" for word in results.values()):
+                status, report["status"] = "503 Service Unavailable", "unavailable"
+        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+        if status[0] == "5":
+            headers.append(("Retry-After", "5"))
+        start(status, headers)
+        return [json.dumps(report).encode() + b"\n"]
+
+    def readiness(self) -> dict[str, str]:
+        """name -> "ok" or one word that says what is wrong; never an exception's text."""
+        results = {"serving": "draining" if os.path.exists(self.draining) else "ok"}
+        for name, check in checks.items():
+            try:
+                results[name] = check() or "ok"
+            except Exception:
+                results[name] = "failed"
+        return results
+
+
+def start(run: str, log: Any) -> None:
+    """Start the health thread in a worker."""
+    if _listener is not None:
+        server = Server(Health(run), {}, log, streams_max=1)
+        threading.Thread(target=_loop, args=(server, _listener), name="health", daemon=True).start()
+
+
+def _loop(server: Server, listener: socket.socket) -> None:
+    """Like a request thread's loop, but it goes on while the worker leaves: /up must not blink."""
+    slot = Slot(Board(1).memory, 0)
+    waiter = select.epoll()
+    waiter.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except BlockingIOError:
+            waiter.poll()
+            continue
+        except OSError:
+            time.sleep(0.1)
+            continue
+        server.serve(connection.detach(), slot)

@@ -1,0 +1,130 @@
+"""Starts gunicorn in the application's interpreter. Run as a program with the path of the runtime's JSON file.
+
+Order matters: gunicorn and flagon.inside are imported first, from a search path without the application, and only then
+is the application put on it. A file of the application named gunicorn.py, logging.py or flagon.py cannot break the box.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[0] = CODE  # was this file's own folder, where a health.py or logs.py would hide others
+
+import json  # noqa: E402
+from typing import Any, NoReturn  # noqa: E402
+
+SUPPORTED = (21, 27)
+CONFIGURATION_ERROR = 78
+WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
+
+
+def fail(message: str, code: int = CONFIGURATION_ERROR) -> NoReturn:
+    """Say why, once for all workers, and end."""
+    from flagon.inside import notice
+
+    if not notice.send({"event": "failed", "message": message}):
+        print(message, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def import_gunicorn() -> Any:
+    """gunicorn, of a version that is known to work, imported without the variables it reads behind our back."""
+    hidden = {name: os.environ.pop(name) for name in ("WEB_CONCURRENCY", "PORT") if name in os.environ}
+    try:
+        import gunicorn
+        import gunicorn.app.base
+        import gunicorn.arbiter
+    except ImportError as error:
+        fail(f"gunicorn cannot be imported in the application's environment ({sys.executable}): {error}")
+    os.environ.update(hidden)
+    major = int(gunicorn.__version__.split(".")[0])
+    if not SUPPORTED[0] <= major <= SUPPORTED[1]:
+        fail(f"gunicorn {gunicorn.__version__} is installed; versions {SUPPORTED[0]} to {SUPPORTED[1]} work")
+    return gunicorn
+
+
+def put_application_on_path(options: dict[str, Any]) -> None:
+    """Now, and not before: the application's folder and the user's PYTHONPATH."""
+    sys.path[0:1] = [options["directory"], *options["python_path"]]
+    if CODE not in sys.path:
+        sys.path.append(CODE)
+    if options["python_path"]:
+        os.environ["PYTHONPATH"] = os.pathsep.join(options["python_path"])
+
+
+def make_application_class(base: Any) -> Any:
+    """gunicorn's application object, fed by our options."""
+    from flagon.inside import gunicorn_conf, loading, logs, middleware
+
+    class Box(base):  # type: ignore[misc]
+        def __init__(self, options: dict[str, Any]) -> None:
+            self.options = options
+            super().__init__()
+
+        def load_config(self) -> None:
+            self.cfg.flagon = self.options
+            for name, value in gunicorn_conf.settings(self.options).items():
+                self.cfg.set(name, value)
+            self.users_arguments()
+            known = self.cfg.settings
+            for name, value in gunicorn_conf.always_ours(self.options).items():
+                if name in known:
+                    self.cfg.set(name, value)
+
+        def users_arguments(self) -> None:
+            """What of GUNICORN_CMD_ARGS is gunicorn's own business."""
+            given = vars(self.cfg.parser().parse_args(self.options["gunicorn_args"]))
+            for name, value in given.items():
+                if value is not None and name in self.cfg.settings:
+                    self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            logs.set_up_root(self.options["json_logs"], self.options["log_level"])
+            try:
+                application = loading.load(self.options["target"], self.options["why"])
+            except loading.LoadError as error:
+                fail(str(error), WORKER_BOOT_ERROR)
+            self.options["routes"] = loading.own_routes(application, gunicorn_conf.HEALTH_PATHS)
+            if self.options["prefix"]:
+                application = middleware.sub_path(application, self.options["prefix"])
+            return application if self.options["fastcgi"] else middleware.behind_nginx(application)
+
+    return Box
+
+
+def check(options: dict[str, Any]) -> None:
+    """For `flagon check`: load the application, say what it answers itself."""
+    from flagon.inside import gunicorn_conf, loading
+
+    try:
+        application = loading.load(options["target"], options["why"])
+    except loading.LoadError as error:
+        print(error, file=sys.stderr)
+        sys.exit(CONFIGURATION_ERROR)
+    print(json.dumps({"routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS)}))
+
+
+def main() -> None:
+    """Read the options, import in the right order, run."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        options = json.load(file)
+    from flagon.inside import notice
+
+    if "--check" in sys.argv:
+        import_gunicorn()
+        put_application_on_path(options)
+        check(options)
+        return
+    notice.set_up(options["run"])
+    gunicorn = import_gunicorn()
+    box = make_application_class(gunicorn.app.base.BaseApplication)
+    put_application_on_path(options)
+    sys.argv[:] = ["gunicorn"]
+    box(options).run()
+
+
+if __name__ == "__main__":
+    main()

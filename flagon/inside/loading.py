@@ -1,0 +1,146 @@
+"""Import the application, and say in one message what is wrong when that fails."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+FRAMES_SHOWN = 6
+
+
+class LoadError(Exception):
+    """The application cannot be loaded; the message names file, object and variable."""
+
+
+class ServesAtImport(Exception):
+    """app.run() without a guard: it would block the import for ever."""
+
+
+def _refuse_to_serve(*_: Any, **__: Any) -> None:
+    raise ServesAtImport
+
+
+class _PatchingLoader(Loader):
+    """Loads werkzeug.serving and replaces run_simple: that is what app.run() ends in."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        module: ModuleType | None = self.inner.create_module(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.inner.exec_module(module)
+        module.run_simple = _refuse_to_serve  # type: ignore[attr-defined]
+
+
+class _ServingFinder(MetaPathFinder):
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != "werkzeug.serving":
+            return None
+        spec = PathFinder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _PatchingLoader(spec.loader)
+        return spec
+
+
+@contextmanager
+def no_serving() -> Iterator[None]:
+    """While the application is imported, starting a development server is an error and no hang."""
+    import socketserver
+
+    finder = _ServingFinder()
+    sys.meta_path.insert(0, finder)
+    real = socketserver.BaseServer.serve_forever
+    import threading
+
+    def guarded(self: Any, *arguments: Any, **named: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            raise ServesAtImport
+        real(self, *arguments, **named)
+
+    socketserver.BaseServer.serve_forever = guarded  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+        socketserver.BaseServer.serve_forever = real  # type: ignore[method-assign]
+
+
+def _object(module: ModuleType, expression: str) -> Any:
+    """`app`, `web.app`, `create_app()` or `create_app('production')` in a module."""
+    tree = ast.parse(expression, mode="eval").body
+    call = tree if isinstance(tree, ast.Call) else None
+    value: Any = module
+    for name in ast.unparse(call.func if call else tree).split("."):
+        value = getattr(value, name)
+    if call is not None:
+        positional = [ast.literal_eval(argument) for argument in call.args]
+        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
+        value = value(*positional, **named)
+    return value
+
+
+def _frames(error: BaseException) -> str:
+    """The last frames of the traceback, without ours and importlib's."""
+    here = os.path.dirname(__file__)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(here) and "importlib" not in frame.filename
+    ]
+    return "".join(traceback.format_list(frames[-FRAMES_SHOWN:]))
+
+
+def load(target: str, why: str) -> Any:
+    """`module:expression` -> the WSGI callable. Raises LoadError."""
+    name, _, expression = target.partition(":")
+    head = f"the application {target} ({why}) cannot be loaded: "
+    tail = "\nSet APP_MODULE=module:object if this is not the object to serve."
+    try:
+        with no_serving():
+            module = importlib.import_module(name)
+            found = _object(module, expression or "app")
+    except ServesAtImport as error:
+        where = traceback.extract_tb(error.__traceback__)
+        line = next((f"{f.filename} line {f.lineno}" for f in reversed(where) if name.split(".")[-1] in f.filename), name)
+        raise LoadError(
+            f"{head}{line} starts a server while it is imported. Put app.run() below `if __name__ == \"__main__\":`"
+        ) from None
+    except SyntaxError as error:
+        raise LoadError(f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{tail}") from None
+    except ModuleNotFoundError as error:
+        raise LoadError(f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail}") from None
+    except (Exception, SystemExit) as error:
+        text = traceback.format_exception_only(type(error), error)[-1].strip()
+        raise LoadError(f"{head}{text}\n{_frames(error)}{tail}") from None
+    if not callable(found):
+        raise LoadError(f"{head}it is a {type(found).__name__}, not a WSGI callable.{tail}")
+    return found
+
+
+def _missing(error: ModuleNotFoundError, target: str) -> str:
+    missing = error.name or ""
+    if target == missing or target.startswith(missing + "."):
+        return f"There is no {missing} below {os.getcwd()}."
+    return f"Add {missing.split('.')[0]} to requirements.txt and install it in your image."
+
+
+def own_routes(application: Any, paths: list[str]) -> list[str]:
+    """Which of `paths` the application answers itself, as far as it can be asked: Flask's rules equal to the path."""
+    url_map = getattr(application, "url_map", None)
+    try:
+        rules = {rule.rule for rule in url_map.iter_rules()} if url_map is not None else set()
+    except Exception:
+        return []
+    return [path for path in paths if path in rules]

@@ -1,0 +1,105 @@
+"""Log records of the application's side: one line each, JSON or text, with the request's id."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+from flagon.inside.context import request_id
+
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 with milliseconds and the zone of TZ."""
+    zone = time.strftime("%z", time.localtime(seconds))
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}{zone[:3]}:{zone[3:]}"
+
+
+class Formatter(logging.Formatter):
+    """One record -> one line. Fields given by `extra=` become keys of the JSON object."""
+
+    def __init__(self, as_json: bool) -> None:
+        super().__init__()
+        self.as_json = as_json
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.exc_info:
+            message += "\n" + self.formatException(record.exc_info)
+        if record.stack_info:
+            message += "\n" + record.stack_info
+        current = request_id.get()
+        if not self.as_json:
+            tail = f" [{current}]" if current else ""
+            return f"{timestamp(record.created)} {record.levelname.lower()} {record.name} {message}{tail}"
+        fields: dict[str, Any] = {
+            "time": timestamp(record.created),
+            "level": record.levelname.lower(),
+            "severity": record.levelname,
+            "logger": record.name,
+            "message": message,
+        }
+        if current:
+            fields["request_id"] = current
+        fields.update((name, value) for name, value in record.__dict__.items() if name not in STANDARD)
+        return json.dumps(fields, default=str, ensure_ascii=False)
+
+
+class Handler(logging.StreamHandler[Any]):
+    """Writes to standard error in one piece; a closed one loses the line and nothing else."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], (OSError, ValueError)):
+            super().handleError(record)
+
+
+def make_handler(as_json: bool) -> logging.Handler:
+    """The one handler of this side."""
+    handler = Handler(sys.stderr)
+    handler.setFormatter(Formatter(as_json))
+    return handler
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own log through the same handler; its access log stays off, nginx writes the one there is."""
+
+    def setup(self, cfg: Any) -> None:
+        self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
+        self.error_log.handlers[:] = [make_handler(cfg.flagon["json_logs"])]
+        self.error_log.setLevel(max(self.loglevel, logging.INFO if self.loglevel > logging.DEBUG else self.loglevel))
+        self.error_log.propagate = False
+        self.access_log.handlers[:] = []
+        self.access_log.propagate = False
+
+
+def set_up_root(as_json: bool, level: str) -> None:
+    """The application's logging, until it configures its own: every record one line, at LOG_LEVEL."""
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(make_handler(as_json))
+        root.setLevel(level.upper())
+    logging.captureWarnings(True)
+
+
+def own_pipe() -> None:
+    """Give this process a pipe of its own for standard output and error, and its reading end to supervisord.
+
+    Lines of several workers then never mix, however long they are. Without a box around us nothing changes.
+    """
+    from flagon.inside import notice
+
+    reading, writing = os.pipe()
+    if notice.send({"event": "output"}, [reading]):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
+    os.close(reading)
+    os.close(writing)

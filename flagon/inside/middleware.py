@@ -1,0 +1,37 @@
+"""What every request gets whatever the application: request id, client address, scheme, sub-path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flagon.inside.context import request_id
+
+WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+
+def sub_path(application: WSGI, prefix: str) -> WSGI:
+    """Serve below `prefix`: SCRIPT_NAME is the prefix whether the proxy in front strips it or passes it on."""
+
+    def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ.get("PATH_INFO", "")
+        if path == prefix or path.startswith(prefix + "/"):
+            environ["PATH_INFO"] = path[len(prefix) :]
+        environ["SCRIPT_NAME"] = prefix
+        return application(environ, start_response)
+
+    return wrapped
+
+
+def behind_nginx(application: WSGI) -> WSGI:
+    """On the HTTP wire: take address, scheme, port and request id from the headers that nginx alone sets."""
+
+    def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["REMOTE_ADDR"] = environ.get("HTTP_X_REAL_IP", environ.get("REMOTE_ADDR", ""))
+        environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", environ["wsgi.url_scheme"])
+        environ["SERVER_PORT"] = environ.pop("HTTP_X_FORWARDED_PORT", environ.get("SERVER_PORT", "80"))
+        environ.setdefault("REQUEST_URI", environ.get("RAW_URI", ""))
+        request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
+        return application(environ, start_response)
+
+    return wrapped

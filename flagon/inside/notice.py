@@ -1,0 +1,30 @@
+"""Messages from the application's side to supervisord's plug-in: one datagram each."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from typing import Any
+
+_path: str | None = None
+
+
+def set_up(run: str) -> None:
+    """Where the plug-in listens."""
+    global _path
+    _path = os.path.join(run, "events.sock")
+
+
+def send(message: dict[str, Any], descriptors: list[int] | None = None) -> bool:
+    """Send; False if nobody listens (gunicorn run without the box)."""
+    if _path is None:
+        return False
+    text = json.dumps({"pid": os.getpid(), **message}).encode()
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.connect(_path)
+            socket.send_fds(channel, [text], descriptors or [])
+    except OSError:
+        return False
+    return True

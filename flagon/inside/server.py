@@ -1,0 +1,244 @@
+"""Request threads: accept a connection from nginx, serve one request on it, close. The simple form of DESIGN 3.4."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flagon.inside import fastcgi
+from flagon.inside.body import RequestBody
+from flagon.inside.context import request_id
+from flagon.inside.fastcgi import ProtocolError, Records
+from flagon.inside.response import HeaderError, Overload, Response, Shortfall
+from flagon.inside.slots import Slot
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
+
+
+class Server:
+    """What all threads of a worker share."""
+
+    def __init__(
+        self,
+        application: Application,
+        base_environ: dict[str, Any],
+        log: Any,
+        streams_max: int,
+        spool_directory: str | None = None,
+        before: Callable[[dict[str, Any]], None] | None = None,
+        after: Callable[[dict[str, Any], Response], None] | None = None,
+        on_request: Callable[[], None] | None = None,
+    ) -> None:
+        self.application = application
+        self.base_environ = base_environ
+        self.log = log
+        self.streams_max = streams_max
+        self.spool_directory = spool_directory
+        self.before, self.after, self.on_request = before, after, on_request
+        self.streams = 0
+        self.streams_lock = threading.Lock()
+        self.accepting = True
+        self.warned: set[str] = set()
+        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def stop(self) -> None:
+        """No more accepting; every idle thread wakes and ends."""
+        self.accepting = False
+        os.eventfd_write(self._stop, 1)
+
+    def loop(self, listener: socket.socket, slot: Slot) -> None:
+        """A request thread's life. What accept returned is always served."""
+        # _accept gives the bare descriptor; the public accept() builds a socket object for each request (4 us).
+        accept = listener._accept  # type: ignore[attr-defined]
+        waiter = select.epoll()
+        waiter.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        waiter.register(self._stop, select.EPOLLIN)
+        while self.accepting:
+            try:
+                descriptor, _ = accept()
+            except BlockingIOError:
+                waiter.poll()
+                continue
+            except OSError as error:
+                self.log.error("accept: %s", error)
+                time.sleep(0.1)  # out of descriptors: do not spin
+                continue
+            self.serve(descriptor, slot)
+        waiter.close()
+
+    def serve(self, descriptor: int, slot: Slot) -> None:
+        """One connection: one request, one response, closed."""
+        try:
+            Exchange(self, descriptor, slot).run()
+        except (ProtocolError, OSError) as error:
+            self.log.debug("connection from nginx ended: %s", error)
+        except Exception:
+            self.log.exception("Error in the request thread")
+        finally:
+            slot.end()
+            if slot.stream >= 0:
+                with slot.lock:  # so that no ping goes to a closed and reused descriptor
+                    slot.stream = -1
+            os.close(descriptor)
+            if self.on_request is not None:
+                self.on_request()
+
+    def warn_once(self, message: str) -> None:
+        """A warning worth one line in a worker's life."""
+        if message not in self.warned:
+            self.warned.add(message)
+            self.log.warning(message)
+
+
+class Exchange:
+    """One request and its response on one connection."""
+
+    __slots__ = ("_body", "_descriptor", "_server", "_slot", "_unbuffered")
+
+    def __init__(self, server: Server, descriptor: int, slot: Slot) -> None:
+        self._server = server
+        self._descriptor = descriptor
+        self._slot = slot
+        self._body: RequestBody | None = None
+        self._unbuffered = False
+
+    def run(self) -> None:
+        """Read the request, call the application, send the response. Raises ProtocolError, OSError."""
+        environ = self._read_request()
+        if environ is None:
+            return
+        response = Response(self, environ["REQUEST_METHOD"] == "HEAD")
+        server = self._server
+        if server.before is not None:
+            server.before(environ)
+        try:
+            if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+                self._refuse_upgrade(response)
+            else:
+                self._call(environ, response)
+        finally:
+            if self._body is not None:
+                self._body.close()
+            if self._unbuffered:
+                with server.streams_lock:
+                    server.streams -= 1
+            if server.after is not None:
+                server.after(environ, response)
+
+    def _read_request(self) -> dict[str, Any] | None:
+        """The environ; None if the connection was closed without a request."""
+        descriptor = self._descriptor
+        data = os.read(descriptor, fastcgi.READ_SIZE)
+        if not data:
+            return None
+        quick = fastcgi.quick_params(data)
+        if quick:
+            block, position = quick
+            records = None
+        else:
+            records = Records(lambda size: os.read(descriptor, size), data)
+            block, position = records.begin(), 0
+        self._slot.begin(block)
+        environ = self._server.base_environ.copy()
+        fastcgi.decode_params(block, environ)
+        request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
+        if "REQUEST_METHOD" not in environ:
+            raise ProtocolError("no REQUEST_METHOD")
+        environ["RAW_URI"] = environ.get("REQUEST_URI", "")
+        if records is None and fastcgi.has_no_body(data, position):
+            return environ
+        length = environ.get("CONTENT_LENGTH", "")
+        if records is None:
+            records = Records(lambda size: os.read(descriptor, size), data[position:])
+        self._body = RequestBody(records, int(length) if length.isdigit() else 0, self._server.spool_directory)
+        environ["wsgi.input"] = self._body
+        return environ
+
+    def _call(self, environ: dict[str, Any], response: Response) -> None:
+        result: Any = None
+        try:
+            result = self._server.application(environ, response.start)
+            response.run(result)
+        except Overload:
+            self._plain(response, "503 Service Unavailable", [("Retry-After", "5")], "Too many streams.\n")
+        except Shortfall as error:
+            self._server.log.error("response cut: %s (%s)", error, self._slot.describe())
+        except (BrokenPipeError, ConnectionResetError):
+            self._server.log.debug("client left: %s", self._slot.describe())
+        except Exception as error:
+            self._failed(error, response)
+        finally:
+            if hasattr(result, "close"):
+                try:
+                    result.close()
+                except Exception:
+                    self._server.log.exception("Error in close() of %s", self._slot.describe())
+
+    def _failed(self, error: Exception, response: Response) -> None:
+        """An exception of the application: 500 if nothing was sent, else the transfer is broken off."""
+        if isinstance(error, HeaderError):
+            self._server.log.error("%s (%s)", error, self._slot.describe())
+        else:
+            self._server.log.exception("Error handling request %s", self._slot.describe())
+        if not response.began:
+            self._plain(response, "500 Internal Server Error", [], "Internal Server Error\n")
+
+    def _refuse_upgrade(self, response: Response) -> None:
+        self._server.warn_once(
+            "a WebSocket request was refused with 426: this wire carries no upgrades; set WORKER_CLASS=gthread"
+        )
+        text = "WebSockets need WORKER_CLASS=gthread (or gevent) in this container.\n"
+        self._plain(response, "426 Upgrade Required", [], text)
+
+    def _plain(self, response: Response, status: str, headers: list[tuple[str, str]], text: str) -> None:
+        """Our own short answer in place of the application's."""
+        response.status, response.headers = status, [("Content-Type", "text/plain; charset=utf-8"), *headers]
+        response.length, response.unbuffered = None, False
+        with contextlib.suppress(OSError):
+            response.run([text.encode()])
+
+    # The Wire that a Response speaks to.
+
+    def send(self, data: bytes) -> None:
+        slot = self._slot
+        if slot.stream < 0:
+            write_all(self._descriptor, data)
+            return
+        with slot.lock:
+            write_all(self._descriptor, data)
+            slot.last_byte = time.monotonic()
+
+    def begin_stream(self, unbuffered: bool) -> bool:
+        """A response that is not whole begins; False if it is unbuffered and STREAMS_MAX run already."""
+        server = self._server
+        if unbuffered:
+            with server.streams_lock:
+                if server.streams >= server.streams_max:
+                    return False
+                server.streams += 1
+                self._unbuffered = True
+        self._slot.last_byte = time.monotonic()
+        self._slot.stream = self._descriptor
+        return True
+
+    def settle_body(self, complete: bool) -> None:
+        """Before the first response byte leaves, the rest of the request is read (DESIGN 3.4)."""
+        self._slot.begun = True
+        if self._body is not None:
+            self._body.drop() if complete else self._body.spool()
+
+    def warn(self, message: str) -> None:
+        self._server.warn_once(message)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to a blocking descriptor, whatever the kernel takes at a time."""
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])

@@ -1,0 +1,84 @@
+"""What each request thread is doing: for the watchdog, and on a shared board that survives a kill -9."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import time
+from collections.abc import Iterator
+
+ROW = 512  # bytes of a request's parameters kept on the board; id, method and target come first in them
+
+
+class Board:
+    """Anonymous shared memory, made before the fork: gunicorn's master reads it when the worker is dead."""
+
+    def __init__(self, rows: int) -> None:
+        self.memory = mmap.mmap(-1, rows * ROW)
+        self.rows = rows
+
+    def requests(self) -> Iterator[str]:
+        """`id method path` of each request that was running. Query strings are cut off."""
+        for row in range(self.rows):
+            raw = self.memory[row * ROW : (row + 1) * ROW]
+            if raw[0]:
+                yield describe(raw[1:])
+
+
+def describe(block: bytes) -> str:
+    """The first bytes of a FastCGI parameter block -> `id method path`."""
+    found: dict[str, str] = {}
+    position = 0
+    while position + 2 < len(block) and len(found) < 3:
+        name_length, value_length = block[position], block[position + 1]
+        position += 2
+        if value_length > 127:
+            value_length = ((value_length & 127) << 24) | int.from_bytes(block[position : position + 3], "big")
+            position += 3
+        name = block[position : position + name_length].decode("latin-1")
+        position += name_length
+        found[name] = block[position : position + value_length].decode("latin-1")
+        position += value_length
+    path = found.get("REQUEST_URI", "?").partition("?")[0].rstrip("\0")
+    return f"{found.get('HTTP_X_REQUEST_ID', '?')} {found.get('REQUEST_METHOD', '?')} {path}"
+
+
+class Slot:
+    """One request thread: what it serves, since when, and the connection if a stream has begun on it."""
+
+    __slots__ = ("begun", "board", "last_byte", "lock", "offset", "params", "reported", "started", "stream", "thread")
+
+    def __init__(self, board: mmap.mmap, row: int) -> None:
+        self.board = board
+        self.offset = row * ROW
+        self.started = 0.0  # monotonic time of the request's first byte; 0 is idle
+        self.begun = False  # the first response byte is on its way
+        self.params = b""
+        self.stream = -1  # descriptor of a response that has begun and not ended
+        self.last_byte = 0.0
+        self.reported = False
+        self.lock = threading.Lock()  # between the thread and the watchdog's pings
+        self.thread: threading.Thread | None = None
+
+    def begin(self, params: bytes) -> None:
+        """A request has arrived."""
+        self.params = params
+        self.begun = False
+        start, cut = self.offset, params[: ROW - 1]
+        self.board[start + 1 : start + 1 + len(cut)] = cut
+        self.board[start] = 1
+        self.started = time.monotonic()
+
+    def end(self) -> None:
+        """The request is over."""
+        self.started = 0.0
+        self.board[self.offset] = 0
+
+    def waiting(self, now: float) -> float:
+        """Seconds that a request has been without a first response byte; 0 if there is none such."""
+        started = self.started
+        return now - started if started and not self.begun else 0.0
+
+    def describe(self) -> str:
+        """`id method path` of the request."""
+        return describe(self.params[: ROW - 1])

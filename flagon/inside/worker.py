@@ -1,0 +1,157 @@
+"""gunicorn's worker class for the FastCGI wire: threads that serve, a main thread that watches."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+
+from gunicorn.workers.base import Worker
+
+from flagon.inside import fastcgi, hooks
+from flagon.inside.response import FileWrapper
+from flagon.inside.server import Server
+from flagon.inside.slots import Board, Slot
+
+TICK = 0.5  # seconds between two looks of the watchdog
+PING_PAUSE = 15.0  # seconds of silence after which a begun response is kept alive towards nginx
+
+
+class FastCGIWorker(Worker):  # type: ignore[misc]
+    """N request threads on the listener; heartbeat, stuck requests, recycling and leaving in the main thread."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.board = Board(self.cfg.threads)
+        self.slots: list[Slot] = []
+        self.counted = 0
+        self.count_lock = threading.Lock()
+
+    def run(self) -> None:
+        """Serve until told to leave, the parent is gone, max_requests is reached, or a request is stuck."""
+        listener = self.sockets[0].sock
+        listener.setblocking(False)
+        self.server = self._make_server()
+        for row in range(self.cfg.threads):
+            slot = Slot(self.board.memory, row)
+            slot.thread = threading.Thread(
+                target=self.server.loop, args=(listener, slot), name=f"request-{row + 1}", daemon=True
+            )
+            self.slots.append(slot)
+            slot.thread.start()
+        self._watch()
+        self.server.stop()
+        self._leave()
+
+    def _make_server(self) -> Server:
+        options = self.cfg.flagon
+        pre, post = hooks.users_hook(self.cfg, "pre_request"), hooks.users_hook(self.cfg, "post_request")
+        return Server(
+            self.wsgi,
+            {
+                "wsgi.version": (1, 0),
+                "wsgi.errors": sys.stderr,
+                "wsgi.multithread": self.cfg.threads > 1,
+                "wsgi.multiprocess": self.cfg.workers > 1,
+                "wsgi.run_once": False,
+                "wsgi.file_wrapper": FileWrapper,
+                "wsgi.input": io.BytesIO(),
+                "wsgi.input_terminated": True,
+                "SERVER_SOFTWARE": "flagon",
+                "SCRIPT_NAME": "",
+            },
+            self.log,
+            options["streams_max"],
+            options["spool"],
+            before=(lambda environ: pre(self, hooks.Request(environ))) if pre else None,
+            after=(lambda environ, response: post(self, hooks.Request(environ), environ, response)) if post else None,
+            on_request=self._count if self.cfg.max_requests or self.cfg.max_requests_jitter else None,
+        )
+
+    def _count(self) -> None:
+        with self.count_lock:
+            self.counted += 1
+        if self.counted >= self.max_requests and self.alive:
+            self.log.info("Recycling after %s requests", self.counted)
+            self.alive = False
+            with contextlib.suppress(OSError):
+                os.write(self.PIPE[1], b"1")
+
+    def _watch(self) -> None:
+        """The main thread's life: heartbeat, and a look at every slot."""
+        poller = select.poll()
+        poller.register(self.PIPE[0], select.POLLIN)
+        while self.alive:
+            self.notify()
+            if os.getppid() != self.ppid:
+                self.log.info("Parent changed, shutting down: %s", self)
+                return
+            if poller.poll(TICK * 1000):
+                with contextlib.suppress(OSError):
+                    os.read(self.PIPE[0], 4096)
+            if self._look():
+                return
+
+    def _look(self) -> bool:
+        """Ping quiet streams; report a stuck request. True if there was one: this worker must be replaced."""
+        now = time.monotonic()
+        stuck = False
+        for slot in self.slots:
+            if slot.stream >= 0:
+                self._ping(slot, now)
+            elif self.timeout_seconds and slot.waiting(now) > self.timeout_seconds and not slot.reported:
+                slot.reported = stuck = True
+                self._report(slot)
+        return stuck
+
+    @property
+    def timeout_seconds(self) -> float:
+        """TIMEOUT: until the first response byte."""
+        return float(self.cfg.flagon["timeout"])
+
+    def _ping(self, slot: Slot, now: float) -> None:
+        """An empty STDERR record resets nginx's read timer: a begun response may be quiet for as long as it likes."""
+        if now - slot.last_byte < min(PING_PAUSE, self.timeout_seconds / 2) or not slot.lock.acquire(blocking=False):
+            return
+        try:
+            ready = select.poll()
+            if slot.stream >= 0:
+                ready.register(slot.stream, select.POLLOUT)
+                if any(event & select.POLLOUT for _, event in ready.poll(0)):
+                    with contextlib.suppress(OSError):
+                        os.write(slot.stream, fastcgi.PING)
+            slot.last_byte = now
+        finally:
+            slot.lock.release()
+
+    def _report(self, slot: Slot) -> None:
+        frame = sys._current_frames().get(slot.thread.ident or 0) if slot.thread else None
+        stack = "".join(traceback.format_stack(frame)) if frame else "the thread is gone"
+        self.log.critical(
+            "STUCK REQUEST: no response byte within %gs: %s; this worker (pid %s) is replaced\n%s",
+            self.timeout_seconds, slot.describe(), os.getpid(), stack,
+        )  # fmt: skip
+
+    def _leave(self) -> None:
+        """Let running requests finish, within graceful_timeout; streams and stuck ones are cut after it."""
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        waiting = [slot for slot in self.slots if not slot.reported]
+        while time.monotonic() < deadline and any(slot.thread and slot.thread.is_alive() for slot in waiting):
+            self.notify()
+            for slot in waiting:
+                if slot.thread and slot.thread.is_alive():
+                    slot.thread.join(0.05)
+                    break
+            now = time.monotonic()
+            for slot in self.slots:
+                if slot.stream >= 0:
+                    self._ping(slot, now)
+        left = [slot.describe() for slot in self.slots if slot.started]
+        if left:
+            self.log.warning("Leaving with requests unfinished: %s", "; ".join(left))

@@ -1,0 +1,156 @@
+"""The kinds of value a setting can have: text in, typed value out, or ValueError that says what is accepted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flagon.table import Setting
+
+MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*(\(.*\))?)?\Z")
+HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
+PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+SHORTEST_SECRET = 8
+PLACEHOLDERS = frozenset(
+    "changeme change-me change_me secret secretkey secret-key secret_key mysecret mysecretkey password default dev "
+    "development insecure test testing example your-secret-key your_secret_key yoursecretkey replace-me replaceme "
+    "please-change-me supersecret super-secret supersecretkey somesecretkey todo xxx".split()
+)
+
+
+def _bounded(number: float, row: Setting, unit: str = "") -> None:
+    if (row.low is not None and number < row.low) or (row.high is not None and number > row.high):
+        raise ValueError(f"{row.low:g} to {row.high:g}{unit}")
+
+
+def integer(text: str, row: Setting) -> int:
+    if not re.fullmatch(r"[0-9]{1,15}", text):
+        raise ValueError(f"a whole number from {row.low:g} to {row.high:g}")
+    _bounded(int(text), row)
+    return int(text)
+
+
+def workers(text: str, row: Setting) -> int | None:
+    """WEB_CONCURRENCY is set by platforms too; what is no whole number >= 1 means computed (DESIGN 3.1)."""
+    return integer(text, row) if re.fullmatch(r"[1-9][0-9]{0,5}", text) else None
+
+
+def seconds(text: str, row: Setting) -> float:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds)?", text)
+    if not match:
+        raise ValueError(f"seconds from {row.low:g} to {row.high:g}")
+    _bounded(float(match[1]), row, " seconds")
+    return float(match[1])
+
+
+def size(text: str, row: Setting) -> int:
+    match = re.fullmatch(r"([0-9]{1,15})\s*([kmg]?)b?", text.lower())
+    if not match:
+        raise ValueError("bytes, or a number with k, m or g, such as 32m")
+    count = int(match[1]) * UNITS[match[2]]
+    _bounded(count, row, " bytes")
+    return count
+
+
+def switch(text: str, row: Setting) -> bool:
+    word = text.lower()
+    if word in ("on", "1", "true", "yes"):
+        return True
+    if word in ("off", "0", "false", "no"):
+        return False
+    raise ValueError("on or off")
+
+
+def choice(text: str, row: Setting) -> str:
+    word = text.lower()
+    if word == "warn":
+        word = "warning"
+    if word not in row.choices:
+        raise ValueError("one of " + ", ".join(row.choices))
+    return word
+
+
+def module(text: str, row: Setting) -> str:
+    if not MODULE.match(text):
+        raise ValueError("module:object, such as app:app or shop.web:create_app()")
+    return text
+
+
+def worker_class(text: str, row: Setting) -> str:
+    if not re.fullmatch(r"[A-Za-z_][\w.:]*", text):
+        raise ValueError("fastcgi, gthread, gevent, sync, or a dotted path to a gunicorn worker class")
+    return text
+
+
+def prefix(text: str, row: Setting) -> str:
+    text = text.rstrip("/")
+    if not text:
+        return ""
+    if not PREFIX.match(text) or "/-" in text[:2] or any(part in (".", "..") for part in text.split("/")):
+        raise ValueError("a path that begins with /, such as /shop")
+    return text
+
+
+def header(text: str, row: Setting) -> str:
+    if not HEADER.match(text):
+        raise ValueError("the name of a header, such as X-Forwarded-For")
+    return text
+
+
+def url(text: str, row: Setting) -> str:
+    if not URL.match(text) or any(ord(letter) < 33 for letter in text):
+        raise ValueError("a URL: scheme://user:password@host:port/name")
+    return text
+
+
+def secret_key(text: str, row: Setting) -> str:
+    if len(text) < SHORTEST_SECRET or text.lower() in PLACEHOLDERS:
+        import secrets
+
+        raise ValueError(
+            f"a random text of at least {SHORTEST_SECRET} characters, no known placeholder; "
+            f"this one is free: {secrets.token_urlsafe(32)}"
+        )
+    return text
+
+
+def proxies(text: str, row: Setting) -> tuple[str, ...]:
+    """`private`, `none`, `any`, or addresses and networks; words and networks may be mixed."""
+    import ipaddress
+
+    entries = [entry for entry in re.split(r"[,\s]+", text) if entry]
+    for entry in entries:
+        if entry.lower() in ("private", "none", "any", "*"):
+            continue
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError("private, none, any, or networks such as 10.0.0.0/8,2001:db8::/32") from None
+    words = tuple("any" if entry == "*" else entry.lower() for entry in entries)
+    if len(words) > 1 and ("none" in words or "any" in words):
+        raise ValueError("none and any stand alone")
+    return words
+
+
+def path(text: str, row: Setting) -> str:
+    if not re.fullmatch(r"/[^\0\s;{}\"'\\$#]*", text):
+        raise ValueError("an absolute path without blanks, quotes or $ ; { } #")
+    return text.rstrip("/") or "/"
+
+
+def run_as(text: str, row: Setting) -> str:
+    if text not in ("owner", "root") and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", text):
+        raise ValueError("uid:gid (numbers), owner, or root")
+    return text
+
+
+PARSERS: dict[str, Callable[[str, Setting], Any]] = {
+    parser.__name__: parser
+    for parser in (
+        integer, workers, seconds, size, switch, choice, module, worker_class, prefix,
+        header, url, secret_key, proxies, path, run_as,
+    )
+}  # fmt: skip

@@ -1,0 +1,45 @@
+"""Which ports: PORT if given, else 8080 and, where it can be bound, 80; IPv4 and IPv6, each tried with a real bind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+
+DEFAULT_PORT, SECOND_PORT = 8080, 80
+
+
+class CannotListen(Exception):
+    """A port that must be had cannot be bound; the message names it."""
+
+
+def try_bind(family: socket.AddressFamily, port: int) -> int:
+    """0 if this process can bind the port on all addresses of the family, else the errno."""
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            probe.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", port))
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
+def addresses(port: int | None) -> list[str]:
+    """nginx `listen` values, the main port first. Raises CannotListen if the main port cannot be had."""
+    main = port or DEFAULT_PORT
+    found = []
+    failure = try_bind(socket.AF_INET, main)
+    if not failure:
+        found.append(f"0.0.0.0:{main}")
+    if not try_bind(socket.AF_INET6, main):
+        found.append(f"[::]:{main}")
+    if not found:
+        hint = "; ports below 1024 need root or a sysctl here: publish it instead, -p 80:8080" if failure == errno.EACCES else ""
+        raise CannotListen(f"cannot listen on port {main}: {os.strerror(failure)}{hint}")
+    if port is None:
+        for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "[::]")):
+            if not try_bind(family, SECOND_PORT):
+                found.append(f"{address}:{SECOND_PORT}")
+    return found

@@ -1,0 +1,115 @@
+"""The one place where every program's bytes become lines and records on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+
+LEVELS = ("debug", "info", "warning", "error", "critical")
+LONGEST_LINE = 1 << 20  # a program that never ends its line must not fill memory
+# nginx's error log: 2026/11/22 19:26:07 [error] 12#12: *3 text
+NGINX_LEVELS = {
+    "[debug]": "debug", "[info]": "info", "[notice]": "info", "[warn]": "warning", "[error]": "error",
+    "[crit]": "critical", "[alert]": "critical", "[emerg]": "critical",
+}  # fmt: skip
+
+
+def timestamp() -> str:
+    """RFC 3339 with milliseconds and the zone of TZ."""
+    now = time.time()
+    local = time.localtime(now)
+    zone = time.strftime("%z", local)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", local) + f".{int(now % 1 * 1000):03d}{zone[:3]}:{zone[3:]}"
+
+
+class Output:
+    """Standard output: the inherited descriptor 1, never opened by a path. A closed one loses lines and nothing else."""
+
+    def __init__(self, as_json: bool, level: str = "info", descriptor: int = 1) -> None:
+        self.as_json = as_json
+        self.threshold = LEVELS.index(level)
+        self.descriptor = descriptor
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        """All of `data`, in order."""
+        while data and not self.closed:
+            try:
+                data = data[os.write(self.descriptor, data) :]
+            except BlockingIOError:
+                time.sleep(0.005)  # the other end made it non-blocking and is slow
+            except OSError:
+                self.closed = True
+
+    def record(self, logger: str, level: str, message: str) -> None:
+        """One line of our own, if LOG_LEVEL lets it through."""
+        if LEVELS.index(level) >= self.threshold:
+            self.write(self.wrap(logger, level, message))
+
+    def wrap(self, logger: str, level: str, message: str) -> bytes:
+        """A plain text -> one record."""
+        if not self.as_json:
+            return f"{timestamp()} {level} {logger} {message}\n".encode("utf-8", "replace")
+        fields = {
+            "time": timestamp(), "level": level, "severity": level.upper(), "logger": logger, "message": message,
+        }  # fmt: skip
+        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+    def line(self, logger: str, line: bytes) -> bytes:
+        """One line of a program -> one record. A JSON object, and text in text mode, passes as it is."""
+        if line[:1] == b"{" and _is_object(line):
+            return line + b"\n"
+        text = line.decode("utf-8", "backslashreplace").rstrip("\r")
+        level = "info"
+        if logger == "nginx":
+            level, text = _nginx(text)
+        elif not self.as_json:
+            return text.encode("utf-8", "replace") + b"\n"
+        return self.wrap(logger, level, text)
+
+
+def _is_object(line: bytes) -> bool:
+    if line.startswith(b'{"time":"') and line.endswith(b'"}'):
+        return True  # nginx's access line and our own formatter's: not worth a parse each
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
+
+
+def _nginx(text: str) -> tuple[str, str]:
+    """An error log line without its date; anything else as it is."""
+    fields = text.split(" ", 3)
+    if len(fields) == 4 and fields[2] in NGINX_LEVELS:
+        return NGINX_LEVELS[fields[2]], fields[3].split(": ", 1)[-1]
+    return "info", text
+
+
+class Lines:
+    """Joins the bytes of one program, in whatever pieces they come, to lines."""
+
+    def __init__(self, output: Output, logger: str, tap: Callable[[bytes], None] | None = None) -> None:
+        self.output = output
+        self.logger = logger
+        self.tap = tap  # is shown each line, for the last words of a program that dies
+        self.rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Bytes as they were read."""
+        lines = (self.rest + data).split(b"\n")
+        self.rest = lines.pop()
+        records = [self.output.line(self.logger, line) for line in lines if line]
+        if records:
+            self.output.write(b"".join(records))
+            if self.tap is not None:
+                self.tap(next(line for line in reversed(lines) if line))
+        if len(self.rest) > LONGEST_LINE:
+            self.close()
+
+    def close(self) -> None:
+        """The program has ended: what has no newline is a line too."""
+        if self.rest:
+            rest, self.rest = self.rest, b""
+            self.feed(rest + b"\n")

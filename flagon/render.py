@@ -1,0 +1,202 @@
+"""Settings -> the fragments that nginx.conf includes. Pure: values in, text out; values were validated before."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+LIVE = ("/up", "/health", "/healthz", "/livez")
+READY = ("/ready", "/readyz")
+RESERVED = "/-/up"
+PRIVATE = (
+    "127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16",
+    "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10",
+)  # fmt: skip
+ANY = ("0.0.0.0/0", "::/0")
+NGINX_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "error", "critical": "crit"}
+# What a client may not say: nginx decides address, scheme and host, and gives one value of each (DESIGN 3.6).
+DROPPED_HEADERS = (
+    "Proxy", "Forwarded", "X-Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix",
+    "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Protocol", "X-Forwarded-Scheme", "X-Scheme", "X-Url-Scheme",
+    "Front-End-Https", "X-Original-Url", "X-Rewrite-Url", "X-Script-Name",
+    "Client-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "Fly-Client-IP", "X-Cluster-Client-IP",
+    "DO-Connecting-IP", "X-Envoy-External-Address",
+)  # fmt: skip
+
+
+class Box(NamedTuple):
+    """All that the fragments depend on."""
+
+    values: dict[str, Any]
+    run: str
+    spool: str
+    spool_in_memory: bool
+    listen: list[str]
+    nginx_workers: int
+    open_files: int
+    fastcgi: bool
+    json_logs: bool
+    max_headers: bool  # whether this nginx knows the directive (1.29.8, and Debian's backport)
+    app_routes: frozenset[str] = frozenset()  # health paths that the application answers itself
+
+
+def _main(box: Box) -> str:
+    v = box.values
+    stop = max(1, int(v["STOP_TIMEOUT"] - v["DRAIN_DELAY"]) - 1)
+    return (
+        f"worker_processes {box.nginx_workers};\n"
+        f"worker_rlimit_nofile {box.open_files};\n"
+        f"worker_shutdown_timeout {stop}s;\n"
+        f"error_log stderr {NGINX_LEVELS[v['LOG_LEVEL']]};\n"
+    )
+
+
+def _limits(box: Box) -> str:
+    v = box.values
+    lines = [
+        f"client_max_body_size {v['MAX_BODY_SIZE']};",
+        f"large_client_header_buffers {v['HEADER_BUFFERS']} {v['HEADER_SIZE']};",
+        f"client_header_timeout {v['CLIENT_TIMEOUT']:g}s;",
+        f"client_body_timeout {v['CLIENT_TIMEOUT']:g}s;",
+        f"send_timeout {v['SEND_TIMEOUT']:g}s;",
+        f"keepalive_timeout {v['KEEPALIVE_TIMEOUT']:g}s;",
+    ]
+    if box.max_headers:
+        lines.append(f"max_headers {v['HEADERS_MAX']};")
+    for name in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi"):
+        lines.append(f"{name}_temp_path {box.spool}/{name};")
+    # RAM that looks like disk must not hold a response of a gigabyte.
+    largest = "16m" if box.spool_in_memory else "1024m"
+    lines += [f"fastcgi_max_temp_file_size {largest};", f"proxy_max_temp_file_size {largest};"]
+    return "\n".join(lines) + "\n"
+
+
+def trusted_networks(words: tuple[str, ...]) -> tuple[str, ...]:
+    """TRUSTED_PROXIES -> networks."""
+    networks: list[str] = []
+    for word in words:
+        networks += {"private": PRIVATE, "any": ANY, "none": ()}.get(word, (word,))
+    return tuple(networks)
+
+
+def _client(box: Box) -> str:
+    """Who the client is: nginx's real IP module, and whether the peer's other words count."""
+    networks = trusted_networks(box.values["TRUSTED_PROXIES"])
+    lines = [f"set_real_ip_from {network};" for network in networks]
+    if networks:
+        lines += [f"real_ip_header {box.values['REAL_IP_HEADER']};", "real_ip_recursive on;"]
+    lines += ["geo $realip_remote_addr $flagon_trusted {", "    default 0;"]
+    lines += [f"    {network} 1;" for network in networks] + ["}"]
+    return "\n".join(lines) + "\n"
+
+
+def _listen(box: Box) -> str:
+    return "".join(f"listen {address} default_server backlog=2048;\n" for address in box.listen)
+
+
+def _health_pass(box: Box, path: str) -> str:
+    return (
+        f"    fastcgi_pass unix:{box.run}/health.sock;\n"
+        "    fastcgi_keep_conn on;\n"
+        "    fastcgi_read_timeout 5s;\n"
+        "    fastcgi_pass_request_headers off;\n"
+        "    fastcgi_pass_request_body off;\n"
+        "    fastcgi_param REQUEST_METHOD $request_method;\n"
+        f"    fastcgi_param PATH_INFO {path};\n"
+    )
+
+
+def _health(box: Box) -> str:
+    prefix = box.values["URL_PREFIX"] or ""
+    text = ""
+    for path in (*LIVE, *READY, RESERVED):
+        for spelling in dict.fromkeys((path, prefix + path)):
+            text += f"location = {spelling} {{\n    access_log off;\n"
+            own = path in box.app_routes and path != RESERVED
+            text += "    include fragments/app.conf;\n" if own else _health_pass(box, path)
+            text += "}\n"
+    return text
+
+
+def _fastcgi(box: Box) -> str:
+    v = box.values
+    parameters = [
+        # The request's id, method and target come first: the worker's board of running requests keeps these bytes.
+        ("HTTP_X_REQUEST_ID", "$flagon_request_id"),
+        ("REQUEST_METHOD", "$request_method"),
+        ("REQUEST_URI", "$request_uri"),
+        ("PATH_INFO", "$uri"),
+        ("QUERY_STRING", "$query_string"),
+        ("CONTENT_TYPE", "$content_type if_not_empty"),
+        ("CONTENT_LENGTH", "$content_length if_not_empty"),
+        ("SERVER_PROTOCOL", "$server_protocol"),
+        ("SERVER_NAME", "$host"),
+        ("SERVER_PORT", "$flagon_port"),
+        ("REMOTE_ADDR", "$remote_addr"),
+        ("REMOTE_PORT", "$remote_port"),
+        ("HTTP_HOST", "$flagon_host if_not_empty"),
+        ("wsgi.url_scheme", "$flagon_scheme"),
+        ("HTTP_X_FORWARDED_FOR", "$remote_addr"),
+        ("HTTP_X_FORWARDED_PROTO", "$flagon_scheme"),
+        ("HTTP_X_REAL_IP", "$remote_addr"),
+        ("HTTP_CONTENT_TYPE", '""'),
+        ("HTTP_CONTENT_LENGTH", '""'),
+    ]
+    lines = [
+        f"fastcgi_pass unix:{box.run}/app.sock;",
+        # With it, a response that has no end record reaches the client as a broken transfer, never as a shorter one.
+        "fastcgi_keep_conn on;",
+        f"fastcgi_read_timeout {v['TIMEOUT'] + 5:g}s;",
+        f"fastcgi_send_timeout {v['TIMEOUT'] + 5:g}s;",
+        "fastcgi_hide_header X-Request-ID;",
+    ]
+    lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
+    lines += [f'fastcgi_param HTTP_{name.upper().replace("-", "_")} "";' for name in DROPPED_HEADERS]
+    return "\n".join(lines) + "\n"
+
+
+def _http(box: Box) -> str:
+    v = box.values
+    headers = [
+        ("Host", "$flagon_host"),
+        ("Connection", "$flagon_connection"),
+        ("Upgrade", "$http_upgrade"),
+        ("X-Request-ID", "$flagon_request_id"),
+        ("X-Forwarded-For", "$remote_addr"),
+        ("X-Forwarded-Proto", "$flagon_scheme"),
+        ("X-Forwarded-Port", "$flagon_port"),
+        ("X-Real-IP", "$remote_addr"),
+    ]
+    given = {name for name, _ in headers}
+    lines = [
+        f"proxy_pass http://unix:{box.run}/app.sock:;",
+        "proxy_http_version 1.1;",
+        f"proxy_read_timeout {v['TIMEOUT'] + 5:g}s;",
+        f"proxy_send_timeout {v['TIMEOUT'] + 5:g}s;",
+        "proxy_hide_header X-Request-ID;",
+        "proxy_redirect off;",
+    ]
+    lines += [f"proxy_set_header {name} {value};" for name, value in headers]
+    lines += [f'proxy_set_header {name} "";' for name in DROPPED_HEADERS if name not in given]
+    return "\n".join(lines) + "\n"
+
+
+def _logs(box: Box) -> str:
+    if not box.values["ACCESS_LOG"]:
+        return "access_log off;\n"
+    # 4 kB: a pipe takes that much in one piece, so lines of several nginx workers never mix.
+    return f"access_log /dev/stdout flagon_{'json' if box.json_logs else 'text'} buffer=4k flush=500ms;\n"
+
+
+def fragments(box: Box) -> dict[str, str]:
+    """File name -> text of every fragment."""
+    return {
+        "main.conf": _main(box),
+        "events.conf": f"worker_connections {box.values['WORKER_CONNECTIONS']};\n",
+        "limits.conf": _limits(box),
+        "client.conf": _client(box),
+        "logs.conf": _logs(box),
+        "listen.conf": _listen(box),
+        "retry.conf": "add_header Retry-After 5 always;\nadd_header X-Request-ID $flagon_request_id always;\n",
+        "health.conf": _health(box),
+        "app.conf": _fastcgi(box) if box.fastcgi else _http(box),
+    }

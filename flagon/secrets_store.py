@@ -1,0 +1,52 @@
+"""SECRET_KEY: given, else made once in the data directory, else random for this run with a loud line."""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+
+class Unreadable(Exception):
+    """A secret that exists and cannot be read is an error, never replaced."""
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="ascii") as file:
+            text = file.read().strip()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unreadable(
+            f"{path} exists and cannot be read ({getattr(error, 'strerror', None) or 'not text'}): "
+            "give this uid access to it, or set SECRET_KEY"
+        ) from None
+    if not text:
+        raise Unreadable(f"{path} is empty: delete it to have a new one made, or set SECRET_KEY")
+    return text
+
+
+def load_or_make(data: str | None) -> tuple[str, str, str | None]:
+    """(key, where it came from, warning line or None). `data` is a writable data directory or None."""
+    if data is None:
+        warning = (
+            "SECRET_KEY is not set and there is no writable data directory: a random one is used, "
+            "sessions end with this container. Set SECRET_KEY or mount a volume at /data"
+        )
+        return secrets.token_urlsafe(48), "random for this run", warning
+    path = os.path.join(data, "secret_key")
+    found = _read(path)
+    if found is None:
+        draft = f"{path}.{os.getpid()}.{secrets.token_hex(4)}"
+        with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
+        try:
+            os.link(draft, path)  # of several replicas that start at once on one volume, one wins
+        except FileExistsError:
+            pass
+        except OSError:
+            os.replace(draft, path)  # a file system without hard links
+        if os.path.exists(draft):
+            os.unlink(draft)
+        found = _read(path) or ""
+    return found, path, None

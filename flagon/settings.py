@@ -1,0 +1,206 @@
+"""The environment -> typed settings, each with where it came from. Nothing else reads os.environ for settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from flagon import envfile, gunicorn_args
+from flagon.kinds import PARSERS
+from flagon.table import SETTINGS, Setting
+
+PREFIX = "FLAGON_"
+MASK = "********"
+# FastCGI: nginx sends all parameters in one record of at most 65,535 bytes, the request line up to three times in it.
+FASTCGI_RECORD = 65535
+FASTCGI_OWN_PARAMETERS = 4096
+
+
+class Given(NamedTuple):
+    """A text that somebody gave for a setting, and where."""
+
+    text: str
+    name: str
+    source: str
+
+
+class SettingsError(Exception):
+    """Values that are not accepted; `errors` has one sentence for each. The boot ends with code 78 (EX_CONFIG)."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+class Settings:
+    """Typed values by name, where each came from, and what is worth a warning line."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.sources: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.environment: dict[str, str] = {}  # the container's environment above the .env file's
+        self.gunicorn_args: list[str] = []  # what of GUNICORN_CMD_ARGS is gunicorn's own business
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+    def set(self, name: str, value: Any, source: str) -> None:
+        """Record a value and where it came from."""
+        self.values[name] = value
+        self.sources[name] = source
+
+    def shown(self, name: str) -> str:
+        """The value as `flagon config` and messages may show it: secrets masked."""
+        value = self.values[name]
+        if value is None or value == "":
+            return ""
+        if SETTINGS[name].secret:
+            return MASK
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(value, float):
+            return f"{value:g}"
+        return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _from_file(given: Given, errors: list[str]) -> Given | None:
+    try:
+        with open(given.text, encoding="utf-8") as file:
+            text = envfile.clean(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        errors.append(f"{given.name}: cannot read {given.text!r}: {getattr(error, 'strerror', None) or error}")
+        return None
+    if not text:
+        errors.append(f"{given.name}: the file {given.text!r} is empty")
+        return None
+    return Given(text, given.name, given.source)
+
+
+def _given(row: Setting, layers: list[tuple[str, Mapping[str, str]]], errors: list[str]) -> list[Given]:
+    """All that was given for this row, the winner first."""
+    found = []
+    for source, layer in layers:
+        for name in (PREFIX + row.name, row.name):
+            text = envfile.clean(layer.get(name, ""))
+            path = envfile.clean(layer.get(name + "_FILE", "")) if row.secret else ""
+            if text and path:
+                errors.append(f"{name} and {name}_FILE are both given: keep one")
+            elif path:
+                content = _from_file(Given(path, name + "_FILE", source), errors)
+                found += [content] if content else []
+            elif text and not (name == PREFIX + row.name and text.startswith("tcp://")):
+                # FLAGON_PORT=tcp://10.0.0.1:80 is what Kubernetes injects for a Service named "flagon".
+                found.append(Given(text, name, source))
+    return found
+
+
+def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[str]) -> None:
+    """Take the first acceptable text; a bad one is an error, or a warning where the name is an ordinary word."""
+    for text, name, source in given:
+        strict = row.strict or name.startswith(PREFIX)
+        try:
+            value = PARSERS[row.kind](text, row)
+        except ValueError as error:
+            shown = MASK if row.secret else repr(text)
+            if strict:
+                errors.append(f"{name}={shown} is not accepted; accepted: {error}")
+                return
+            settings.warnings.append(f"{name}={shown} is not Flagon's kind of value ({error}): left to the application")
+            continue
+        if value is None:
+            settings.warnings.append(f"{name}={text!r} is not a whole number >= 1: computed instead")
+            continue
+        settings.set(row.name, value, name if source == "environment" else f"{name} in {source}")
+        return
+    settings.set(row.name, PARSERS[row.kind](row.default, row) if row.default else None, "default")
+
+
+def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] | None = None) -> Settings:
+    """All settings from the environment, `directory`/.env and gunicorn arguments.
+
+    `command_args` are the arguments of an inherited `gunicorn ...` command. Raises SettingsError with all errors.
+    """
+    settings, errors = Settings(), []  # type: Settings, list[str]
+    dotenv, settings.warnings = envfile.read(directory)
+    settings.environment = {**dotenv, **environ}
+    layers: list[tuple[str, Mapping[str, str]]] = [("environment", environ), (".env", dotenv)]
+    for row in SETTINGS.values():
+        _typed(row, _given(row, layers, errors), settings, errors)
+    arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
+    detected = gunicorn_args.split(command_args or [])
+    _apply_arguments(settings, detected, "command line", errors, only_defaults=True)
+    _apply_arguments(settings, arguments, "GUNICORN_CMD_ARGS", errors)
+    _check_together(settings, errors)
+    if errors:
+        raise SettingsError(errors)
+    _warn_near_misses(settings)
+    return settings
+
+
+def _apply_arguments(
+    settings: Settings, arguments: gunicorn_args.Arguments, source: str, errors: list[str], only_defaults: bool = False
+) -> None:
+    for name, text in arguments.ours.items():
+        if only_defaults and settings.sources[name] != "default":
+            continue
+        row = SETTINGS[name]
+        try:
+            value = PARSERS[row.kind](text, row)
+        except ValueError as error:
+            errors.append(f"{source}: {text!r} is not accepted for {name}; accepted: {error}")
+            continue
+        settings.set(name, value, source)
+    for option in arguments.ignored:
+        settings.warnings.append(f"{source}: {option} is ignored, Flagon sets it")
+    settings.gunicorn_args += arguments.rest
+
+
+def _check_together(settings: Settings, errors: list[str]) -> None:
+    """Values that are each accepted and cannot be together."""
+    values = settings.values
+    if errors:
+        return
+    needed = (values["HEADER_BUFFERS"] + 2) * values["HEADER_SIZE"] + FASTCGI_OWN_PARAMETERS
+    if needed > FASTCGI_RECORD:
+        errors.append(
+            f"HEADER_SIZE={values['HEADER_SIZE']} with HEADER_BUFFERS={values['HEADER_BUFFERS']} is impossible: "
+            f"(HEADER_BUFFERS + 2) x HEADER_SIZE must stay below {FASTCGI_RECORD - FASTCGI_OWN_PARAMETERS}"
+        )
+    if values["DRAIN_DELAY"] >= values["STOP_TIMEOUT"]:
+        errors.append(
+            f"DRAIN_DELAY={values['DRAIN_DELAY']:g} leaves nothing of STOP_TIMEOUT={values['STOP_TIMEOUT']:g}: "
+            "it must be smaller"
+        )
+    if values["STREAMS_MAX"] and values["STREAMS_MAX"] > values["THREADS"]:
+        errors.append(f"STREAMS_MAX={values['STREAMS_MAX']} is more than THREADS={values['THREADS']}")
+
+
+def _warn_near_misses(settings: Settings) -> None:
+    """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it."""
+    known = set(SETTINGS) | {PREFIX + name for name in SETTINGS}
+    for name in settings.environment:
+        if name in known or name.endswith("_FILE") or (name.startswith(PREFIX) and name[7:] in INTERNAL):
+            continue
+        if name.startswith((PREFIX + "PORT_", PREFIX + "SERVICE_")):
+            continue  # Kubernetes service links
+        near = near_miss(name)
+        if near:
+            settings.warnings.append(f"{name} is not a setting; did you mean {near}?")
+
+
+INTERNAL = frozenset({"VERSION", "SUMMARY"})  # what the box tells the application
+
+
+def near_miss(name: str) -> str | None:
+    """The known name that `name` almost is, or None. At most two letters differ, underscores do not count."""
+    bare = name[len(PREFIX) :] if name.startswith(PREFIX) else name
+    folded = bare.replace("_", "").replace("-", "").upper()
+    for known in SETTINGS:
+        other = known.replace("_", "")
+        if bare != known and len(other) > 5 and abs(len(folded) - len(other)) <= 2 and folded[:1] == other[:1]:
+            import difflib
+
+            if folded == other or difflib.SequenceMatcher(None, folded, other).ratio() > 0.92:
+                return known if bare == name else PREFIX + known
+    return None

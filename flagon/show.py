@@ -1,0 +1,81 @@
+"""`flagon config`: every setting as a table, JSON, the README's Markdown, a JSON schema; or nginx's fragments."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from flagon.table import GROUPS, SETTINGS, Setting
+
+
+def run(arguments: list[str]) -> int:
+    """Print what the option asks for."""
+    option = arguments[0] if arguments else ""
+    if option == "--markdown":
+        print(markdown(), end="")
+    elif option == "--schema":
+        print(json.dumps(schema(), indent=2))
+    elif option in ("", "--json", "--fragments"):
+        _effective(option)
+    else:
+        print("usage: flagon config [--json | --markdown | --schema | --fragments]")
+        return 64  # EX_USAGE of sysexits.h
+    return 0
+
+
+def _effective(option: str) -> None:
+    from flagon import places
+    from flagon.boot import Boot
+    from flagon.handover import nginx_box
+    from flagon.render import fragments
+
+    boot = Boot(os.environ, os.getcwd())
+    boot.decide(fresh=False)
+    boot.listen()
+    if option == "--fragments":
+        for name, text in fragments(nginx_box(boot, boot.addresses, places.spool_directory(boot.run, boot.data), [])).items():
+            print(f"# fragments/{name}\n{text}")
+        return
+    rows = [(name, boot.settings.shown(name), boot.settings.sources[name]) for name in SETTINGS]
+    if option == "--json":
+        print(json.dumps({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))
+        return
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, value, source in rows:
+        print(f"{name:<{widths[0]}}  {value or '-':<{widths[1]}}  {source}")
+
+
+def _accepted(row: Setting) -> str:
+    if row.choices:
+        return ", ".join(row.choices)
+    bounds = f" {row.low:g} to {row.high:g}" if row.low is not None and row.high is not None and row.high < 10**6 else ""
+    words = {"switch": "on, off", "size": "size", "seconds": "seconds", "integer": "number", "workers": "number"}
+    return words.get(row.kind, row.kind.replace("_", " ")) + (bounds if row.kind in ("integer", "seconds", "workers") else "")
+
+
+def markdown() -> str:
+    """The README's table."""
+    lines = []
+    for group, rows in GROUPS:
+        lines += [f"**{group}**", "", "| name | default | accepted | what it does |", "| --- | --- | --- | --- |"]
+        for row in rows:
+            default = f"`{row.default}`" if row.default else ""
+            lines.append(f"| `{row.name}` | {default} | {_accepted(row)} | {row.sentence} |")
+        lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def schema() -> dict[str, object]:
+    """A JSON schema of the environment: every value is a string, as environment variables are."""
+    properties: dict[str, object] = {}
+    for row in SETTINGS.values():
+        entry: dict[str, object] = {"type": "string", "description": row.sentence}
+        if row.choices:
+            entry["enum"] = list(row.choices)
+        if row.default:
+            entry["default"] = row.default
+        properties[row.name] = entry
+        properties["FLAGON_" + row.name] = entry
+        if row.secret:
+            properties[row.name + "_FILE"] = {"type": "string", "description": f"File that holds {row.name}."}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": properties}

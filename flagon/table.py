@@ -1,0 +1,93 @@
+"""THE table of settings: name, kind, default, accepted values and one sentence for each.
+
+It drives validation, `flagon config`, the table in the README and the JSON schema.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Setting(NamedTuple):
+    """One row. `default` is the text a user would have typed; empty means computed or off."""
+
+    name: str
+    kind: str  # a key of kinds.PARSERS
+    default: str
+    sentence: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    strict: bool = False  # a bad value of the bare name stops the boot too, not only of FLAGON_<NAME>
+    secret: bool = False  # masked everywhere; may also be given as <NAME>_FILE
+
+
+GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
+    (
+        "Application",
+        (
+            Setting("APP_MODULE", "module", "", "`module:object` to serve; found by itself when empty.", strict=True),
+            Setting("URL_PREFIX", "prefix", "", "Sub-path the application is served under, such as `/shop`."),
+            Setting("SECRET_KEY", "secret_key", "", "Signing key; made once in the data directory when empty.", strict=True, secret=True),
+            Setting("DATABASE_URL", "url", "", "Database; a SQLite file in the data directory when empty.", strict=True, secret=True),
+            Setting("REDIS_URL", "url", "", "Handed to the application as it is.", strict=True, secret=True),
+            Setting("SERVE_CMD", "switch", "on", "Serve an inherited `CMD` such as `flask run` or `python app.py` through nginx and gunicorn."),
+        ),
+    ),
+    (
+        "Listening",
+        (
+            Setting("PORT", "integer", "", "Port to listen on; 8080, and 80 where it can be bound, when empty.", 1, 65535, strict=True),
+            Setting("TRUSTED_PROXIES", "proxies", "private", "Peers whose forwarding headers count: `private`, `none`, `any` or CIDRs."),
+            Setting("REAL_IP_HEADER", "header", "", "Header that carries the client's address; the platform's own when empty, else `X-Forwarded-For`."),
+        ),
+    ),
+    (
+        "Size",
+        (
+            Setting("WEB_CONCURRENCY", "workers", "", "Worker processes; computed from CPU and memory when empty.", 1, 512),
+            Setting("THREADS", "integer", "4", "Request threads in each worker.", 1, 256),
+            Setting("WORKER_MEMORY", "integer", "48", "Memory a worker is expected to need, MB; sizes the worker count.", 8, 65536),
+            Setting("WORKER_CLASS", "worker_class", "", "`fastcgi` (ours), or gunicorn's `gthread`, `gevent`, `sync` over HTTP; `gthread` when a WebSocket library is installed."),
+            Setting("WORKER_CONNECTIONS", "integer", "", "Connections nginx holds at once; from the open-file limit when empty.", 64, 1000000),
+            Setting("MAX_REQUESTS", "integer", "0", "Recycle a worker after so many requests; 0 is never.", 0, 10**9),
+            Setting("MAX_REQUESTS_JITTER", "integer", "0", "Random extra requests, so that workers do not recycle together.", 0, 10**9),
+        ),
+    ),
+    (
+        "Limits",
+        (
+            Setting("TIMEOUT", "seconds", "60", "Seconds until a request must have its first response byte.", 1, 86400),
+            Setting("GRACEFUL_TIMEOUT", "seconds", "6", "Seconds a leaving worker gives its running requests.", 0.1, 86400),
+            Setting("STOP_TIMEOUT", "seconds", "8", "Seconds from the stop signal to the end, everything included.", 1, 3600),
+            Setting("DRAIN_DELAY", "seconds", "0", "Seconds to go on serving after the stop signal, with `/ready` at 503.", 0, 3600),
+            Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty.", 1, 65535),
+            Setting("STREAMS_MAX", "integer", "", "Unbuffered responses at once in a worker; half its threads when empty.", 1, 256),
+            Setting("MAX_BODY_SIZE", "size", "32m", "Largest request body; more is 413.", 0, 2**50),
+            Setting("HEADER_SIZE", "size", "8k", "Longest request line (414) and longest header line (431).", 1024, 32768),
+            Setting("HEADER_BUFFERS", "integer", "4", "All headers together fit in so many times HEADER_SIZE (431).", 2, 64),
+            Setting("HEADERS_MAX", "integer", "100", "Largest number of request headers.", 10, 1000),
+            Setting("CLIENT_TIMEOUT", "seconds", "15", "Longest pause while a client sends its request.", 1, 3600),
+            Setting("SEND_TIMEOUT", "seconds", "30", "Longest pause while a client takes its response.", 1, 3600),
+            Setting("KEEPALIVE_TIMEOUT", "seconds", "95", "How long an idle client connection stays open.", 0, 3600),
+        ),
+    ),
+    (
+        "Logs",
+        (
+            Setting("LOG_LEVEL", "choice", "info", "Least level that is logged.", choices=("debug", "info", "warning", "error", "critical")),
+            Setting("LOG_FORMAT", "choice", "auto", "`json`, `text`, or `auto`: text on a terminal.", choices=("auto", "json", "text")),
+            Setting("ACCESS_LOG", "switch", "on", "One line for each request, health checks left out."),
+        ),
+    ),
+    (
+        "Box",
+        (
+            Setting("RUN_AS", "run_as", "", "Who a container started as root becomes: `uid:gid`, `owner` of /app, or `root`; 10001:0 when empty."),
+            Setting("RUNTIME_DIR", "path", "", "Where sockets and rendered files go; first writable of /run/flagon, /tmp, /dev/shm when empty."),
+            Setting("DATA_DIR", "path", "/data", "Where SQLite and the generated secret live."),
+        ),
+    ),
+)
+
+SETTINGS: dict[str, Setting] = {row.name: row for _, rows in GROUPS for row in rows}

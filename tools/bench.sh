@@ -1,0 +1,9 @@
+#!/bin/sh
+# Sets up for bench/ and runs it. Arguments are the benchmark's own.
+set -eu
+cd "$(dirname "$0")/.."
+
+tools/venv.sh
+tools/packages.sh curl wrk
+tools/image.sh
+exec .venv/bin/python -m bench "$@"

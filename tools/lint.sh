@@ -1,0 +1,39 @@
+#!/bin/bash
+# Every linter, all of them even if one fails; the target fails if any did.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+. tools/lib.sh
+
+tools/venv.sh || exit 1
+bin=.venv/bin
+failed=()
+
+check() {
+    local name=$1
+    shift
+    "$@" || failed+=("$name")
+}
+
+# files FIND-TEST...: ours, not what tools made.
+files() {
+    find . \( -name .git -o -name '.venv*' -o -name node_modules -o -name '.*_cache' \) -prune \
+        -o -type f \( "$@" \) -print | sort
+}
+
+mapfile -t scripts < <(files -name '*.sh' -o -path './.ci/run')
+mapfile -t dockerfiles < <(files -name 'Dockerfile' -o -name 'Dockerfile.*' -o -name '*.Dockerfile')
+mapfile -t yaml < <(files -name '*.yml' -o -name '*.yaml')
+python=()
+for folder in flagon app tests bench; do [ ! -d "$folder" ] || python+=("$folder"); done
+
+check "ruff check" "$bin/ruff" check --quiet "${python[@]}"
+check "ruff format" "$bin/ruff" format --check --quiet --force-exclude "${python[@]}"
+check mypy "$bin/mypy" flagon app
+check shellcheck "$bin/shellcheck" --external-sources "${scripts[@]}"
+check hadolint "$bin/hadolint" "${dockerfiles[@]}"
+check yamllint "$bin/yamllint" --strict "${yaml[@]}"
+# Follows the includes it finds; the fragments rendered at boot are only in the image.
+check gixy "$bin/gixy" nginx.conf
+
+((${#failed[@]} == 0)) || fail "lint failed: $(IFS=,; echo "${failed[*]}")"
+say "lint: clean"

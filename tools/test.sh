@@ -1,0 +1,19 @@
+#!/bin/bash
+# test.sh sample|full: lint, unit tests, then the image driven from outside.
+set -eu
+cd "$(dirname "$0")/.."
+. tools/lib.sh
+
+campaign=$1
+SECONDS=0
+trap 'say "total: $((SECONDS / 60)) min $((SECONDS % 60)) s"' EXIT
+
+tools/lint.sh
+tools/unit.sh
+tools/packages.sh curl wrk
+tools/image.sh
+
+selection=()
+[ "$campaign" = full ] || selection=(-m "not long")
+say "image tests ($campaign)"
+FLAGON_CAMPAIGN=$campaign .venv/bin/python -m pytest tests/image "${selection[@]}"
