@@ -45,9 +45,7 @@ class Settings:
         if not secret_key.isprintable():
             mistakes.append("SECRET_KEY: give one line of printable characters")
         if not re.fullmatch(r"[a-z][a-z0-9+]*://.*", database_url):
-            mistakes.append(
-                "DATABASE_URL: give sqlite:////data/app.db or postgresql://user:password@host/name"
-            )
+            mistakes.append("DATABASE_URL: give sqlite:////data/app.db or postgresql://user:password@host/name")
         if mistakes:
             raise ValueError("Settings that cannot be used:\n  " + "\n  ".join(mistakes))
         return cls(secret_key, database_url, version, summary)

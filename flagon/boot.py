@@ -85,9 +85,7 @@ class Boot:
         """Drop root, if this is root."""
         values = self.values
         try:
-            self.warnings += identity.drop(
-                values["RUN_AS"], self.directory, values["DATA_DIR"], values["RUNTIME_DIR"]
-            )
+            self.warnings += identity.drop(values["RUN_AS"], self.directory, values["DATA_DIR"], values["RUNTIME_DIR"])
         except (identity.CannotDrop, OSError) as error:
             raise BootError(str(error)) from None
 
@@ -130,8 +128,8 @@ class Boot:
         self.settings.set("DATABASE_URL", f"sqlite:///{folder}/app.db", "default")
         if self.data is None:
             self.warnings.append(
-                f"{self.values['DATA_DIR']} is not writable for uid {os.geteuid()}: SQLite lies in {folder} and ENDS WITH "
-                "THIS CONTAINER. Mount a writable volume there or set DATABASE_URL"
+                f"{self.values['DATA_DIR']} is not writable for uid {os.geteuid()}: SQLite lies in {folder} and "
+                "ENDS WITH THIS CONTAINER. Mount a writable volume there or set DATABASE_URL"
             )
         elif not self.data_is_volume:
             self.warnings.append(

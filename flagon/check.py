@@ -49,12 +49,12 @@ def _application(boot: Boot) -> list[str]:
 def _nginx(boot: Boot) -> list[str]:
     """`nginx -t` over the rendered configuration."""
     # nginx -t binds no port that it does not already listen on, but it must parse one
-    write_fragments(os.path.join(boot.run, "fragments"), nginx_box(boot, ["unix:" + boot.run + "/check.sock"], boot.run, []))
+    write_fragments(
+        os.path.join(boot.run, "fragments"), nginx_box(boot, ["unix:" + boot.run + "/check.sock"], boot.run, [])
+    )
     os.symlink(os.path.join(HOME, "nginx.conf"), os.path.join(boot.run, "nginx.conf"))
     done = subprocess.run(
         ["nginx", "-t", "-q", "-p", boot.run, "-c", "nginx.conf", "-e", "stderr"],
         capture_output=True, text=True, check=False, timeout=30,
     )  # fmt: skip
     return [] if done.returncode == 0 else ["nginx: " + done.stderr.strip()]
-
-

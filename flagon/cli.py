@@ -41,7 +41,8 @@ def serve(command: list[str] | None = None) -> int:
     boot.warnings += dangers.in_image(boot.directory)
     if command:
         boot.warnings.append(
-            f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; SERVE_CMD=off runs it as it is"
+            f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; "
+            "SERVE_CMD=off runs it as it is"
         )
     box = Box(boot)
     box.tell()
@@ -139,5 +140,3 @@ def other_command(words: list[str]) -> int:
     if wanted and commands.served_instead(words, os.environ, os.getcwd()):
         return serve(words)
     return run_command(words)
-
-

@@ -17,9 +17,12 @@ def in_image(directory: str) -> list[str]:
         names = set(os.listdir(directory))
     except OSError:
         return []
-    found = [name for name in (".env", ".git") if name in names]
+    found: list[str] = [name for name in (".env", ".git") if name in names]
     found += sorted(name for name in names if name in PRIVATE_KEYS or _is_private_key(directory, name))
-    return [f"{directory}/{name} is in the image, readable for everybody who has it: add it to .dockerignore" for name in found]
+    return [
+        f"{directory}/{name} is in the image, readable for everybody who has it: add it to .dockerignore"
+        for name in found
+    ]
 
 
 def _is_private_key(directory: str, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""gunicorn's command line, from GUNICORN_CMD_ARGS or an old `CMD ["gunicorn", ...]`: ours, forbidden, or gunicorn's own."""
+"""gunicorn's command line, from GUNICORN_CMD_ARGS or an old `CMD`: settings of ours, forbidden, or gunicorn's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a decided boot hands on: the application's environment, the launcher's options, nginx's fragments, boot lines."""
+"""What a decided boot hands on: the application's environment, launch options, nginx's fragments, boot lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from flagon import __version__, listening, places, render
 from flagon.boot import APPLICATION_PYTHON, HOME, Boot, versions
 
 # gunicorn reads these behind our back; the application does not see them.
-WITHHELD = ("GUNICORN_CMD_ARGS", "FORWARDED_ALLOW_IPS", "SENDFILE", "GUNICORN_FD", "GUNICORN_PID", "LISTEN_FDS", "LISTEN_PID")
+WITHHELD = (
+    "GUNICORN_CMD_ARGS",
+    "FORWARDED_ALLOW_IPS",
+    "SENDFILE",
+    "GUNICORN_FD",
+    "GUNICORN_PID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+)
 
 
 def write(path: str, text: str, mode: int = 0o600) -> None:

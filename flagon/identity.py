@@ -53,5 +53,7 @@ def drop(run_as: str | None, application: str, data: str, run: str | None) -> li
     except OSError as error:
         if run_as:
             raise CannotDrop(f"RUN_AS={run_as}: cannot become uid {uid}, gid {gid}: {error.strerror}") from None
-        return [f"RUNNING AS ROOT: cannot become uid {uid} ({error.strerror}); give CAP_SETUID and CAP_SETGID, or --user"]
+        return [
+            f"RUNNING AS ROOT: cannot become uid {uid} ({error.strerror}); give CAP_SETUID and CAP_SETGID, or --user"
+        ]
     return []

@@ -36,7 +36,11 @@ def addresses(port: int | None) -> list[str]:
     if not try_bind(socket.AF_INET6, main):
         found.append(f"[::]:{main}")
     if not found:
-        hint = "; ports below 1024 need root or a sysctl here: publish it instead, -p 80:8080" if failure == errno.EACCES else ""
+        hint = (
+            "; ports below 1024 need root or a sysctl here: publish it instead, -p 80:8080"
+            if failure == errno.EACCES
+            else ""
+        )
         raise CannotListen(f"cannot listen on port {main}: {os.strerror(failure)}{hint}")
     if port is None:
         for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "[::]")):

@@ -25,7 +25,7 @@ def timestamp() -> str:
 
 
 class Output:
-    """Standard output: the inherited descriptor 1, never opened by a path. A closed one loses lines and nothing else."""
+    """Standard output: the inherited descriptor 1, never opened by path. A closed one loses lines, nothing else."""
 
     def __init__(self, as_json: bool, level: str = "info", descriptor: int = 1) -> None:
         self.as_json = as_json

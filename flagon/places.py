@@ -35,7 +35,7 @@ def _usable(directory: str) -> bool:
 
 
 def run_directory(wanted: str | None, fresh: bool = True) -> str:
-    """The first usable of RUNTIME_DIR, /run/flagon, /tmp/flagon, /dev/shm/flagon; `fresh` empties it of an earlier run."""
+    """The first usable of RUNTIME_DIR and the candidates; `fresh` empties it of an earlier run. Raises NoPlace."""
     candidates = ([wanted] if wanted else []) + list(RUN_CANDIDATES)
     for directory in candidates:
         if _usable(directory):

@@ -196,7 +196,6 @@ def fragments(box: Box) -> dict[str, str]:
         "client.conf": _client(box),
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
-        "retry.conf": "add_header Retry-After 5 always;\nadd_header X-Request-ID $flagon_request_id always;\n",
         "health.conf": _health(box),
         "app.conf": _fastcgi(box) if box.fastcgi else _http(box),
     }

@@ -33,7 +33,9 @@ def _effective(option: str) -> None:
     boot.decide(fresh=False)
     boot.listen()
     if option == "--fragments":
-        for name, text in fragments(nginx_box(boot, boot.addresses, places.spool_directory(boot.run, boot.data), [])).items():
+        for name, text in fragments(
+            nginx_box(boot, boot.addresses, places.spool_directory(boot.run, boot.data), [])
+        ).items():
             print(f"# fragments/{name}\n{text}")
         return
     rows = [(name, boot.settings.shown(name), boot.settings.sources[name]) for name in SETTINGS]
@@ -48,9 +50,13 @@ def _effective(option: str) -> None:
 def _accepted(row: Setting) -> str:
     if row.choices:
         return ", ".join(row.choices)
-    bounds = f" {row.low:g} to {row.high:g}" if row.low is not None and row.high is not None and row.high < 10**6 else ""
+    bounds = (
+        f" {row.low:g} to {row.high:g}" if row.low is not None and row.high is not None and row.high < 10**6 else ""
+    )
     words = {"switch": "on, off", "size": "size", "seconds": "seconds", "integer": "number", "workers": "number"}
-    return words.get(row.kind, row.kind.replace("_", " ")) + (bounds if row.kind in ("integer", "seconds", "workers") else "")
+    return words.get(row.kind, row.kind.replace("_", " ")) + (
+        bounds if row.kind in ("integer", "seconds", "workers") else ""
+    )
 
 
 def markdown() -> str:

@@ -1,4 +1,4 @@
-"""How large the box is: cgroup, affinity and memory -> workers, threads, connections. Reads files, decides, explains."""
+"""How large the box is: cgroup, affinity and memory -> workers, connections. Reads files, decides, explains."""
 
 from __future__ import annotations
 
@@ -56,7 +56,12 @@ def _cgroup_files(root: str, controller: str, name_v2: str, name_v1: str) -> lis
     """Candidate files for a limit: the mounted root first, then the own group below it, v2 and v1."""
     own = _own_groups(root)
     v2, v1 = "/sys/fs/cgroup", f"/sys/fs/cgroup/{controller}"
-    return [f"{v2}/{name_v2}", f"{v2}{own.get('', '')}/{name_v2}", f"{v1}/{name_v1}", f"{v1}{own.get(controller, '')}/{name_v1}"]
+    return [
+        f"{v2}/{name_v2}",
+        f"{v2}{own.get('', '')}/{name_v2}",
+        f"{v1}/{name_v1}",
+        f"{v1}{own.get(controller, '')}/{name_v1}",
+    ]
 
 
 def _quota(root: str, path: str) -> float | None:
@@ -65,8 +70,8 @@ def _quota(root: str, path: str) -> float | None:
         if path.endswith("cpu.max"):
             quota, period = text.split()
             return None if quota == "max" else int(quota) / int(period)
-        period = int(_read(root, path.replace("cfs_quota_us", "cfs_period_us")))
-        return int(text) / period if int(text) > 0 else None
+        period_v1 = int(_read(root, path.replace("cfs_quota_us", "cfs_period_us")))
+        return int(text) / period_v1 if int(text) > 0 else None
     except (ValueError, ZeroDivisionError):
         return None
 

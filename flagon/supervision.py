@@ -266,13 +266,13 @@ class Plugin:
                 return None
             self.held = None
             return number
-        number = self._real_get_signal()
-        if number == signal.SIGHUP:
+        received: int | None = self._real_get_signal()
+        if received == signal.SIGHUP:
             self.reload()
             return None
-        if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            return self._begin_stop(number)
-        return number
+        if received in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            return self._begin_stop(received)
+        return received
 
     def _begin_stop(self, number: int) -> int | None:
         """/ready turns 503; the signal takes effect after DRAIN_DELAY."""
@@ -283,7 +283,9 @@ class Plugin:
             pass
         delay = self.box.values["DRAIN_DELAY"]
         name = signal.Signals(number).name
-        self.output.record("flagon", "info", f"{name}: stopping" + (f" after draining for {delay:g} s" if delay else ""))
+        self.output.record(
+            "flagon", "info", f"{name}: stopping" + (f" after draining for {delay:g} s" if delay else "")
+        )
         if delay and self.served:
             self.held = (number, time.monotonic() + delay)
             return None

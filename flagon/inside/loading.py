@@ -113,14 +113,20 @@ def load(target: str, why: str) -> Any:
             found = _object(module, expression or "app")
     except ServesAtImport as error:
         where = traceback.extract_tb(error.__traceback__)
-        line = next((f"{f.filename} line {f.lineno}" for f in reversed(where) if name.split(".")[-1] in f.filename), name)
+        line = next(
+            (f"{f.filename} line {f.lineno}" for f in reversed(where) if name.split(".")[-1] in f.filename), name
+        )
         raise LoadError(
-            f"{head}{line} starts a server while it is imported. Put app.run() below `if __name__ == \"__main__\":`"
+            f'{head}{line} starts a server while it is imported. Put app.run() below `if __name__ == "__main__":`'
         ) from None
     except SyntaxError as error:
-        raise LoadError(f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{tail}") from None
+        raise LoadError(
+            f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{tail}"
+        ) from None
     except ModuleNotFoundError as error:
-        raise LoadError(f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail}") from None
+        raise LoadError(
+            f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail}"
+        ) from None
     except (Exception, SystemExit) as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
         raise LoadError(f"{head}{text}\n{_frames(error)}{tail}") from None

@@ -19,7 +19,10 @@ STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"
 def timestamp(seconds: float) -> str:
     """RFC 3339 with milliseconds and the zone of TZ."""
     zone = time.strftime("%z", time.localtime(seconds))
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds)) + f".{int(seconds % 1 * 1000):03d}{zone[:3]}:{zone[3:]}"
+    return (
+        time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
+        + f".{int(seconds % 1 * 1000):03d}{zone[:3]}:{zone[3:]}"
+    )
 
 
 class Formatter(logging.Formatter):

@@ -12,6 +12,7 @@ from flagon.inside.fastcgi import END, LARGEST_CONTENT, stdout
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
 )
+SPECIAL = HOP_BY_HOP | {"content-length", "content-type", "x-accel-buffering", "status"}
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 STATUS = re.compile(r"[1-9][0-9]{2}( [^\x00-\x1f\x7f]*)?\Z")
@@ -56,9 +57,7 @@ class Response:
         self.sent = 0
         self.unbuffered = False
 
-    def start(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], None]:
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         """The start_response callable. Raises HeaderError, AssertionError, or the exception of exc_info."""
         if exc_info is not None:
             try:
@@ -73,109 +72,128 @@ class Response:
         self.status, self.headers = status, headers
         return self.write
 
-    def _head(self) -> bytes:
-        """The CGI header block: Status line, headers, empty line."""
+    def _head(self, whole: int | None = None) -> bytes:
+        """The CGI header block: Status line, headers, empty line. `whole` is the body's length where it is known."""
         lines = [f"Status: {self.status}"]
-        buffering_said = False
+        buffering = None
         for name, value in self.headers:
             lower = _good_names.get(name) or _checked_name(name)
             if type(value) is not str or CONTROL.search(value):
                 raise HeaderError(f"header {name} has a value that HTTP does not allow: {value!r}")
-            if lower in HOP_BY_HOP:
-                self._wire.warn(f"the application's header {name!r} is hop-by-hop: dropped")
-                continue
-            if lower == "content-length":
-                if not value.isdigit():
-                    raise HeaderError(f"Content-Length {value!r} is not a number")
-                self.length = int(value)
-            elif lower == "content-type":
-                if value.startswith("text/event-stream"):
-                    self.unbuffered = True
-            elif lower == "x-accel-buffering":
-                buffering_said = True
-                self.unbuffered = value.lower() == "no"
-            elif lower == "status":
-                continue  # CGI's own word; ours is the first line
+            if lower in SPECIAL:
+                if lower == "content-length":
+                    self.length = _number(value)
+                elif lower == "content-type":
+                    self.unbuffered = value.startswith("text/event-stream")
+                elif lower == "x-accel-buffering":
+                    buffering = value.lower()
+                elif lower == "status":
+                    continue  # CGI's own word; ours is the first line
+                else:
+                    self._wire.warn(f"the application's header {name!r} is hop-by-hop: dropped")
+                    continue
             lines.append(f"{name}: {value}")
-        if self.unbuffered and not buffering_said:
+        if buffering is not None:
+            self.unbuffered = buffering == "no"
+        elif self.unbuffered:
             lines.append("X-Accel-Buffering: no")
+        if self.length is None and whole is not None and not self._bodyless():
+            self.length = whole
+            lines.append(f"Content-Length: {whole}")
         lines.append("\r\n")
         try:
             return "\r\n".join(lines).encode("latin-1")
         except UnicodeEncodeError:
             raise HeaderError("a header has a character outside latin-1") from None
 
-    def write(self, data: bytes) -> None:
-        """The write() callable of PEP 3333, and each further piece of a stream."""
-        self._send(data, last=False)
-
-    def _send(self, data: bytes, last: bool) -> None:
-        if not isinstance(data, bytes):
-            raise TypeError(f"the application gave {type(data).__name__} where bytes are due")
-        if self.began:
-            head = b""
-        else:
-            if self.status is None:
-                raise AssertionError("the application did not call start_response")
-            head = self._head()
-            if not last and not self._wire.begin_stream(self.unbuffered):
-                raise Overload
-        if self._bodyless():
-            data = b""
-        elif self.length is not None and self.sent + len(data) > self.length:
-            data = data[: self.length - self.sent]
-        if not self.began:
-            self._wire.settle_body(complete=last)
-            self.began = True
-        self.sent += len(data)
-        if last and self.length is not None and self.sent < self.length and not self._bodyless():
-            self._wire.send(stdout(head + data))
-            raise Shortfall(f"{self.sent} of {self.length} bytes of Content-Length")
-        if len(head) + len(data) <= LARGEST_CONTENT:
-            out = stdout(head + data)
-            self._wire.send(out + END if last else out)
-        else:
-            self._send_large(head, data, last)
-
-    def _send_large(self, head: bytes, data: bytes, last: bool) -> None:
-        if head:
-            self._wire.send(stdout(head))
-        step = LARGEST_CONTENT - 7
-        for start in range(0, len(data), step):
-            self._wire.send(stdout(data[start : start + step]))
-        if last:
-            self._wire.send(END)
-
     def _bodyless(self) -> bool:
         return self._head_only or (self.status or "")[:3] in ("204", "304")
 
     def run(self, result: Iterable[bytes]) -> None:
         """Send all that the application's iterable gives, then the end."""
-        if type(result) in (list, tuple):
-            pieces: list[bytes] = list(result)
-            if not self.began and self.status is not None and not any(n.lower() == "content-length" for n, _ in self.headers):
-                if not self._bodyless():
-                    self.headers = [*self.headers, ("Content-Length", str(sum(map(len, pieces))))]
-            self._send(b"".join(pieces) if len(pieces) != 1 else pieces[0], last=True)
+        if not self.began and (type(result) is list or type(result) is tuple):
+            body = result[0] if len(result) == 1 else b"".join(result)
+            self._send_whole(self._checked_head(len(body)), body)
             return
         iterator = iter(result)
         first = next((piece for piece in iterator if piece), b"")
-        if not self.began and self._whole(first):
-            self._send(first, last=True)
-            for piece in iterator:  # code after the last yield runs, as under every server
-                if piece:
-                    break
+        if self.began:
+            self._send_stream(first, iterator)
             return
-        self._stream(first, iterator)
+        head = self._checked_head(None)
+        if not first or self._bodyless() or (self.length is not None and len(first) >= self.length):
+            self._send_whole(head, first)
+            # Code after the last yield runs, as under every server.
+            next((piece for piece in iterator if piece), None)
+        else:
+            self._begin_stream(head, first)
+            self._send_stream(b"", iterator)
 
-    def _whole(self, first: bytes) -> bool:
-        """Whether `first` is all of the response, by its Content-Length or because there is none to come."""
-        if not first or self._bodyless():
-            return True
-        declared = next((value for name, value in self.headers if name.lower() == "content-length"), None)
-        return declared is not None and declared.isdigit() and int(declared) <= len(first)
+    def _checked_head(self, whole: int | None) -> bytes:
+        if self.status is None:
+            raise AssertionError("the application did not call start_response")
+        return self._head(whole)
 
-    def _stream(self, first: bytes, iterator: Iterator[bytes]) -> None:
+    def _send_whole(self, head: bytes, body: bytes) -> None:
+        """Header, body and end in one go."""
+        _check_bytes(body)
+        short = False
+        if self._bodyless():
+            body = b""
+        elif self.length is not None and len(body) != self.length:
+            short = len(body) < self.length
+            body = body[: self.length]
+        self._wire.settle_body(complete=True)
+        self.began = True
+        self.sent = len(body)
+        if short:
+            self._wire.send(stdout(head + body))
+            raise Shortfall(f"{self.sent} of {self.length} bytes of Content-Length")
+        if len(head) + len(body) <= LARGEST_CONTENT:
+            self._wire.send(stdout(head + body) + END)
+        else:
+            self._wire.send(stdout(head))
+            self._send_pieces(body)
+            self._wire.send(END)
+
+    def _begin_stream(self, head: bytes, first: bytes) -> None:
+        """The header and the first piece of a response whose end is not known yet."""
+        _check_bytes(first)
+        if not self._wire.begin_stream(self.unbuffered):
+            raise Overload
+        self._wire.settle_body(complete=False)
+        self.began = True
+        first = self._cut(first)
+        if len(head) + len(first) <= LARGEST_CONTENT:
+            self._wire.send(stdout(head + first))
+        else:
+            self._wire.send(stdout(head))
+            self._send_pieces(first)
+
+    def write(self, data: bytes) -> None:
+        """The write() callable of PEP 3333, and each further piece of a stream."""
+        if not self.began:
+            self._begin_stream(self._checked_head(None), data)
+            return
+        _check_bytes(data)
+        self._send_pieces(self._cut(data))
+
+    def _cut(self, data: bytes) -> bytes:
+        """No byte beyond the declared length, none where the response has no body."""
+        if self._bodyless():
+            return b""
+        if self.length is not None:
+            data = data[: self.length - self.sent]
+        self.sent += len(data)
+        return data
+
+    def _send_pieces(self, data: bytes) -> None:
+        step = LARGEST_CONTENT - 7
+        for start in range(0, len(data), step):
+            self._wire.send(stdout(data[start : start + step]))
+
+    def _send_stream(self, first: bytes, iterator: Iterator[bytes]) -> None:
+        """The rest of a stream, and its end; none if it is shorter than declared."""
         if first:
             self.write(first)
         for piece in iterator:
@@ -183,10 +201,18 @@ class Response:
                 self.write(piece)
         if self.length is not None and self.sent < self.length and not self._bodyless():
             raise Shortfall(f"{self.sent} of {self.length} bytes of Content-Length")
-        if self.began:
-            self._wire.send(END)
-        else:
-            self._send(b"", last=True)
+        self._wire.send(END)
+
+
+def _check_bytes(data: object) -> None:
+    if type(data) is not bytes and not isinstance(data, bytes):
+        raise TypeError(f"the application gave {type(data).__name__} where bytes are due")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise HeaderError(f"Content-Length {text!r} is not a number")
+    return int(text)
 
 
 class Overload(Exception):

@@ -29,6 +29,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.board = Board(self.cfg.threads)
+        self.alive: bool
         self.slots: list[Slot] = []
         self.counted = 0
         self.count_lock = threading.Lock()

@@ -1,0 +1,19 @@
+# uWSGI beside what flagon:runtime already has: the same nginx, the same Python, the same Flask and gunicorn.
+ARG BASE_IMAGE=debian:trixie-slim
+
+FROM ${BASE_IMAGE} AS build
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        ca-certificates gcc libc6-dev python3-dev python3-venv \
+    && rm -rf /var/lib/apt/lists/*
+ARG UWSGI_VERSION=2.0.31
+RUN python3 -m venv /opt/uwsgi \
+    && /opt/uwsgi/bin/pip install --no-cache-dir uwsgi==${UWSGI_VERSION} \
+    && ldd /opt/uwsgi/bin/uwsgi
+
+FROM flagon:runtime
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libpython3.13 libxml2 \
+    && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/uwsgi/bin/uwsgi /usr/local/bin/uwsgi
+ENTRYPOINT []

@@ -1,0 +1,37 @@
+"""Fixtures for the image's tests; the log of every container that runs while a test fails is in its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from . import box as boxes
+from .box import Box
+
+
+@pytest.fixture(scope="module")
+def starter() -> Iterator[Box]:
+    """The starter application, one container for a test file."""
+    with Box() as box:
+        yield box
+
+
+@pytest.fixture
+def free_port() -> int:
+    return boxes.free_port()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    outcome: Any = yield
+    report = outcome.get_result()
+    if report.failed:
+        for box in list(boxes.open_boxes):
+            report.sections.append((f"container {box.name}", box.report()))
+
+
+def pytest_sessionfinish() -> None:
+    for box in list(boxes.open_boxes):
+        box.__exit__(None, None, None)
