@@ -64,7 +64,7 @@ def supervise(box: Box) -> int:
     plugin = supervision.current
     if plugin is None:
         return 1
-    plugin.drain_pipes()
+    plugin.finish_logs()
     if plugin.exit_code is None:
         box.output.record("flagon", "info", "stopped")
     return plugin.exit_code or 0

@@ -79,6 +79,17 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
+def message_of(line: bytes) -> str:
+    """What a line says: the message of a JSON record, or the line."""
+    text = line.decode("utf-8", "replace")
+    if text.startswith("{"):
+        try:
+            return str(json.loads(text).get("message", text))
+        except (ValueError, AttributeError):
+            pass
+    return text
+
+
 def _nginx(text: str) -> tuple[str, str]:
     """An error log line without its date; anything else as it is."""
     fields = text.split(" ", 3)
