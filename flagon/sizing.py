@@ -11,7 +11,7 @@ MEGABYTE = 1 << 20
 # A cgroup v1 without a limit says a number near 2**63; more than this is none.
 NO_LIMIT = 1 << 50
 # Measured on the image, see docs/decisions.md: supervisord, gunicorn's master and nginx together.
-BOX_MEMORY = 64
+BOX_MEMORY = 48
 WORKERS_MAX = 8
 CONNECTIONS_MAX = 16384
 

@@ -43,7 +43,7 @@ class Plugin:
         self.deaths: dict[str, list[float]] = {}
         self.statuses: dict[int, int] = {}
         self.workers: set[int] = set()
-        self.memory_warned = False
+        self.memory_warned, self.next_look = False, 0.0
         self.stop_at: float | None = None
         self.held: tuple[int, float] | None = None  # a stop signal held back for DRAIN_DELAY
 
@@ -61,7 +61,7 @@ class Plugin:
         events.subscribe(events.ProcessLogEvent, self._on_output)
         events.subscribe(events.ProcessStateExitedEvent, self._on_exit)
         events.subscribe(events.ProcessStateStoppingEvent, self._on_stopping)
-        events.subscribe(events.Tick60Event, self._on_minute)
+        events.subscribe(events.Tick5Event, self._look_at_memory)
         self.wake_up.now()
 
     def _process(self, name: str) -> Any:
@@ -214,12 +214,16 @@ class Plugin:
 
     # After boot.
 
-    def _on_minute(self, _: Any) -> None:
-        """One line if a worker needs more memory than it was sized for."""
+    def _look_at_memory(self, _: Any) -> None:
+        """One line if a worker needs more memory than it was sized for. Soon after boot, then once a minute."""
+        now = time.monotonic()
+        if self.memory_warned or not self.served or now < self.next_look:
+            return
+        self.next_look = now + 60
         expected = self.box.values["WORKER_MEMORY"]
         self.workers = {pid for pid in self.workers if os.path.exists(f"/proc/{pid}")}
         largest = max((proportional_set_size(pid) for pid in self.workers), default=0)
-        if largest > expected and not self.memory_warned:
+        if largest > expected:
             self.memory_warned = True
             text = f"a worker uses {largest} MB, WORKER_MEMORY is {expected}: set WORKER_MEMORY={largest}"
             self.output.record("flagon", "warning", f"{text} so that the number of workers fits the memory")

@@ -1,0 +1,58 @@
+"""One measurement: wrk for a few seconds, and what it cost on the CPU."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import NamedTuple
+
+from bench.engine import Container
+
+UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
+
+
+class Figures(NamedTuple):
+    """CPU in microseconds a request; latencies in milliseconds, seen by wrk on the same machine."""
+
+    app: float
+    nginx: float
+    supervisord: float
+    rate: float
+    p50: float
+    p99: float
+    requests: int
+    errors: int
+
+    @property
+    def total(self) -> float:
+        return self.app + self.nginx + self.supervisord
+
+
+def wrk(port: int, seconds: float, connections: int) -> tuple[int, float, float, float, int]:
+    """(requests, requests a second, p50, p99, errors)."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", f"http://127.0.0.1:{port}/"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    def number(pattern: str) -> float:
+        found = re.search(pattern, text)
+        return float(found[1]) if found else 0.0
+
+    def milliseconds(percent: str) -> float:
+        found = re.search(rf"{percent}%\s+([\d.]+)([a-z]+)", text)
+        return float(found[1]) * UNITS[found[2]] if found else 0.0
+
+    socket_errors = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    errors = int(number(r"Non-2xx or 3xx responses: (\d+)"))
+    errors += sum(map(int, socket_errors.groups())) if socket_errors else 0
+    requests = int(number(r"(\d+) requests in"))
+    return requests, number(r"Requests/sec:\s+([\d.]+)"), milliseconds("50"), milliseconds("99"), errors
+
+
+def measure(container: Container, seconds: float, connections: int) -> Figures:
+    """A short warm-up, then the run."""
+    wrk(container.port, 1, connections)
+    before = container.cpu()
+    requests, rate, p50, p99, errors = wrk(container.port, seconds, connections)
+    after = container.cpu()
+    cost = {kind: (after[kind] - before[kind]) / max(1, requests) for kind in before}
+    return Figures(cost["app"], cost["nginx"], cost["supervisord"], rate, p50, p99, requests, errors)

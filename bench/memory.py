@@ -1,0 +1,102 @@
+"""`python -m bench.memory`: what the idle box holds in memory (PSS), and how large the images are compressed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+import zlib
+
+from bench.engine import Container, docker, free_port, running, wait_for
+from bench.measure import wrk
+from bench.report import RESULTS
+
+IMAGES = ("flagon:runtime", "flagon:latest")
+REQUESTS_PER_WORKER = 20
+
+
+def pss(pid: int) -> int:
+    """Bytes; pages shared by several processes are divided among them."""
+    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
+
+
+def parent(pid: int) -> int:
+    with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+        return int(file.read().rpartition(")")[2].split()[1])
+
+
+def by_kind(container: Container) -> dict[str, list[int]]:
+    """PSS of each process. A child of a process of its own kind is a worker."""
+    found: dict[str, list[int]] = {}
+    processes = container.processes()
+    names = {"app": "gunicorn", "nginx": "nginx"}
+    for pid, kind in processes.items():
+        name = kind
+        if kind in names:
+            name = f"{names[kind]} {'worker' if processes.get(parent(pid)) == kind else 'master'}"
+        found.setdefault(name, []).append(pss(pid))
+    return found
+
+
+def starter(workers: int) -> dict[str, list[int]]:
+    """The default image with its starter application, after some requests, idle."""
+    port = free_port()
+    variables = ("--env", f"PORT={port}", "--env", f"WEB_CONCURRENCY={workers}")
+    container = Container(f"memory-{workers}", port, *variables, "flagon:latest", own_app=True)
+    with running(container):
+        wait_for(port)
+        while len(by_kind(container).get("gunicorn worker", [])) < workers:
+            pass
+        requests = 0
+        while requests < REQUESTS_PER_WORKER * workers:
+            requests += wrk(port, 1, 4 * workers)[0]
+        return by_kind(container)
+
+
+def compressed(image: str) -> tuple[int, int]:
+    """(bytes of all layers as a registry keeps them, gzip -6; bytes unpacked)."""
+    with tempfile.TemporaryFile() as archive:
+        subprocess.run(["docker", "save", image], stdout=archive, check=True)
+        archive.seek(0)
+        packed = 0
+        with tarfile.open(fileobj=archive) as outer:
+            member = outer.extractfile("manifest.json")
+            assert member is not None
+            for name in json.load(member)[0]["Layers"]:
+                layer = outer.extractfile(name)
+                assert layer is not None
+                gzip = zlib.compressobj(6, zlib.DEFLATED, 31)
+                while block := layer.read(1 << 20):
+                    packed += len(gzip.compress(block))
+                packed += len(gzip.flush())
+    return packed, int(docker("image", "inspect", "--format", "{{.Size}}", image))
+
+
+def main() -> None:
+    """Both tables."""
+    counts = (1, 3)
+    columns = [starter(workers) for workers in counts]
+    text = [f"Idle PSS in MB, starter application, 4 threads, after {REQUESTS_PER_WORKER} requests a worker.", ""]
+    text += ["| process | " + " | ".join(f"{count} worker(s)" for count in counts) + " |", "|" + " --- |" * 3]
+    for kind in sorted({kind for column in columns for kind in column}):
+        cells = [" + ".join(f"{size / 1e6:.1f}" for size in column.get(kind, [])) for column in columns]
+        text.append(f"| {kind} | " + " | ".join(cells) + " |")
+    totals = [sum(sum(sizes) for sizes in column.values()) / 1e6 for column in columns]
+    text.append("| all | " + " | ".join(f"{total:.1f}" for total in totals) + " |")
+    step = (totals[1] - totals[0]) / (counts[1] - counts[0])
+    text += ["", f"One more worker: {step:.1f} MB. Without workers' own: {totals[0] - step:.1f} MB.", ""]
+    text += ["| image | compressed MB | unpacked MB |", "| --- | --- | --- |"]
+    for image in IMAGES:
+        packed, unpacked = compressed(image)
+        text.append(f"| {image} | {packed / 1e6:.1f} | {unpacked / 1e6:.1f} |")
+    os.makedirs(RESULTS, exist_ok=True)
+    with open(os.path.join(RESULTS, "memory.md"), "w", encoding="utf-8") as file:
+        file.write("\n".join(text) + "\n")
+    print("\n".join(text))
+
+
+if __name__ == "__main__":
+    main()
