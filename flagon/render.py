@@ -129,7 +129,7 @@ def _fastcgi(box: Box) -> str:
         ("CONTENT_TYPE", "$content_type if_not_empty"),
         ("CONTENT_LENGTH", "$content_length if_not_empty"),
         ("SERVER_PROTOCOL", "$server_protocol"),
-        ("SERVER_NAME", "$host"),
+        ("SERVER_NAME", "$flagon_server_name"),
         ("SERVER_PORT", "$flagon_port"),
         ("REMOTE_ADDR", "$remote_addr"),
         ("REMOTE_PORT", "$remote_port"),
@@ -140,6 +140,7 @@ def _fastcgi(box: Box) -> str:
         ("HTTP_X_REAL_IP", "$remote_addr"),
         ("HTTP_CONTENT_TYPE", '""'),
         ("HTTP_CONTENT_LENGTH", '""'),
+        ("HTTP_TRANSFER_ENCODING", '""'),  # nginx has read and counted a chunked body
     ]
     lines = [
         f"fastcgi_pass unix:{box.run}/app.sock;",
@@ -163,10 +164,12 @@ def _http(box: Box) -> str:
         ("X-Request-ID", "$flagon_request_id"),
         ("X-Forwarded-For", "$remote_addr"),
         ("X-Forwarded-Proto", "$flagon_scheme"),
-        ("X-Forwarded-Port", "$flagon_port"),
         ("X-Real-IP", "$remote_addr"),
+        ("Cookie", "$http_cookie"),  # several Cookie lines become one, as on the other wire
+        ("X-Flagon-Server-Name", "$flagon_server_name"),
+        ("X-Flagon-Server-Port", "$flagon_port"),
+        ("X-Flagon-Remote-Port", "$remote_port"),
     ]
-    given = {name for name, _ in headers}
     lines = [
         f"proxy_pass http://unix:{box.run}/app.sock:;",
         "proxy_http_version 1.1;",
@@ -176,7 +179,7 @@ def _http(box: Box) -> str:
         "proxy_redirect off;",
     ]
     lines += [f"proxy_set_header {name} {value};" for name, value in headers]
-    lines += [f'proxy_set_header {name} "";' for name in DROPPED_HEADERS if name not in given]
+    lines += [f'proxy_set_header {name} "";' for name in DROPPED_HEADERS]
     return "\n".join(lines) + "\n"
 
 

@@ -61,14 +61,13 @@ def _accepted(row: Setting) -> str:
 
 def markdown() -> str:
     """The README's table."""
-    lines = []
+    lines = ["| name | default | accepted | what it does |", "| --- | --- | --- | --- |"]
     for group, rows in GROUPS:
-        lines += [f"**{group}**", "", "| name | default | accepted | what it does |", "| --- | --- | --- | --- |"]
+        lines.append(f"| **{group}** | | | |")
         for row in rows:
             default = f"`{row.default}`" if row.default else ""
             lines.append(f"| `{row.name}` | {default} | {_accepted(row)} | {row.sentence} |")
-        lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def schema() -> dict[str, object]:

@@ -29,9 +29,28 @@ def behind_nginx(application: WSGI) -> WSGI:
     def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["REMOTE_ADDR"] = environ.get("HTTP_X_REAL_IP", environ.get("REMOTE_ADDR", ""))
         environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", environ["wsgi.url_scheme"])
-        environ["SERVER_PORT"] = environ.pop("HTTP_X_FORWARDED_PORT", environ.get("SERVER_PORT", "80"))
+        for name in ("SERVER_NAME", "SERVER_PORT", "REMOTE_PORT"):
+            environ[name] = environ.pop("HTTP_X_FLAGON_" + name, environ.get(name, ""))
+        if "/." in environ["PATH_INFO"]:
+            environ["PATH_INFO"] = without_dots(environ["PATH_INFO"])
         environ.setdefault("REQUEST_URI", environ.get("RAW_URI", ""))
         request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
         return application(environ, start_response)
 
     return wrapped
+
+
+def without_dots(path: str) -> str:
+    """Resolve dot segments as nginx has done to choose a location, so that both speak of one path."""
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for index, segment in enumerate(segments):
+        last = index == len(segments) - 1
+        if segment == "..":
+            kept[-1:] = []
+        elif segment != ".":
+            kept.append(segment)
+            continue
+        if last:
+            kept.append("")
+    return "/" + "/".join(kept)
