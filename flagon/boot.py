@@ -85,7 +85,7 @@ class Boot:
         """Drop root, if this is root."""
         values = self.values
         try:
-            self.warnings += identity.drop(values["RUN_AS"], self.directory, values["DATA_DIR"], values["RUNTIME_DIR"])
+            self.warnings += identity.drop(values["RUN_AS"], self.directory, values["DATA_DIR"])
         except (identity.CannotDrop, OSError) as error:
             raise BootError(str(error)) from None
 

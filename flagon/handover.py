@@ -131,7 +131,7 @@ class Box:
         launcher = os.path.join(HOME, "code", "flagon", "inside", "launch.py")
         return (
             "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
-            f"exec {APPLICATION_PYTHON} -u {launcher} {self.run}/launch.json\n"
+            f"exec {APPLICATION_PYTHON} {launcher} {self.run}/launch.json\n"
         )
 
     def write_fragments(self, routes: list[str]) -> None:

@@ -35,7 +35,7 @@ def _hand_over(directory: str, uid: int, gid: int) -> None:
         return
 
 
-def drop(run_as: str | None, application: str, data: str, run: str | None) -> list[str]:
+def drop(run_as: str | None, application: str, data: str) -> list[str]:
     """Become the wanted user if this is root. Returns warning lines. Raises CannotDrop."""
     if os.geteuid() != 0:
         return [] if not run_as else ["RUN_AS has no effect: the container was not started as root"]
@@ -43,7 +43,7 @@ def drop(run_as: str | None, application: str, data: str, run: str | None) -> li
     if target is None:
         return ["RUNNING AS ROOT because RUN_AS says so: a hole in the application is a hole in the container"]
     uid, gid = target
-    for directory in (data, run, "/run/flagon"):
+    for directory in (data, "/run/flagon"):
         if directory:
             _hand_over(directory, uid, gid)
     try:

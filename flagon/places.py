@@ -36,7 +36,8 @@ def _usable(directory: str) -> bool:
 
 def run_directory(wanted: str | None, fresh: bool = True) -> str:
     """The first usable of RUNTIME_DIR and the candidates; `fresh` empties it of an earlier run. Raises NoPlace."""
-    candidates = ([wanted] if wanted else []) + list(RUN_CANDIDATES)
+    # A folder of our own below what was given: it is emptied, and RUNTIME_DIR=/tmp is a likely thing to say.
+    candidates = ([os.path.join(wanted, "flagon")] if wanted else []) + list(RUN_CANDIDATES)
     for directory in candidates:
         if _usable(directory):
             if fresh:

@@ -109,6 +109,7 @@ def check(options: dict[str, Any]) -> None:
 
 def main() -> None:
     """Read the options, import in the right order, run."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a pipe, and prints are log lines
     with open(sys.argv[1], encoding="utf-8") as file:
         options = json.load(file)
     from flagon.inside import notice
