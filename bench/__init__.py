@@ -1,1 +1,1 @@
-"""Side-by-side measurements of Flagon and its peers: `make bench`, or one script at a time with `python -m bench.<name>`."""
+"""Side-by-side measurements of Flagon and its peers: `make bench`, or one with `python -m bench.<name>`."""

@@ -1,4 +1,4 @@
-"""`python -m bench`: CPU a request of Flagon and its peers in one interleaved run; `python -m bench access`: of a log line."""
+"""`python -m bench`: CPU a request, Flagon and its peers in one run; `python -m bench access`: CPU a log line."""
 
 from __future__ import annotations
 

@@ -47,9 +47,9 @@ class Container:
         self.name, self.port = PREFIX + name, port
         with contextlib.suppress(RuntimeError):
             docker("rm", "--force", self.name)
-        common = ("--detach", "--no-healthcheck", "--network", "host")
-        common += () if own_app else ("--volume", f"{APPS}:/app:ro")
-        self.identity = docker("run", "--name", self.name, *common, *arguments)
+        common = ("--detach", "--no-healthcheck", "--network", "host", "--name", self.name)
+        mount = () if own_app else ("--volume", f"{APPS}:/app:ro")
+        self.identity = docker("run", *common, *mount, *arguments)
 
     def processes(self) -> dict[int, str]:
         """pid -> kind: nginx, supervisord, or app (gunicorn's or uWSGI's master and workers)."""

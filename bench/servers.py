@@ -103,7 +103,7 @@ def start(server: Server, application: str, work: str) -> Container:
         folder = os.path.join(work, f"{server.name}-{application}-{time.monotonic_ns()}")
         prepare(folder, server, port, work)
         script = f"{server.command} {application}:app & exec nginx -p {RUN} -c {RUN}/nginx.conf -e stderr"
-        options = ("--user", "%d:%d" % OWNER, "--volume", f"{folder}:{RUN}")
+        options = ("--user", "{}:{}".format(*OWNER), "--volume", f"{folder}:{RUN}")
         container = Container(server.name, port, *options, PEERS, "sh", "-c", script)
     return answering(container)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import json
 import os
@@ -10,7 +12,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -134,6 +137,36 @@ def wait_until(true: Callable[[], Any], seconds: float = 10.0, what: str = "") -
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {seconds} s: {what or true}")
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def child_image(dockerfile: str, files: Mapping[str, str | bytes]) -> Iterator[str]:
+    """An image built from these lines and files; its tag. Gone afterwards."""
+    tag = name_for()
+    folder = write_files({**files, "Dockerfile": dockerfile})
+    try:
+        docker("build", "--force-rm", "--tag", tag, str(folder), timeout=240)
+        yield tag
+    finally:
+        docker("rmi", "-f", tag, check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def wheel(name: str, version: str, files: Mapping[str, str]) -> tuple[str, bytes]:
+    """(file name, content) of a package that pip installs without an index."""
+    info = f"{name}-{version}.dist-info"
+    content = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = f"{info}/RECORD"
+    content[record] = "".join(f"{path},,\n" for path in (*content, record))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path, text in content.items():
+            archive.writestr(path, text)
+    return f"{name}-{version}-py3-none-any.whl", buffer.getvalue()
 
 
 class Box:

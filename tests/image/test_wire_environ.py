@@ -90,9 +90,7 @@ def test_server_name_and_port_are_the_clients_side(
     assert environ["wsgi.url_scheme"] == "http"
 
 
-@pytest.mark.parametrize(
-    ("host", "port"), [("[::1]", "80"), ("[::1]:8080", "8080"), ("[2001:db8::7]:444", "444")]
-)
+@pytest.mark.parametrize(("host", "port"), [("[::1]", "80"), ("[::1]:8080", "8080"), ("[2001:db8::7]:444", "444")])
 def test_ipv6_host(trusting: Probe, host: str, port: str) -> None:
     environ = trusting.told(host=host).environ
     assert environ["HTTP_HOST"] == host
@@ -286,7 +284,12 @@ def test_host_and_port_of_a_trusted_proxy(trusting: Probe) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["X-Forwarded-Proto: javascript", "X-Forwarded-Proto: https, http", "X-Forwarded-Host: a/b", "X-Forwarded-Host: a b"],
+    [
+        "X-Forwarded-Proto: javascript",
+        "X-Forwarded-Proto: https, http",
+        "X-Forwarded-Host: a/b",
+        "X-Forwarded-Host: a b",
+    ],
 )
 def test_nonsense_of_a_trusted_proxy_is_no_value(trusting: Probe, line: str) -> None:
     told = trusting.told("/tell", line).environ
@@ -307,7 +310,7 @@ def test_request_id_of_a_trusted_proxy(trusting: Probe) -> None:
     assert told.answer.header("X-Request-ID") == GIVEN_ID
 
 
-@pytest.mark.parametrize("given", ["short", "x" * 65, "has blank in it", "quote\"quote", "brace}{brace"])
+@pytest.mark.parametrize("given", ["short", "x" * 65, "has blank in it", 'quote"quote', "brace}{brace"])
 def test_a_bad_request_id_is_replaced(trusting: Probe, given: str) -> None:
     told = trusting.told("/tell", f"X-Request-ID: {given}")
     assert re.fullmatch(ID, told.environ["HTTP_X_REQUEST_ID"])
@@ -417,7 +420,9 @@ def test_location_is_left_as_it_is(trusting: Probe) -> None:
     assert (answer.status, answer.header("Location")) == (302, "/next?a=1")
 
 
-@pytest.mark.parametrize("name", ["Connection", "Keep-Alive", "Transfer-Encoding", "TE", "Upgrade", "Proxy-Authorization"])
+@pytest.mark.parametrize(
+    "name", ["Connection", "Keep-Alive", "Transfer-Encoding", "TE", "Upgrade", "Proxy-Authorization"]
+)
 def test_hop_by_hop_headers_of_the_application_do_not_pass(trusting: Probe, name: str) -> None:
     answer = trusting.raw(f"GET /answer?h={name}:mine HTTP/1.1\r\nHost: box.test\r\n\r\n".encode())
     assert answer.status == 200
