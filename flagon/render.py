@@ -148,6 +148,8 @@ def _fastcgi(box: Box) -> str:
         "fastcgi_keep_conn on;",
         f"fastcgi_read_timeout {v['TIMEOUT'] + 5:g}s;",
         f"fastcgi_send_timeout {v['TIMEOUT'] + 5:g}s;",
+        # Always nginx's pipe mode: it passes on what has come at once, and alone notices a response without its end.
+        "fastcgi_ignore_headers X-Accel-Buffering;",
         "fastcgi_hide_header X-Request-ID;",
     ]
     lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
@@ -175,6 +177,7 @@ def _http(box: Box) -> str:
         "proxy_http_version 1.1;",
         f"proxy_read_timeout {v['TIMEOUT'] + 5:g}s;",
         f"proxy_send_timeout {v['TIMEOUT'] + 5:g}s;",
+        "proxy_ignore_headers X-Accel-Buffering;",
         "proxy_hide_header X-Request-ID;",
         "proxy_redirect off;",
     ]

@@ -95,8 +95,6 @@ class Response:
             lines.append(f"{name}: {value}")
         if buffering is not None:
             self.unbuffered = buffering == "no"
-        elif self.unbuffered:
-            lines.append("X-Accel-Buffering: no")
         if self.length is None and whole is not None and not self._bodyless():
             self.length = whole
             lines.append(f"Content-Length: {whole}")

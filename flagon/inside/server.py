@@ -144,7 +144,7 @@ class Exchange:
         else:
             records = Records(lambda size: os.read(descriptor, size), data)
             block, position = records.begin(), 0
-        self._slot.begin(block)
+        self._slot.begin(block, descriptor)
         environ = self._server.base_environ.copy()
         fastcgi.decode_params(block, environ)
         request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
@@ -229,7 +229,11 @@ class Exchange:
 
     def settle_body(self, complete: bool) -> None:
         """Before the first response byte leaves, the rest of the request is read (DESIGN 3.4)."""
-        self._slot.begun = True
+        slot = self._slot
+        with slot.lock:
+            if slot.abandoned:
+                raise BrokenPipeError("the watchdog has answered: too late")
+            slot.begun = True
         if self._body is not None:
             self._body.drop() if complete else self._body.spool()
 

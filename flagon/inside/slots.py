@@ -46,13 +46,28 @@ def describe(block: bytes) -> str:
 class Slot:
     """One request thread: what it serves, since when, and the connection if a stream has begun on it."""
 
-    __slots__ = ("begun", "board", "last_byte", "lock", "offset", "params", "reported", "started", "stream", "thread")
+    __slots__ = (
+        "abandoned",
+        "begun",
+        "board",
+        "descriptor",
+        "last_byte",
+        "lock",
+        "offset",
+        "params",
+        "reported",
+        "started",
+        "stream",
+        "thread",
+    )
 
     def __init__(self, board: mmap.mmap, row: int) -> None:
         self.board = board
         self.offset = row * ROW
         self.started = 0.0  # monotonic time of the request's first byte; 0 is idle
         self.begun = False  # the first response byte is on its way
+        self.abandoned = False  # the watchdog has answered in the application's place
+        self.descriptor = -1
         self.params = b""
         self.stream = -1  # descriptor of a response that has begun and not ended
         self.last_byte = 0.0
@@ -60,10 +75,11 @@ class Slot:
         self.lock = threading.Lock()  # between the thread and the watchdog's pings
         self.thread: threading.Thread | None = None
 
-    def begin(self, params: bytes) -> None:
+    def begin(self, params: bytes, descriptor: int) -> None:
         """A request has arrived."""
         self.params = params
-        self.begun = False
+        self.descriptor = descriptor
+        self.begun = self.abandoned = False
         start, cut = self.offset, params[: ROW - 1]
         self.board[start + 1 : start + 1 + len(cut)] = cut
         self.board[start] = 1

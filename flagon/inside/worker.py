@@ -21,6 +21,8 @@ from flagon.inside.slots import Board, Slot
 
 TICK = 0.5  # seconds between two looks of the watchdog
 PING_PAUSE = 15.0  # seconds of silence after which a begun response is kept alive towards nginx
+# nginx has our page for it: a named location that answers 504
+STUCK_ANSWER = fastcgi.stdout(b"Status: 504 Gateway Timeout\r\nX-Accel-Redirect: @stuck\r\n\r\n") + fastcgi.END
 
 
 class FastCGIWorker(Worker):  # type: ignore[misc]
@@ -108,6 +110,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
                 self._ping(slot, now)
             elif self.timeout_seconds and slot.waiting(now) > self.timeout_seconds and not slot.reported:
                 slot.reported = stuck = True
+                self._answer_for(slot)
                 self._report(slot)
         return stuck
 
@@ -130,6 +133,14 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             slot.last_byte = now
         finally:
             slot.lock.release()
+
+    def _answer_for(self, slot: Slot) -> None:
+        """504 in place of the stuck thread, unless it has begun to answer just now."""
+        with slot.lock:
+            if not slot.begun:
+                slot.abandoned = True
+                with contextlib.suppress(OSError):
+                    os.write(slot.descriptor, STUCK_ANSWER)
 
     def _report(self, slot: Slot) -> None:
         frame = sys._current_frames().get(slot.thread.ident or 0) if slot.thread else None
