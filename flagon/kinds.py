@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from flagon.secrets_store import random_key
 from flagon.table import Setting
 
 MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*(\(.*\))?)?\Z")
@@ -108,11 +109,9 @@ def url(text: str, row: Setting) -> str:
 
 def secret_key(text: str, row: Setting) -> str:
     if len(text) < SHORTEST_SECRET or text.lower() in PLACEHOLDERS:
-        import secrets
-
         raise ValueError(
             f"a random text of at least {SHORTEST_SECRET} characters, no known placeholder; "
-            f"this one is free: {secrets.token_urlsafe(32)}"
+            f"this one is free: {random_key()}"
         )
     return text
 

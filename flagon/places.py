@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
@@ -54,6 +53,8 @@ def _empty(directory: str) -> None:
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
         if os.path.isdir(path) and not os.path.islink(path):
+            import shutil  # not at each cold start: there is nothing to remove then
+
             shutil.rmtree(path, ignore_errors=True)
         elif name not in ("secret_key", "app.db", "app.db-wal", "app.db-shm"):
             os.unlink(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from http.client import HTTPException
 
 import pytest
 
-from .apps.wire import WIRES, Probe
+from .apps.wire import WIRES, Probe, read_answer
 from .box import run_once, size
 
 HEADER_SIZE, HEADER_BUFFERS, HEADERS_MAX = 8192, 4, 100
@@ -111,6 +113,22 @@ def test_the_largest_limits_that_are_accepted(largest: Probe) -> None:
     for target in ("/" + "p" * (longest - 1), "/?" + "q" * (longest - 2), "/" + "%20" * (longest // 3)):
         for count, length in ((0, 0), (3, 10_100), (4, 9000), (30, 1000), (100, 280), (900, 20), (990, 1), (999, 30)):
             status_of(largest, target, [f"X-{number}: " + "v" * length for number in range(count)])
+
+
+def test_the_refusal_is_not_lost_when_the_rest_comes_late(box: Probe) -> None:
+    """What the client still sends after nginx has answered must not turn the answer into a reset."""
+    lost = 0
+    for _ in range(size(150, 1000)):
+        with box.connect() as wire:
+            wire.sendall(b"GET /?" + b"q" * 9000)
+            time.sleep(0.003)
+            try:
+                wire.sendall(b"q" * 500 + b" HTTP/1.1\r\nHost: box.test\r\nConnection: close\r\n\r\n")
+                time.sleep(0.002)
+                lost += read_answer(wire).status != 414
+            except (ConnectionError, HTTPException):
+                lost += 1
+    assert lost == 0
 
 
 @pytest.mark.parametrize(("status", "request_line"), [(414, "/" + "p" * 9000), (431, "/")])
