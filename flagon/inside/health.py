@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import socket
 import threading
 import time
@@ -33,7 +32,6 @@ def listen(path: str) -> None:
         _listener.bind(path)
         os.chmod(path, 0o660)
         _listener.listen(BACKLOG)
-        _listener.setblocking(False)
 
 
 class Health:
@@ -72,22 +70,21 @@ class Health:
 def start(run: str, log: Any) -> None:
     """Start the health thread in a worker."""
     if _listener is not None:
+        # A socket of this process: where gevent has patched the module, accepting must let other greenlets run.
+        listener = socket.socket(fileno=os.dup(_listener.fileno()))
         server = Server(Health(run), {}, log, streams_max=1)
-        threading.Thread(target=_loop, args=(server, _listener), name="health", daemon=True).start()
+        threading.Thread(target=_loop, args=(server, listener), name="health", daemon=True).start()
 
 
 def _loop(server: Server, listener: socket.socket) -> None:
-    """Like a request thread's loop, but it goes on while the worker leaves: /up must not blink."""
+    """Unlike a request thread it goes on while the worker leaves: /up must not blink."""
     slot = Slot(Board(1).memory, 0)
-    waiter = select.epoll()
-    waiter.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
     while True:
         try:
             connection, _ = listener.accept()
-        except BlockingIOError:
-            waiter.poll()
-            continue
         except OSError:
-            time.sleep(0.1)
+            time.sleep(0.1)  # out of descriptors: do not spin
             continue
-        server.serve(connection.detach(), slot)
+        descriptor = connection.detach()
+        os.set_blocking(descriptor, True)
+        server.serve(descriptor, slot)
