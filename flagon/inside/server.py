@@ -1,4 +1,4 @@
-"""Request threads: accept a connection from nginx, serve one request on it, close. The simple form of DESIGN 3.4."""
+"""Request threads: accept a connection from nginx, serve one request on it, close."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from flagon.inside import fastcgi
 from flagon.inside.body import RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ProtocolError, Records
+from flagon.inside.leader import Leadership
 from flagon.inside.response import HeaderError, Overload, Response, Shortfall
 from flagon.inside.slots import Slot
 
@@ -45,32 +46,56 @@ class Server:
         self.streams_lock = threading.Lock()
         self.accepting = True
         self.warned: set[str] = set()
+        self.leadership = Leadership()
+        self._waiter: select.epoll | None = None
         self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def stop(self) -> None:
-        """No more accepting; every idle thread wakes and ends."""
+        """No more accepting; every idle thread ends."""
         self.accepting = False
         os.eventfd_write(self._stop, 1)
+        self.leadership.stop()
 
     def loop(self, listener: socket.socket, slot: Slot) -> None:
-        """A request thread's life. What accept returned is always served."""
+        """A request thread's life: lead while requests are quick, else serve on while another leads."""
+        leadership = self.leadership
+        while self.accepting:
+            leadership.take()
+            if self._lead(listener, slot):
+                leadership.give()
+        # the others that wait for the turn find that there is nothing to accept any more
+
+    def _lead(self, listener: socket.socket, slot: Slot) -> bool:
+        """Accept and serve until the end or until the watch has passed the turn on; whether we still have it.
+
+        What accept returned is always served.
+        """
         # _accept gives the bare descriptor; the public accept() builds a socket object for each request (4 us).
         accept = listener._accept  # type: ignore[attr-defined]
-        waiter = select.epoll()
-        waiter.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        waiter.register(self._stop, select.EPOLLIN)
+        leadership = self.leadership
         while self.accepting:
             try:
                 descriptor, _ = accept()
             except BlockingIOError:
-                waiter.poll()
+                self._wait(listener)
                 continue
             except OSError as error:
                 self.log.error("accept: %s", error)
                 time.sleep(0.1)  # out of descriptors: do not spin
                 continue
+            leadership.begin()
             self.serve(descriptor, slot)
-        waiter.close()
+            if not leadership.end():
+                return False
+        return True
+
+    def _wait(self, listener: socket.socket) -> None:
+        """Until a connection or the stop. Exclusive: of several processes one is woken."""
+        if self._waiter is None:
+            self._waiter = select.epoll()
+            self._waiter.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            self._waiter.register(self._stop, select.EPOLLIN)
+        self._waiter.poll()
 
     def serve(self, descriptor: int, slot: Slot) -> None:
         """One connection: one request, one response, closed."""

@@ -48,6 +48,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             )
             self.slots.append(slot)
             slot.thread.start()
+        if self.cfg.threads > 1:
+            threading.Thread(target=self.server.leadership.watch, name="leader-watch", daemon=True).start()
         self._watch()
         self.server.stop()
         self._leave()

@@ -22,7 +22,7 @@ import requests
 
 Record = dict[str, Any]
 
-IMAGE = "flagon"
+IMAGE = os.environ.get("IMAGE", "flagon")
 RUNTIME = "flagon:runtime"
 FULL = os.environ.get("FLAGON_CAMPAIGN") == "full"
 # The whole suite on the other wire: WIRE=gthread make test.
@@ -245,8 +245,8 @@ class Box:
             try:
                 if self.get(path, timeout=2).status_code == 200:
                     return
-            except requests.RequestException:
-                pass
+            except (requests.RequestException, RuntimeError):
+                pass  # not yet; or it has just ended, which the next round says
             time.sleep(0.05)
         raise AssertionError(f"{path} did not answer 200 within {seconds} s; its log:\n{self.logs()}")
 

@@ -7,9 +7,10 @@ import io
 import json
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,10 +51,8 @@ class Probe(Box):
     def raw(self, data: bytes, timeout: float = 15) -> Answer:
         """Send these bytes, read one answer."""
         with self.connect(timeout) as wire:
-            try:
+            with suppress(BrokenPipeError, ConnectionResetError):  # the answer may be there all the same
                 wire.sendall(data)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the answer may be there all the same
             return read_answer(wire, head=data.startswith(b"HEAD "))
 
     def told(self, target: str = "/tell", *headers: str, version: str = "1.1", host: str | None = "box.test") -> Told:
@@ -162,7 +161,5 @@ def stream(box: Probe, path: str, timeout: float = 15) -> Iterator[requests.Resp
 
 def curl_code(box: Probe, path: str) -> int:
     """curl's exit code: 18 is a transfer that broke off, 0 a complete one."""
-    import subprocess
-
     words = ["curl", "-s", "--noproxy", "*", "--max-time", "30", "-o", os.devnull]
     return subprocess.run([*words, f"http://127.0.0.1:{box.outside}{path}"], timeout=60).returncode

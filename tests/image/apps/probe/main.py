@@ -1,4 +1,4 @@
-"""The probe: a plain WSGI application whose routes do what a test of the wire asks for. An unknown path tells the environ."""
+"""The probe: a plain WSGI application whose routes do what a test asks for. An unknown path tells the environ."""
 
 import contextlib
 import hashlib

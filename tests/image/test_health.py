@@ -1,0 +1,179 @@
+"""Health: every path, every host, whatever the application does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from .box import Box, raw
+
+LIVE = ["/up", "/health", "/healthz", "/livez", "/-/up"]
+READY = ["/ready", "/readyz"]
+SLEEPER = """import time
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/sleep":
+        time.sleep(4)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"awake"]
+"""
+OWN = """from flask import Flask, url_for, request
+app = Flask(__name__)
+@app.get("/up")
+def up():
+    return "mine", 201
+@app.get("/readyz")
+def ready():
+    return "mine too", 503
+@app.get("/-/up")
+def reserved():
+    return "never", 404
+@app.route("/<path:rest>")
+def rest(rest):
+    return "caught", 418
+@app.get("/where")
+def where():
+    return {"url": url_for("where"), "script": request.environ["SCRIPT_NAME"], "path": request.environ["PATH_INFO"]}
+"""
+
+
+@pytest.mark.parametrize("path", LIVE + READY)
+def test_answers_200(starter: Box, path: str) -> None:
+    answer = starter.get(path)
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ok"
+    assert "no-store" in answer.headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("path", ["/up", "/ready"])
+@pytest.mark.parametrize("host", ["example.org", "10.1.2.3:8080", "a_b", "healthcheck.railway.app", "[::1]:80"])
+def test_any_host(starter: Box, path: str, host: str) -> None:
+    assert starter.get(path, headers={"Host": host}).status_code == 200
+
+
+def test_http_1_0_without_a_host(starter: Box) -> None:
+    answer = raw(starter.host_port(), b"GET /up HTTP/1.0\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+def test_no_redirect_for_plain_http(starter: Box) -> None:
+    assert starter.get("/up", headers={"X-Forwarded-Proto": "http"}).status_code == 200
+
+
+@pytest.mark.parametrize("path", LIVE + READY)
+def test_head(starter: Box, path: str) -> None:
+    answer = starter.request("HEAD", path)
+    assert answer.status_code == 200
+    assert answer.content == b""
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_other_methods_are_405(starter: Box, method: str) -> None:
+    answer = starter.request(method, "/up", data=b"x" * 1000)
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["Allow"]
+
+
+def test_near_paths_are_the_application_s(starter: Box) -> None:
+    for path in ("/upp", "/up/", "/ready/now"):
+        assert starter.get(path).status_code == 404
+
+
+def test_not_in_the_access_log(starter: Box) -> None:
+    for path in LIVE + READY:
+        starter.get(path)
+    starter.get("/after-health")
+    starter.access("/after-health")
+    paths = {record.get("path") for record in starter.records() if record["logger"] == "access"}
+    assert paths.isdisjoint(LIVE + READY)
+
+
+@pytest.fixture(scope="module")
+def own() -> Iterator[Box]:
+    with Box(files={"main.py": OWN}, wait=False) as box:
+        box.wait_up(path="/-/up")
+        yield box
+
+
+def test_the_application_s_own_routes_win(own: Box) -> None:
+    assert (own.get("/up").status_code, own.get("/up").text) == (201, "mine")
+    assert (own.get("/readyz").status_code, own.get("/readyz").text) == (503, "mine too")
+
+
+def test_a_catch_all_is_no_own_route(own: Box) -> None:
+    assert own.get("/anything").status_code == 418
+    for path in ("/health", "/healthz", "/livez", "/ready"):
+        assert own.get(path).status_code == 200
+        assert own.get(path).json()["status"] == "ok"
+
+
+def test_the_reserved_path_is_always_ours(own: Box) -> None:
+    assert own.get("/-/up").status_code == 200
+    assert own.get("/-/up").json()["status"] == "ok"
+
+
+def test_answers_while_every_thread_is_busy() -> None:
+    with Box(env={"WEB_CONCURRENCY": "2", "THREADS": "2"}, files={"main.py": SLEEPER}) as box:
+        address = box.url("/sleep")
+        answers: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(requests.get(address, timeout=20).status_code))
+            for _ in range(8)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        for path in ("/up", "/ready", "/-/up"):
+            begun = time.monotonic()
+            assert box.get(path).status_code == 200
+            assert time.monotonic() - begun < 1
+        assert answers == []
+        for thread in threads:
+            thread.join()
+        assert answers == [200] * 8
+
+
+# -- under a sub-path
+
+
+@pytest.fixture(scope="module")
+def shop() -> Iterator[Box]:
+    application = OWN.replace('"/up"', '"/not-up"').replace('"/readyz"', '"/not-readyz"')
+    with Box(env={"URL_PREFIX": "/shop/"}, files={"main.py": application}) as box:
+        yield box
+
+
+def test_the_application_is_under_its_prefix(shop: Box) -> None:
+    assert shop.get("/shop/where").json() == {"url": "/shop/where", "script": "/shop", "path": "/where"}
+
+
+def test_a_proxy_that_strips_the_prefix_is_served_too(shop: Box) -> None:
+    assert shop.get("/where").json() == {"url": "/shop/where", "script": "/shop", "path": "/where"}
+
+
+@pytest.mark.parametrize("path", ["/shopping", "/shopwhere"])
+def test_a_path_that_only_begins_like_the_prefix_is_not_cut(shop: Box, path: str) -> None:
+    assert shop.get(path).status_code == 418
+
+
+@pytest.mark.parametrize("path", LIVE + READY)
+def test_health_with_and_without_the_prefix(shop: Box, path: str) -> None:
+    assert shop.get(path).status_code == 200
+    assert shop.get("/shop" + path).status_code == 200
+
+
+def test_the_starter_under_a_prefix_links_below_it() -> None:
+    with Box(env={"URL_PREFIX": "/shop"}) as box:
+        page = box.get("/shop/")
+        assert page.status_code == 200
+        assert '"/shop/static/' in page.text
+        assert '"/static/' not in page.text
+
+
+def test_own_health_route_under_a_prefix_wins() -> None:
+    with Box(env={"URL_PREFIX": "/shop"}, files={"main.py": OWN}, wait=False) as box:
+        box.wait_up(path="/-/up")
+        assert box.get("/shop/up").text == "mine"

@@ -1,0 +1,371 @@
+"""The log: one record a line, on standard output, whatever that is; nothing secret in it, nothing lost or torn."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from .box import FULL, Box, raw, run_once, size, wait_until
+
+TALKER = r"""import json, logging, os, sys, urllib.parse
+log = logging.getLogger("shop")
+print("printed at import")
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    query = urllib.parse.parse_qs(environ["QUERY_STRING"])
+    if path == "/print":
+        print("printed in a request")
+        print("and on standard error", file=sys.stderr)
+        sys.stdout.write("half ")
+        sys.stdout.write("a line\n")
+        os.write(1, b"bytes \xff\xfe that are no text\n")
+    elif path == "/json":
+        print(json.dumps({"event": "sold", "items": [1, 2]}))
+        print('{"not": json}')
+        print("[1, 2]")
+    elif path == "/log":
+        for level in ("debug", "info", "warning", "error"):
+            getattr(log, level)("said %s", level, extra={"item": 7})
+    elif path == "/fail":
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            log.exception("it failed")
+    elif path == "/long":
+        sys.stdout.write(query["letter"][0] * 100_000 + "\n")
+    elif path == "/longlog":
+        log.warning(query["letter"][0] * 100_000)
+    elif path == "/raise":
+        raise RuntimeError("nobody catches this")
+    elif path == "/die":
+        os.write(2, b"my last words\n")
+        os.write(2, b"without a newline")
+        os._exit(9)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"said"]
+"""
+KEYS = ("time", "level", "severity", "message", "logger")
+
+
+@pytest.fixture(scope="module")
+def talker() -> Iterator[Box]:
+    with Box(files={"main.py": TALKER}, env={"LOG_LEVEL": "debug"}) as box:
+        yield box
+
+
+def message(box: Box, text: str) -> dict[str, object]:
+    return box.wait_record(lambda record: record.get("message") == text)
+
+
+def too_large(box: Box, path: str) -> None:
+    """A body that nginx refuses by its length: it writes an error with the request in it."""
+    head = f"POST {path} HTTP/1.0\r\nReferer: http://a.example/?token=hunter2-from\r\nContent-Length: {10**12}\r\n\r\n"
+    assert b" 413 " in raw(box.host_port(), head.encode(), timeout=2)
+
+
+# -- JSON
+
+
+def test_every_line_is_json(talker: Box) -> None:
+    for path in ("/print", "/log", "/fail", "/json", "/raise", "/nowhere"):
+        talker.get(path)
+    too_large(talker, "/print")  # nginx writes an error
+    talker.wait_log("too large")
+    talker.access("/raise")
+    for line in talker.lines():
+        record = json.loads(line)
+        assert isinstance(record, dict)
+        if "event" in record:
+            continue
+        for key in KEYS:
+            assert key in record, (key, line)
+        assert record["level"] in ("debug", "info", "warning", "error", "critical"), line
+        assert record["severity"] == record["level"].upper()
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?([+-]\d\d:\d\d|Z)", record["time"]), line
+
+
+def test_prints_are_wrapped(talker: Box) -> None:
+    talker.get("/print")
+    for text in ("printed at import", "printed in a request", "and on standard error", "half a line"):
+        assert message(talker, text)
+    assert "bytes" in str(talker.wait_record(lambda r: "that are no text" in str(r.get("message")))["message"])
+
+
+def test_json_objects_pass_as_they_are(talker: Box) -> None:
+    talker.get("/json")
+    wait_until(lambda: '{"event": "sold", "items": [1, 2]}' in talker.lines(), 5)
+    assert message(talker, '{"not": json}')
+    assert message(talker, "[1, 2]")
+
+
+def test_the_application_s_logging_has_level_logger_and_request_id(talker: Box) -> None:
+    number = talker.get("/log").headers["X-Request-ID"]
+    for level in ("info", "warning", "error"):
+        wanted = (f"said {level}", number)
+        record = talker.wait_record(lambda one, wanted=wanted: (one.get("message"), one.get("request_id")) == wanted)  # type: ignore[misc]
+        assert (record["level"], record["logger"], record["item"]) == (level, "shop", 7)
+
+
+def test_a_traceback_is_one_record(talker: Box) -> None:
+    number = talker.get("/fail").headers["X-Request-ID"]
+    record = talker.wait_record(
+        lambda one: str(one.get("message")).startswith("it failed\nTraceback") and one.get("request_id") == number
+    )
+    assert "ZeroDivisionError" in str(record["message"])
+
+
+def test_an_uncaught_exception_is_one_record_with_its_request(talker: Box) -> None:
+    answer = talker.get("/raise?token=secret")
+    assert answer.status_code == 500
+    number = answer.headers["X-Request-ID"]
+    record = talker.wait_record(
+        lambda one: "nobody catches this" in str(one.get("message")) and one.get("request_id") == number
+    )
+    assert record["level"] == "error"
+    assert "Traceback" in str(record["message"])
+    assert "token=secret" not in talker.logs()
+
+
+def test_nginx_s_own_lines_have_their_level(talker: Box) -> None:
+    too_large(talker, "/print")
+    record = talker.wait_record(lambda one: "too large" in str(one.get("message")))
+    assert (record["logger"], record["level"]) == ("nginx", "error")
+
+
+def accessed(record: dict[str, object], answer: requests.Response) -> bool:
+    return record.get("logger") == "access" and record.get("request_id") == answer.headers["X-Request-ID"]
+
+
+def test_the_access_line(talker: Box) -> None:
+    answer = talker.get("/seen?a=b", headers={"User-Agent": 'a "quoted" \\ agent'})
+    record = talker.wait_record(lambda one: accessed(one, answer))
+    assert record["method"] == "GET"
+    assert str(record["path"]).startswith("/seen")
+    assert record["status"] == 200
+    assert record["bytes"] == 4
+    assert record["agent"] == 'a "quoted" \\ agent'
+    assert float(str(record["seconds"])) < 5
+
+
+def test_odd_bytes_in_a_request_stay_one_json_line(talker: Box) -> None:
+    path = "/odd%0a%22%7b%5c" + "é" * 3 + "x" * 3000
+    answer = talker.get(path, headers={"User-Agent": b"\xff\xfe caf\xe9"})
+    record = talker.wait_record(lambda one: accessed(one, answer))
+    assert str(record["path"]).startswith("/odd")
+
+
+# -- what must not be in it
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_no_query_strings_and_no_credentials(log_format: str) -> None:
+    with Box(files={"main.py": TALKER}, env={"LOG_LEVEL": "debug", "LOG_FORMAT": log_format}) as box:
+        headers = {
+            "Authorization": "Bearer hunter2-authorization",
+            "Cookie": "session=hunter2-cookie",
+            "Referer": "http://shop.example/?token=hunter2-referer",
+            "Proxy-Authorization": "Basic hunter2-proxy",
+        }
+        for path in ("/seen", "/log", "/fail", "/raise", "/up"):
+            box.get(path + "?token=hunter2-query", headers=headers)
+        too_large(box, "/toolarge?token=hunter2-large")
+        box.get("/toolong?token=hunter2-long" + "x" * 20000, headers=headers)
+        with contextlib.suppress(requests.RequestException):
+            box.get("/die?token=hunter2-die", headers=headers)  # nginx writes an error with the request in it
+        box.get("/after")
+        wait_until(lambda: "/after" in box.logs(), 5)
+        found = re.findall(r"hunter2-\w+", box.logs())
+        assert found == []
+
+
+def test_secrets_of_the_environment_are_not_in_the_boot_lines() -> None:
+    env = {"DATABASE_URL": "postgresql://ada:hunter2@db/x", "REDIS_URL": "redis://:hunter2@r/0", "LOG_LEVEL": "debug"}
+    with Box(env=env) as box:
+        assert "hunter2" not in box.logs()
+
+
+# -- text
+
+
+@pytest.mark.parametrize(("env", "args"), [({"LOG_FORMAT": "text"}, []), ({}, ["-t"])])
+def test_text(env: dict[str, str], args: list[str]) -> None:
+    with Box(env=env, args=args, files={"main.py": TALKER}) as box:
+        for path in ("/print", "/log"):
+            box.get(path)
+        wait_until(lambda: re.search(r"GET /log\b.* 200", box.logs()), 5)
+        assert not [line for line in box.lines() if line.startswith("{")]
+        assert re.search(r"(?m)^\S+ warning shop said warning", box.logs())
+        assert re.search(r"(?m)^printed in a request\r?$", box.logs())
+
+
+def test_json_on_a_terminal_if_it_is_asked_for() -> None:
+    with Box(env={"LOG_FORMAT": "json"}, args=["-t"]) as box:
+        assert all(isinstance(json.loads(line), dict) for line in box.lines())
+
+
+# -- levels and switches
+
+
+def test_access_log_off() -> None:
+    with Box(env={"ACCESS_LOG": "off"}, files={"main.py": TALKER}) as box:
+        box.get("/seen")
+        box.get("/log")
+        box.wait_log("said warning")
+        time.sleep(1)
+        assert "/seen" not in box.logs()
+
+
+@pytest.mark.parametrize(
+    ("level", "said"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1), ("critical", 0), ("WARN", 2)]
+)
+def test_log_level(level: str, said: int) -> None:
+    with Box(env={"LOG_LEVEL": level, "ACCESS_LOG": "off"}, files={"main.py": TALKER}) as box:
+        box.get("/log")
+        box.get("/print")
+        box.wait_log("half a line")
+        assert len(re.findall(r'"said \w+"', box.logs())) == said
+        if said < 3:
+            assert not [r for r in box.records() if r["logger"] == "flagon" and r["level"] == "info"]
+
+
+# -- whole lines
+
+
+@pytest.mark.parametrize(("path", "threads"), [("/long", "1"), ("/longlog", "4")])
+def test_long_lines_of_four_workers_are_whole(path: str, threads: str) -> None:
+    letters = "abcdefghijklmnop"
+    rounds = size(3, 30)
+    with Box(env={"WEB_CONCURRENCY": "4", "THREADS": threads}, files={"main.py": TALKER}) as box:
+        address = box.url(path)
+        with ThreadPoolExecutor(16) as pool:
+            wanted = [f"{address}?letter={letter}" for _ in range(rounds) for letter in letters]
+            assert {answer.status_code for answer in pool.map(lambda url: requests.get(url, timeout=30), wanted)} == {
+                200
+            }
+        whole = {letter * 100_000 for letter in letters}
+
+        def all_there() -> bool:
+            return sum(len(str(r.get("message"))) > 1000 for r in box.records()) >= len(wanted)
+
+        wait_until(all_there, 20, "all long lines")
+        long_ones = [str(r["message"]) for r in box.records() if len(str(r.get("message"))) > 1000]
+        assert len(long_ones) == len(wanted)
+        assert set(long_ones) == whole
+        for line in box.lines():
+            json.loads(line)
+
+
+def test_the_last_lines_of_a_dying_worker() -> None:
+    with Box(files={"main.py": TALKER}) as box:
+        with contextlib.suppress(requests.RequestException):
+            assert box.get("/die").status_code in (502, 503)
+        message(box, "my last words")
+        message(box, "without a newline")
+
+
+def test_the_last_lines_of_a_dying_container() -> None:
+    source = "import os\nfor n in range(500):\n    os.write(1, b'line %d\\n' % n)\n"
+    source += "os.write(2, b'the very last')\n1/0\napp = make()"
+    with Box(files={"main.py": source}, env={"WEB_CONCURRENCY": "1"}, wait=False) as box:
+        box.wait_exit(10)
+        said = [str(r["message"]) for r in box.records()]
+        assert [line for line in said if line.startswith("line ")] == [f"line {n}" for n in range(500)]
+        assert "the very last" in said
+
+
+# -- what standard output is
+
+
+def through_shell(script: str, **more: object) -> Box:
+    return Box(args=["--entrypoint", "sh"], command=["-c", script], **more)  # type: ignore[arg-type]
+
+
+def test_closed_output() -> None:
+    with through_shell("exec /opt/flagon/entrypoint.sh serve >&-", files={"main.py": TALKER}) as box:
+        for path in ("/print", "/log", "/fail", "/"):
+            assert box.get(path).status_code == 200
+        assert box.stop()[1] == 0
+
+
+def test_both_outputs_closed() -> None:
+    with through_shell("exec /opt/flagon/entrypoint.sh serve >&- 2>&-", files={"main.py": TALKER}) as box:
+        for path in ("/print", "/log", "/fail", "/"):
+            assert box.get(path).status_code == 200
+        assert box.stop()[1] == 0
+
+
+def test_everything_closed() -> None:
+    with through_shell("exec /opt/flagon/entrypoint.sh serve <&- >&- 2>&-", files={"main.py": TALKER}) as box:
+        for path in ("/print", "/log", "/fail", "/"):
+            assert box.get(path).status_code == 200
+        assert box.stop()[1] == 0
+
+
+@pytest.mark.parametrize("arrow", [">", ">>"])
+def test_output_to_a_file(arrow: str) -> None:
+    with through_shell(f"exec /opt/flagon/entrypoint.sh serve {arrow} /tmp/log 2>&1", files={"main.py": TALKER}) as box:
+        for _ in range(5):
+            box.get("/log")
+            box.get("/print")
+        wait_until(lambda: box.exec("cat", "/tmp/log").count("GET /print") >= 5, 5)
+        lines = [json.loads(line) for line in box.exec("cat", "/tmp/log").splitlines()]
+        assert [r for r in lines if r.get("message") == "printed in a request"]
+        assert "\0" not in box.exec("cat", "/tmp/log")
+        assert box.stop()[1] == 0
+
+
+def test_bytes_of_a_client_that_are_no_utf8_are_no_reason_for_broken_json() -> None:
+    """Read from a file: the engine's log driver would mend the line."""
+    with through_shell("exec /opt/flagon/entrypoint.sh serve > /tmp/log 2>&1", files={"main.py": TALKER}) as box:
+        assert b" 500 " not in raw(
+            box.host_port(), b"GET /raw\xe9 HTTP/1.0\r\nUser-Agent: caf\xe9 \xff\r\n\r\n", timeout=2
+        )
+        wait_until(lambda: "/raw" in box.exec("cat", "/tmp/log"), 5)
+        script = "import json; [json.loads(line.decode()) for line in open('/tmp/log', 'rb')]"
+        assert box.exec("python3", "-c", script) == ""
+
+
+def test_output_to_a_pipe() -> None:
+    with through_shell("/opt/flagon/entrypoint.sh serve | cat", files={"main.py": TALKER}) as box:
+        box.get("/log")
+        box.get("/print")
+        box.access("/print")
+        assert all(isinstance(json.loads(line), dict) for line in box.lines())
+
+
+def test_output_to_a_file_of_another_user() -> None:
+    script = "touch /tmp/log; chmod 600 /tmp/log; exec /opt/flagon/entrypoint.sh serve > /tmp/log 2>&1"
+    with through_shell(script, image="flagon:runtime", files={"main.py": TALKER}) as box:
+        box.get("/log")
+        wait_until(lambda: "said error" in box.exec("cat", "/tmp/log", user="0"), 5)
+        assert box.stop()[1] == 0
+
+
+def test_a_reader_that_goes_away() -> None:
+    with through_shell("/opt/flagon/entrypoint.sh serve | head -n 2; sleep 60", files={"main.py": TALKER}) as box:
+        for _ in range(20):
+            assert box.get("/log").status_code == 200
+            time.sleep(0.05)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not FULL, reason="full campaign")
+def test_a_flood_loses_no_line() -> None:
+    with Box(files={"main.py": TALKER}, env={"WEB_CONCURRENCY": "4"}) as box:
+        address = box.url("/log")
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda _: requests.get(address, timeout=30), range(3000)))
+        wait_until(lambda: box.logs().count('"said error"') == 3000, 30)
+
+
+def test_errors_of_the_boot_are_on_standard_error() -> None:
+    done = run_once(env={"PORT": "x"})
+    assert done.stdout == ""
+    assert "PORT" in done.stderr

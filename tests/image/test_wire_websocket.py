@@ -1,0 +1,122 @@
+"""WebSockets: a child image with flask-sock is served over HTTP by itself; the FastCGI wire refuses them in words."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import websocket
+
+from .apps.wire import FASTCGI, Probe
+from .box import RUNTIME, Box, docker, write_files
+
+SOCK = Path(__file__).parent / "apps" / "sock" / "main.py"
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    """A user's image, as the README says to make one."""
+    tag = "flagon-test-sock"
+    dockerfile = f'FROM {RUNTIME}\nRUN pip install flask-sock "gunicorn[gevent]"\nCOPY main.py /app/\n'
+    folder = write_files({"Dockerfile": dockerfile, "main.py": SOCK.read_bytes()})
+    built = subprocess.run(
+        ["docker", "build", "--network", "host", "-t", tag, str(folder)], capture_output=True, text=True, timeout=240
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    yield tag
+    docker("rmi", "-f", tag, check=False)
+
+
+def talk(box: Box, count: int = 3) -> list[str]:
+    """What a WebSocket's echo says, and that it ends properly."""
+    channel = websocket.create_connection(box.url("/echo").replace("http://", "ws://"), timeout=5)
+    try:
+        answers = []
+        for number in range(count):
+            channel.send(f"{number} grüße")
+            answers.append(str(channel.recv()))
+        channel.send("x" * 100_000)
+        assert channel.recv() == "echo: " + "x" * 100_000
+        return answers
+    finally:
+        channel.close()
+
+
+def test_an_installed_websocket_library_chooses_gthread_and_says_why(image: str) -> None:
+    with Box(image=image) as box:
+        assert talk(box) == [f"echo: {number} grüße" for number in range(3)]
+        assert box.get("/").text.startswith("page of ")
+        line = box.wait_log("simple-websocket")
+        assert "gthread" in line
+        assert '"level":"info"' in line.replace(" ", "")
+
+
+def test_a_websocket_may_be_quiet_for_longer_than_timeout(image: str) -> None:
+    """TIMEOUT is for the first byte of a response; nginx lets go 5 seconds later."""
+    with Box(image=image, env={"TIMEOUT": "1"}) as box:
+        channel = websocket.create_connection(box.url("/echo").replace("http://", "ws://"), timeout=15)
+        try:
+            channel.settimeout(4)
+            with pytest.raises(websocket.WebSocketTimeoutException):
+                channel.recv()
+            channel.send("still here")
+            assert channel.recv() == "echo: still here"
+        finally:
+            channel.close()
+
+
+@pytest.mark.parametrize("worker_class", ["gevent", "sync"])
+def test_other_worker_classes_serve(image: str, worker_class: str) -> None:
+    with Box(image=image, env={"WORKER_CLASS": worker_class}) as box:
+        assert box.get("/up").json()["status"] == "ok"
+        answer = box.get("/", headers={"X-Forwarded-For": "203.0.113.9"})
+        assert (answer.status_code, answer.text) == (200, "page of 203.0.113.9")
+        assert box.get("/nowhere").status_code == 404
+        assert worker_class in box.wait_log("HTTP by")
+
+
+def test_gevent_carries_websockets(image: str) -> None:
+    with Box(image=image, env={"WORKER_CLASS": "gevent"}) as box:
+        assert talk(box) == [f"echo: {number} grüße" for number in range(3)]
+
+
+def test_the_setting_wins_over_the_library(image: str) -> None:
+    with Box(image=image, env={"WORKER_CLASS": FASTCGI}) as box:
+        assert box.get("/").status_code == 200
+        with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+            websocket.create_connection(box.url("/echo").replace("http://", "ws://"), timeout=5)
+        assert refused.value.status_code == 426
+
+
+def test_on_the_fastcgi_wire_an_upgrade_is_426_and_one_log_line() -> None:
+    with Probe(FASTCGI) as box:
+        for _ in range(3):
+            answer = box.ask("/tell", headers=UPGRADE)
+            assert answer.status_code == 426
+            assert "WORKER_CLASS" in answer.text
+        box.wait_log("426")
+        lines = [one for one in box.records() if one["logger"] != "access" and "426" in str(one.get("message"))]
+        assert len(lines) == 1
+        assert "WORKER_CLASS=gthread" in lines[0]["message"]
+        assert box.ask("/tell").status_code == 200
+
+
+def test_other_upgrades_are_ignored() -> None:
+    """RFC 9110 section 7.8: a server may ignore an Upgrade; curl sends h2c on its own."""
+    with Probe(FASTCGI) as box:
+        answer = box.ask("/tell", headers={"Connection": "Upgrade", "Upgrade": "h2c"})
+        assert answer.status_code == 200
+
+
+def test_a_class_that_is_not_there_is_said() -> None:
+    with Box(env={"WORKER_CLASS": "gevent"}, wait=False) as box:
+        assert box.wait_exit() not in (0, 137)
+        assert "gevent" in box.logs()

@@ -1,0 +1,242 @@
+"""Which object is served, decided from source text alone."""
+
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
+import sys
+
+import pytest
+
+from flagon import locate
+from flagon.locate import NotFound, find_object, holds_anything
+from flagon.locate import locate as find
+
+FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+FACTORY = "def create_app():\n    return object()\n"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    def tree(**files):
+        for name, text in files.items():
+            path = tmp_path / (name.replace("__", "/") + ".py").replace("/init/.py", "/__init__.py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return str(tmp_path)
+
+    return tree
+
+
+def put(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("files", "target", "folder"), [
+    ({"app.py": FLASK}, "app:app", ""),
+    ({"main.py": FLASK}, "main:app", ""),
+    ({"wsgi.py": FLASK}, "wsgi:app", ""),
+    ({"application.py": "application = object()"}, "application:application", ""),
+    ({"server.py": FLASK}, "server:app", ""),
+    ({"run.py": FLASK}, "run:app", ""),
+    ({"app/__init__.py": FLASK}, "app:app", ""),
+    ({"app/__init__.py": FACTORY}, "app:create_app()", ""),
+    ({"app.py": FACTORY}, "app:create_app()", ""),
+    ({"app.py": "def make_app(config=None, *, debug=False): ..."}, "app:make_app()", ""),
+    ({"src/app.py": FLASK}, "app:app", "src"),
+    ({"src/main/__init__.py": FACTORY}, "main:create_app()", "src"),
+    ({"wsgi.py": "from shop import create_app\napp = create_app()\n", "shop/__init__.py": FACTORY}, "wsgi:app", ""),
+    ({"wsgi.py": "from shop import app\n"}, "wsgi:app", ""),
+    ({"wsgi.py": "from shop import app as application\n"}, "wsgi:application", ""),
+    ({"wsgi.py": "from shop import server as app\n"}, "wsgi:app", ""),
+    ({"wsgi.py": "from shop import create_app\n"}, "wsgi:create_app()", ""),
+    ({"app.py": FLASK, "main.py": FLASK}, "app:app", ""),
+    ({"app.py": FLASK, "src/app.py": FLASK}, "app:app", ""),
+    ({"app.py": FLASK, "app/__init__.py": FACTORY}, "app:create_app()", ""),  # as Python's import does
+    ({"app/__init__.py": "", "main.py": FLASK}, "main:app", ""),
+    ({"app.py": "def helper(): pass", "wsgi.py": FLASK}, "wsgi:app", ""),
+    ({"app.py": "app = None", "wsgi.py": FLASK}, "wsgi:app", ""),
+    ({"app.py": "app = FastAPI()", "wsgi.py": FLASK}, "wsgi:app", ""),
+    ({"main.py": "import typer\napp = typer.Typer()", "wsgi.py": FLASK}, "wsgi:app", ""),
+    ({"app.py": "def broken(:", "wsgi.py": FLASK}, "wsgi:app", ""),
+])  # fmt: skip
+def test_layouts(tmp_path, files, target, folder):
+    root = put(tmp_path, files)
+    found = find(root, None)
+    assert found.target == target
+    assert found.directory == (f"{root}/{folder}" if folder else root)
+    assert "found in " in found.why
+
+
+@pytest.mark.parametrize(("source", "name"), [
+    (FLASK, "app"),
+    ("app: Flask = Flask(__name__)", "app"),
+    ("app: Flask", None),
+    ("app = application = Flask(__name__)", "app"),
+    ("application = Flask(__name__)", "application"),
+    ("api = falcon.API()", "api"),
+    ("app = create_app()\ndef create_app(): ...", "app"),
+    ("app = flask.Flask(__name__)", "app"),
+    ("app = make()(1)", "app"),
+    ("app = factories['x']", "app"),
+    ("app = ProxyFix(app)", "app"),
+    ("app = lambda environ, start_response: []", "app"),
+    ("def application(environ, start_response): return []", "application"),
+    ("def app(environ, start_response): return []", "app"),
+    ("def app(): ...", None),
+    ("def app(scope, receive, send): ...", None),
+    ("async def app(environ, start_response): ...", None),
+    ("def create_app(): ...", "create_app()"),
+    ("def create_app(config=None): ...", "create_app()"),
+    ("def create_app(*args, **kwargs): ...", "create_app()"),
+    ("def create_app(*, name='x'): ...", "create_app()"),
+    ("def create_app(config): ...", None),
+    ("def create_app(config, debug=False): ...", None),
+    ("def create_app(*, config): ...", None),
+    ("def create_app(config, /): ...", None),
+    ("async def create_app(): ...", None),
+    ("def make_app(): ...", "make_app()"),
+    ("def make_app(): ...\ndef create_app(): ...", "create_app()"),
+    ("app = None", None),
+    ("app = 'name'", None),
+    ("app = f'{x}'", None),
+    ("app = []\napplication = {}", None),
+    ("app = None\napp = Flask(__name__)", "app"),
+    ("app = FastAPI()", None),
+    ("app = fastapi.FastAPI(title='x')", None),
+    ("app = Starlette()", None),
+    ("app = Quart(__name__)", None),
+    ("app = typer.Typer()", None),
+    ("app = Celery('x')", None),
+    ("app = Typer()\ndef create_app(): ...", "create_app()"),
+    ("if DEBUG:\n    app = Flask(__name__)", "app"),
+    ("if DEBUG:\n    x = 1\nelse:\n    app = Flask(__name__)", "app"),
+    ("try:\n    app = Flask(__name__)\nexcept ImportError:\n    raise", "app"),
+    ("with x() as y:\n    app = Flask(__name__)", "app"),
+    ("if __name__ == '__main__':\n    app = Flask(__name__)", None),
+    ("def f():\n    app = Flask(__name__)", None),
+    ("class X:\n    app = Flask(__name__)", None),
+    ("import app", None),
+    ("# app = Flask(__name__)", None),
+    ("'app = Flask(__name__)'", None),
+    ("", None),
+    ("def x(:", None),
+    ("app = Flask(__name__)\0", None),
+    ("\ufeffapp = Flask(__name__)", "app"),
+])  # fmt: skip
+def test_objects(tmp_path, source, name):
+    path = tmp_path / "x.py"
+    path.write_text(source, encoding="utf-8")
+    assert find_object(str(path)) == name
+
+
+@pytest.mark.parametrize("source", [
+    "from flask_restx import Api\napi = Api()\ndef create_app():\n    app = Flask(__name__)\n    api.init_app(app)\n    return app\n",
+    "from .api import api\ndef create_app():\n    app = Flask(__name__)\n    app.register_blueprint(api)\n    return app\n",
+    "api = Blueprint('api', __name__)\ndef create_app(): ...\n",
+])  # fmt: skip
+def test_an_extension_called_api_is_not_taken_for_the_application(tmp_path, source):
+    (tmp_path / "app.py").write_text(source)
+    assert find(str(tmp_path), None).target == "app:create_app()"
+
+
+def test_other_encodings(tmp_path):
+    (tmp_path / "app.py").write_bytes("# coding: latin-1\n# \xe9\napp = Flask(__name__)\n".encode("latin-1"))
+    assert find(str(tmp_path), None).target == "app:app"
+
+
+@pytest.mark.parametrize(("given", "target"), [
+    ("shop:app", "shop:app"), ("shop", "shop:web"), ("shop.web", "shop.web:app"), ("shop:create_app()", "shop:create_app()"),
+    ("shop:create_app", "shop:create_app()"), ("shop:web.app", "shop:web.app"), ("nowhere", "nowhere:app"),
+    ("shop:create_app('x')", "shop:create_app('x')"), ("fact", "fact:create_app()"),
+])  # fmt: skip
+def test_app_module(tree, given, target):
+    root = tree(shop="from x import app as _hidden\nweb = 1\n", fact=FACTORY)
+    if target == "shop:web":
+        target = "shop:app"  # nothing is known of `web`: the customary name
+    found = find(root, given, "ignored")
+    assert (found.target, found.directory) == (target, root)
+    assert "APP_MODULE" in found.why
+
+
+@pytest.mark.parametrize(("given", "target"), [
+    ("shop", "shop:application"), ("shop.py", "shop:application"), ("shop:app", "shop:app"), ("shop.py:app", "shop:app"),
+    ("./shop.py", "shop:application"), ("web/site.py", "web.site:create_app()"), ("web.site", "web.site:create_app()"),
+    ("shop:create_app", "shop:create_app()"), ("shop:create_app('dev')", "shop:create_app('dev')"), (" shop ", "shop:application"),
+    ("shop:create_app('config/dev.py')", "shop:create_app('config/dev.py')"),
+    ("shop.py:create_app('a.py')", "shop:create_app('a.py')"),
+])  # fmt: skip
+def test_flask_app(tmp_path, given, target):
+    root = put(tmp_path, {"shop.py": "application = Flask(__name__)", "web/site.py": FACTORY})
+    found = find(root, None, given)
+    assert found.target == target
+    assert "FLASK_APP" in found.why
+
+
+def test_flask_app_as_an_absolute_path(tmp_path):
+    """ENV FLASK_APP=/app/shop.py is in many Dockerfiles, and flask takes it."""
+    root = put(tmp_path, {"shop.py": FLASK})
+    assert find(root, None, f"{root}/shop.py").target == "shop:app"
+
+
+def test_flask_app_names_any_factory(tmp_path):
+    """flask calls a function that FLASK_APP names; a function that is called with the WSGI arguments would fail."""
+    root = put(tmp_path, {"shop.py": "def build(config=None):\n    return object()\n"})
+    assert find(root, None, "shop:build").target == "shop:build()"
+
+
+def test_app_module_wins_over_flask_app(tree):
+    assert find(tree(a=FLASK, b=FLASK), "a:app", "b:app").target == "a:app"
+
+
+def test_nothing_is_imported(tmp_path, monkeypatch):
+    marker = tmp_path / "imported"
+    text = f"open({str(marker)!r}, 'w').close()\nraise SystemExit\napp = Flask(__name__)\n"
+    root = put(tmp_path, {"app.py": text, "pack/__init__.py": text, "pack/inner.py": text})
+    monkeypatch.syspath_prepend(root)
+    before = set(sys.modules)
+    assert find(root, None).target == "app:app"
+    assert find(root, "pack.inner").target == "pack.inner:app"
+    assert find(root, None, "pack").target == "pack:app"
+    assert not marker.exists()
+    assert set(sys.modules) == before
+
+
+def message(root):
+    with pytest.raises(NotFound) as caught:
+        find(root, None)
+    text = str(caught.value)
+    assert "APP_MODULE=module:object" in text
+    assert root in text
+    assert "\n" not in text
+    return text
+
+
+def test_nothing_found_names_what_was_looked_for(tmp_path):
+    text = message(str(tmp_path))
+    for module in locate.MODULES:
+        assert f"{module}.py" in text
+
+
+def test_nothing_found_names_the_files_that_were_looked_at(tmp_path):
+    text = message(put(tmp_path, {"main.py": "x = 1", "src/app.py": "y = 2"}))
+    assert f"{tmp_path}/main.py (no app, application, api, create_app() or make_app())" in text
+    assert f"{tmp_path}/src/app.py (" in text
+
+
+def test_a_syntax_error_is_named_with_its_line(tmp_path):
+    text = message(put(tmp_path, {"app.py": "import os\n\ndef broken(:\n    pass\n"}))
+    assert f"{tmp_path}/app.py (line 3: " in text
+
+
+@pytest.mark.parametrize(("names", "brought"), [
+    ([], False), ([".git"], False), ([".env", ".dockerignore"], False), (["lost+found"], False), (["app.py"], True), (["x"], True),
+])  # fmt: skip
+def test_holds_anything(tmp_path, names, brought):
+    for name in names:
+        (tmp_path / name).mkdir()
+    assert holds_anything(str(tmp_path)) is brought
+    assert holds_anything(str(tmp_path / "nowhere")) is False

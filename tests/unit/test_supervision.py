@@ -1,0 +1,204 @@
+"""Pieces of the plug-in that can be had without supervisord: pipes, messages, the stop budget. The rest is tests/image's."""
+
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
+import json
+import os
+import signal
+import socket
+import types
+
+import pytest
+
+from flagon import supervision
+from flagon.channels import Messages, Pipes
+from flagon.logs import Output
+from flagon.supervision import Plugin
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    box = types.SimpleNamespace(
+        run=str(tmp_path), output=Output(True, descriptor=writing),
+        values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1},
+    )  # fmt: skip
+    plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1)), box)
+    plugin.sockets = {}
+    plugin.pipes = Pipes(lambda: plugin._lines_of("gunicorn"), plugin.sockets)
+    plugin.messages = Messages(str(tmp_path / "events.sock"), plugin._on_message, plugin.sockets)
+    plugin.wake_up = types.SimpleNamespace(now=lambda: None)
+
+    def said():
+        try:
+            return [json.loads(line) for line in os.read(reading, 1 << 20).splitlines()]
+        except BlockingIOError:
+            return []
+
+    plugin.said = said
+    yield plugin
+    plugin.sockets.pop(plugin.messages._channel.fileno())
+    plugin.messages._channel.close()
+    for watch in list(plugin.sockets.values()):
+        watch.close()
+    os.close(reading)
+    os.close(writing)
+
+
+def test_a_workers_pipe_is_read_to_its_end(plugin):
+    reading, writing = os.pipe()
+    plugin._on_message({"event": "output"}, [reading])
+    watch = plugin.sockets[reading]
+    assert watch.readable()
+    assert not watch.writable()
+    os.write(writing, b"one\ntwo ")
+    watch.handle_read_event()
+    watch.handle_read_event()  # nothing there: no blocking
+    os.write(writing, b"parts\nlast words")
+    watch.handle_read_event()
+    os.close(writing)
+    watch.handle_read_event()
+    assert [record["message"] for record in plugin.said()] == ["one", "two parts", "last words"]
+    assert reading not in plugin.sockets
+    assert plugin.last_words["gunicorn"] == "last words"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(reading)
+
+
+def test_the_last_lines_of_all_pipes_are_not_lost(plugin):
+    writers = []
+    for number in range(3):
+        reading, writing = os.pipe()
+        writers.append(writing)
+        plugin._on_message({"event": "output"}, [reading])
+        os.write(writing, b"line %d\nrest %d" % (number, number))
+    os.close(writers[0])
+    plugin.finish_logs()
+    assert sorted(record["message"] for record in plugin.said()) == sorted(
+        f"{word} {number}" for word in ("line", "rest") for number in range(3)
+    )
+    for writing in writers[1:]:
+        os.close(writing)
+
+
+def test_messages_by_datagram(plugin, tmp_path):
+    assert os.stat(tmp_path / "events.sock").st_mode & 0o777 == 0o600
+    ready = []
+    plugin._open_port = ready.append
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.connect(str(tmp_path / "events.sock"))
+        peer.send(b"junk")
+        peer.send(json.dumps({"event": "unknown"}).encode())
+        peer.send(json.dumps({"event": "ready", "pid": 77, "routes": ["/up"]}).encode())
+        reading, writing = os.pipe()
+        socket.send_fds(peer, [json.dumps({"event": "output"}).encode()], [reading])
+        os.close(reading)
+    plugin.messages.read()
+    assert ready == [["/up"]]
+    assert plugin.workers == {77}
+    os.write(writing, b"through the passed pipe\n")
+    os.close(writing)
+    plugin.pipes.drain()
+    assert [record["message"] for record in plugin.said()] == ["through the passed pipe"]
+
+
+@pytest.mark.parametrize(
+    "text", [b"[]", b"5", b"null", b'"x"', b'{"event": "ready"}', b'{"event": "ready", "pid": "x"}', b"\xff"]
+)
+def test_junk_on_the_channel_does_not_end_the_box(plugin, tmp_path, text):
+    """The application's user may write to this socket, on purpose or not."""
+    plugin._open_port = lambda routes: None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+        peer.connect(str(tmp_path / "events.sock"))
+        peer.send(text)
+    plugin.messages.read()
+
+
+def test_what_failed_is_said_once_for_all_workers(plugin):
+    for _ in range(3):
+        plugin._on_message({"event": "failed", "message": "no module named shop"}, [])
+    (record,) = plugin.said()
+    assert (record["level"], record["message"]) == ("critical", "no module named shop")
+
+
+def test_the_end_stops_supervisord_with_the_code(plugin):
+    plugin.end(137, "gunicorn was killed")
+    assert plugin.exit_code == 137
+    assert [record["message"] for record in plugin.said()] == ["gunicorn was killed"]
+    assert plugin.stopping
+
+
+def view_of_time(monkeypatch, **functions):
+    """For the plug-in alone: pytest needs the real one."""
+    monkeypatch.setattr(supervision, "time", types.SimpleNamespace(**functions))
+
+
+def stopping(plugin, name):
+    process = types.SimpleNamespace(config=types.SimpleNamespace(name=name), delay=0)
+    plugin._on_stopping(types.SimpleNamespace(process=process))
+    return process.delay - 5000
+
+
+@pytest.mark.parametrize(("gone", "nginx", "gunicorn"), [(0, 7, 8), (3, 4, 5), (7.9, 0.5, 0.5), (60, 0.5, 0.5)])
+def test_stop_budget(plugin, monkeypatch, gone, nginx, gunicorn):
+    now = [1000.0]
+    view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
+    assert plugin._begin_stop(signal.SIGTERM) == signal.SIGTERM
+    now[0] += gone
+    assert stopping(plugin, "nginx") == nginx
+    assert stopping(plugin, "gunicorn") == gunicorn
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_stop_is_held_back_for_the_drain_delay(plugin, tmp_path, monkeypatch, number):
+    now = [1000.0]
+    view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
+    plugin.box.values["DRAIN_DELAY"] = 5.0
+    plugin.served = True
+    signals = [number]
+    plugin._real_get_signal = lambda: signals.pop() if signals else None
+    assert plugin._get_signal() is None
+    assert (tmp_path / "draining").exists()
+    now[0] += 4.9
+    assert plugin._get_signal() is None
+    now[0] += 0.2
+    assert plugin._get_signal() == number
+    assert plugin._get_signal() is None
+
+
+def test_before_it_serves_there_is_nothing_to_drain(plugin):
+    plugin.box.values["DRAIN_DELAY"] = 5.0
+    assert plugin._begin_stop(signal.SIGTERM) == signal.SIGTERM
+
+
+def test_hup_reloads_and_other_signals_pass(plugin):
+    reloads = []
+    plugin.reload = lambda: reloads.append(1)
+    signals = [signal.SIGHUP, signal.SIGUSR2, None]
+    plugin._real_get_signal = lambda: signals.pop(0)
+    assert plugin._get_signal() is None
+    assert reloads == [1]
+    assert plugin._get_signal() == signal.SIGUSR2
+    assert plugin._get_signal() is None
+
+
+def test_memory_is_warned_of_once(plugin, monkeypatch):
+    plugin.workers = {os.getpid(), 2**22 + 1}
+    monkeypatch.setattr(supervision, "proportional_set_size", lambda pid: 99)
+    plugin._look_at_memory(None)
+    assert plugin.said() == []  # not before it serves
+    plugin.served = True
+    for _ in range(2):
+        plugin.next_look = 0
+        plugin._look_at_memory(None)
+    (record,) = plugin.said()
+    assert "99 MB" in record["message"]
+    assert "WORKER_MEMORY=99" in record["message"]
+    assert plugin.workers == {os.getpid()}
+
+
+def test_proportional_set_size():
+    assert 1 < supervision.proportional_set_size(os.getpid()) < 10_000
+    assert supervision.proportional_set_size(2**22 + 1) == 0
