@@ -1,7 +1,12 @@
 """Where entrypoint.sh enters: `python3 -I -S /opt/flagon/code/flagon VERB`, isolated, without site-packages."""
 
 import os
+import signal
 import sys
+
+# PID 1 has no default actions: until supervisord listens, a stop signal would be lost. Nothing runs yet: just leave.
+for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+    signal.signal(number, lambda *_: os._exit(0))
 
 CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # This folder itself must not be searched (its logs.py and settings.py are ours); supervisor lies in lib/ beside code/.

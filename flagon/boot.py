@@ -124,16 +124,22 @@ class Boot:
         return os.path.exists(os.path.join(self.values["DATA_DIR"], "secret_key"))
 
     def _embed_sqlite(self) -> None:
-        folder = self.data or self.run
+        home, uid = self.values["DATA_DIR"], os.geteuid()
+        existing = os.path.join(home, "app.db")
+        if os.path.exists(existing) and not os.access(existing, os.R_OK):
+            raise BootError(f"{existing} exists and cannot be read by uid {uid}: give it access, or set DATABASE_URL")
+        folder = home if self.data or os.path.exists(existing) else self.run
         self.settings.set("DATABASE_URL", f"sqlite:///{folder}/app.db", "default")
-        if self.data is None:
+        if folder == self.run:
             self.warnings.append(
-                f"{self.values['DATA_DIR']} is not writable for uid {os.geteuid()}: SQLite lies in {folder} and "
-                "ENDS WITH THIS CONTAINER. Mount a writable volume there or set DATABASE_URL"
+                f"{home} is not writable for uid {uid}: SQLite lies in {folder} and ENDS WITH THIS CONTAINER. "
+                "Mount a writable volume there or set DATABASE_URL"
             )
+        elif self.data is None:
+            self.warnings.append(f"{home} is READ-ONLY for uid {uid}: SQLite in it can be read and not written")
         elif not self.data_is_volume:
             self.warnings.append(
-                f"{self.data} is not a volume: SQLite and the secret end with this container. "
+                f"{home} is not a volume: SQLite and the secret end with this container. "
                 "Run with -v flagon-data:/data or set DATABASE_URL"
             )
 

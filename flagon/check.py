@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+from flagon import dangers
 from flagon.boot import APPLICATION_PYTHON, HOME, Boot
 from flagon.cli import say_errors
 from flagon.handover import application_environment, launch_options, nginx_box, write, write_fragments
@@ -24,7 +25,7 @@ def run() -> int:
         errors = _application(boot) + _nginx(boot)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for line in boot.settings.warnings + boot.warnings:
+    for line in boot.settings.warnings + boot.warnings + dangers.in_image(boot.directory):
         print(f"warning: {line}", file=sys.stderr)
     if errors:
         return say_errors(errors)

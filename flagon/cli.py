@@ -55,9 +55,12 @@ def serve(command: list[str] | None = None) -> int:
 
 def supervise(box: Box) -> int:
     """supervisord's main() with our plug-in."""
+    import tempfile
+
     from flagon import slim
 
     slim.prepare()
+    tempfile.tempdir = box.run  # supervisord asks for one at import, and there may be no other
     from supervisor import supervisord
 
     from flagon import supervision

@@ -43,6 +43,8 @@ def _option(words: list[str], *names: str) -> str | None:
                 return words[index + 1]
             if name.startswith("--") and word.startswith(name + "="):
                 return word[len(name) + 1 :]
+            if not name.startswith("--") and word.startswith(name) and len(word) > len(name):
+                return word[len(name) :].lstrip("=")
     return None
 
 

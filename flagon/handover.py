@@ -55,6 +55,8 @@ def application_environment(boot: Boot) -> dict[str, str]:
     environment["WEB_CONCURRENCY"] = str(boot.values["WEB_CONCURRENCY"])
     environment["PORT"] = str(boot.values["PORT"] or listening.DEFAULT_PORT)
     environment["FLASK_APP"] = environment.get("FLASK_APP") or boot.application.target
+    if not environment.get("TMPDIR") and not places.writable("/tmp"):
+        environment["TMPDIR"] = boot.run
     environment["FLAGON_VERSION"] = __version__
     environment["FLAGON_SUMMARY"] = json.dumps(summary(boot))
     return environment
@@ -100,6 +102,7 @@ def nginx_box(boot: Boot, addresses: list[str], spool: str, routes: list[str]) -
         listen=addresses,
         nginx_workers=boot.size.nginx_workers,
         open_files=boot.open_files,
+        as_root=os.geteuid() == 0,
         fastcgi=boot.fastcgi,
         json_logs=boot.output.as_json,
         max_headers=bool(versions().get("max_headers", True)),
@@ -124,14 +127,14 @@ class Box:
         for name in ("nginx.conf", "supervisord.conf"):
             os.symlink(os.path.join(HOME, name), os.path.join(self.run, name))
         write(os.path.join(self.run, "launch.json"), json.dumps(launch_options(boot, self.spool)))
-        write(os.path.join(self.run, "gunicorn"), self._launcher(), 0o700)
+        write(os.path.join(self.run, "gunicorn"), self._launcher())
         write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
 
     def _launcher(self) -> str:
         launcher = os.path.join(HOME, "code", "flagon", "inside", "launch.py")
         return (
             "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
-            f"exec {APPLICATION_PYTHON} {launcher} {self.run}/launch.json\n"
+            f'exec {APPLICATION_PYTHON} {launcher} {self.run}/launch.json "$@"\n'
         )
 
     def write_fragments(self, routes: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ NGINX_LEVELS = {
     "[debug]": "debug", "[info]": "info", "[notice]": "info", "[warn]": "warning", "[error]": "error",
     "[crit]": "critical", "[alert]": "critical", "[emerg]": "critical",
 }  # fmt: skip
+QUERY = re.compile(r"\?[^\s\"?]+")
 
 
 def timestamp() -> str:
@@ -60,6 +62,8 @@ class Output:
     def line(self, logger: str, line: bytes) -> bytes:
         """One line of a program -> one record. A JSON object, and text in text mode, passes as it is."""
         if line[:1] == b"{" and _is_object(line):
+            if not line.isascii():  # nginx writes a client's bytes as they are: they need not be UTF-8
+                line = line.decode("utf-8", "replace").encode()
             return line + b"\n"
         text = line.decode("utf-8", "backslashreplace").rstrip("\r")
         level = "info"
@@ -91,7 +95,8 @@ def message_of(line: bytes) -> str:
 
 
 def _nginx(text: str) -> tuple[str, str]:
-    """An error log line without its date; anything else as it is."""
+    """An error log line without its date and without query strings; anything else as it is."""
+    text = QUERY.sub("?*", text)
     fields = text.split(" ", 3)
     if len(fields) == 4 and fields[2] in NGINX_LEVELS:
         return NGINX_LEVELS[fields[2]], fields[3].split(": ", 1)[-1]

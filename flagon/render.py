@@ -33,6 +33,7 @@ class Box(NamedTuple):
     listen: list[str]
     nginx_workers: int
     open_files: int
+    as_root: bool
     fastcgi: bool
     json_logs: bool
     max_headers: bool  # whether this nginx knows the directive (1.29.8, and Debian's backport)
@@ -41,11 +42,11 @@ class Box(NamedTuple):
 
 def _main(box: Box) -> str:
     v = box.values
-    stop = max(1, int(v["STOP_TIMEOUT"] - v["DRAIN_DELAY"]) - 1)
     return (
-        f"worker_processes {box.nginx_workers};\n"
+        ("user root;\n" if box.as_root else "")  # or its workers become nobody, who may not open our sockets
+        + f"worker_processes {box.nginx_workers};\n"
         f"worker_rlimit_nofile {box.open_files};\n"
-        f"worker_shutdown_timeout {stop}s;\n"
+        f"worker_shutdown_timeout {v['STOP_TIMEOUT']:g}s;\n"
         f"error_log stderr {NGINX_LEVELS[v['LOG_LEVEL']]};\n"
     )
 
@@ -107,7 +108,7 @@ def _health_pass(box: Box, path: str) -> str:
 
 def _health(box: Box) -> str:
     prefix = box.values["URL_PREFIX"] or ""
-    text = ""
+    text = f"set $flagon_draining {box.run}/draining;\n"
     for path in (*LIVE, *READY, RESERVED):
         for spelling in dict.fromkeys((path, prefix + path)):
             text += f"location = {spelling} {{\n    access_log off;\n"

@@ -150,6 +150,9 @@ def _apply_arguments(
         except ValueError as error:
             errors.append(f"{source}: {text!r} is not accepted for {name}; accepted: {error}")
             continue
+        if value is None:
+            errors.append(f"{source}: {text!r} is not accepted for {name}; accepted: a whole number >= 1")
+            continue
         settings.set(name, value, source)
     for option in arguments.ignored:
         settings.warnings.append(f"{source}: {option} is ignored, Flagon sets it")

@@ -24,17 +24,18 @@ def run(arguments: list[str]) -> int:
 
 
 def _effective(option: str) -> None:
-    from flagon import places
+    from flagon import listening, places
     from flagon.boot import Boot
     from flagon.handover import nginx_box
     from flagon.render import fragments
 
     boot = Boot(os.environ, os.getcwd())
     boot.decide(fresh=False)
-    boot.listen()
+    if boot.values["PORT"] is None:
+        boot.settings.set("PORT", listening.DEFAULT_PORT, "default")
     if option == "--fragments":
         for name, text in fragments(
-            nginx_box(boot, boot.addresses, places.spool_directory(boot.run, boot.data), [])
+            nginx_box(boot, [f"0.0.0.0:{boot.values['PORT']}"], places.spool_directory(boot.run, boot.data), [])
         ).items():
             print(f"# fragments/{name}\n{text}")
         return

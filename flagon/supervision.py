@@ -19,9 +19,11 @@ from flagon.channels import Messages, Pipes, WakeUp
 from flagon.logs import Lines, Output, message_of
 
 RESTART_LIMIT, RESTART_WINDOW = 5, 60.0  # deaths within seconds before the container ends
+COULD_NOT_START = 127  # what a shell says of a command that it cannot find
+LATE = 1.0  # seconds before STOP_TIMEOUT at which what still runs is answered with 503
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # supervisord's own lines that say nothing, or what ours say better
-QUIET = ("HTTP authentication", "SIGCHLD", "RPC interface", "indicating exit request", "exited: ")
+QUIET = ("HTTP authentication", "SIGCHLD", "RPC interface", "indicating exit request", "exited: ", "reaped unknown pid")
 LEVELS = {10: "debug", 20: "debug", 30: "warning", 40: "error", 50: "critical"}
 
 
@@ -42,6 +44,7 @@ class Plugin:
         self.last_words: dict[str, str] = {}
         self.deaths: dict[str, list[float]] = {}
         self.statuses: dict[int, int] = {}
+        self.checking: int | None = None  # the process that loads the application on trial, for a reload
         self.workers: set[int] = set()
         self.memory_warned, self.next_look = False, 0.0
         self.stop_at: float | None = None
@@ -60,6 +63,7 @@ class Plugin:
         self._real_get_signal, options.get_signal = options.get_signal, self._get_signal
         events.subscribe(events.ProcessLogEvent, self._on_output)
         events.subscribe(events.ProcessStateExitedEvent, self._on_exit)
+        events.subscribe(events.ProcessStateBackoffEvent, self._on_no_start)
         events.subscribe(events.ProcessStateStoppingEvent, self._on_stopping)
         events.subscribe(events.Tick5Event, self._look_at_memory)
         self.wake_up.now()
@@ -126,7 +130,9 @@ class Plugin:
 
     def _waitpid(self) -> tuple[int | None, int]:
         pid, status = self._real_waitpid()
-        if pid:
+        if pid and pid == self.checking:
+            self._checked(status)
+        elif pid:
             self.statuses[pid] = status
         return pid, status
 
@@ -154,6 +160,11 @@ class Plugin:
         when = f"{len(recent) + 1} times in {RESTART_WINDOW:g} s" if self.served else "before it served"
         self.end(code, f"{name} {how} {when}: the container ends with code {code}{words}")
 
+    def _on_no_start(self, event: Any) -> None:
+        """supervisord could not even start the program."""
+        name = event.process.config.name
+        self.end(COULD_NOT_START, f"{name} could not be started: {event.process.spawnerr}")
+
     def _restart(self, process: Any) -> None:
         """Have supervisord start it in its next round: now it still finishes the old one."""
         process.config.autostart = True
@@ -171,6 +182,7 @@ class Plugin:
     # Signals.
 
     def _get_signal(self) -> int | None:
+        self._answer_late_requests()
         if self.held is not None:
             number, until = self.held
             if time.monotonic() < until:
@@ -188,6 +200,7 @@ class Plugin:
         if self.stop_at is not None:
             return number
         self.stop_at = time.monotonic()
+        self._alarms()
         with open(os.path.join(self.box.run, "draining"), "w", encoding="ascii"):
             pass
         delay = self.box.values["DRAIN_DELAY"]
@@ -198,17 +211,51 @@ class Plugin:
             return None
         return number
 
+    def _alarms(self) -> None:
+        """Have supervisord's loop wake when the delay and the budget are over: it sleeps up to a second."""
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        delay, budget = self.box.values["DRAIN_DELAY"], self.box.values["STOP_TIMEOUT"]
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, delay), max(0.05, (budget - LATE - delay) / 4))
+
+    def _answer_late_requests(self) -> None:
+        """The budget is nearly over: end gunicorn, so that nginx, still living, answers what waits with our page."""
+        if self.stop_at is None or time.monotonic() - self.stop_at < self.box.values["STOP_TIMEOUT"] - LATE:
+            return
+        nginx, gunicorn = self._process("nginx"), self._process("gunicorn")
+        if nginx.pid and gunicorn.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(gunicorn.pid, signal.SIGKILL)
+
     def _on_stopping(self, event: Any) -> None:
         """What is left of STOP_TIMEOUT is this program's; then supervisord kills its group."""
         if self.stop_at is not None:
             left = self.stop_at + self.box.values["STOP_TIMEOUT"] - time.monotonic()
-            share = max(0.5, left - 1 if event.process.config.name == "nginx" else left)
-            event.process.delay = time.time() + share
+            event.process.delay = time.time() + max(0.5, left)
 
     def reload(self) -> None:
-        """HUP: gunicorn loads the application anew, old workers finish."""
+        """HUP: the application is loaded once beside the serving one; only if that works does gunicorn reload."""
+        if self.stopping or self.checking is not None or not self._process("gunicorn").pid:
+            return
+        self.output.record("flagon", "info", "HUP: checking the application before it is reloaded")
+        reading, writing = os.pipe()
+        # The launcher with --check: one more child of this process, which waitpid below meets.
+        self.checking = os.posix_spawn(
+            "/bin/sh",
+            ["sh", os.path.join(self.box.run, "gunicorn"), "--check"],
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_DUP2, writing, 2)],
+        )
+        os.close(writing)
+        self.pipes.add(reading)
+
+    def _checked(self, status: int) -> None:
+        """The check has ended."""
+        self.checking = None
+        self.pipes.drain()
         gunicorn = self._process("gunicorn")
-        if gunicorn.pid and not self.stopping:
+        if os.waitstatus_to_exitcode(status):
+            self.output.record("flagon", "error", "HUP: the application does not load: the old one goes on serving")
+        elif gunicorn.pid and not self.stopping:
             self.output.record("flagon", "info", "HUP: reloading the application")
             os.kill(gunicorn.pid, signal.SIGHUP)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from typing import Any
+
+from gunicorn.errors import HaltServer
 
 from flagon.inside import health, logs, notice
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
+DEATHS_BEFORE_LOADED = 3
 
 
 def settings(options: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +54,7 @@ def always_ours(options: dict[str, Any]) -> dict[str, Any]:
         "pidfile": None,
         "chdir": options["directory"],
         "when_ready": when_ready,
+        "pre_fork": pre_fork,
         "post_fork": post_fork,
         "post_worker_init": post_worker_init,
         "child_exit": child_exit,
@@ -61,6 +66,11 @@ def when_ready(arbiter: Any) -> None:
     health.listen(os.path.join(arbiter.cfg.flagon["run"], "health.sock"))
 
 
+def pre_fork(arbiter: Any, worker: Any) -> None:
+    """In the master: a byte that the worker sets once it has loaded the application."""
+    worker.flagon_loaded = mmap.mmap(-1, 1)
+
+
 def post_fork(arbiter: Any, worker: Any) -> None:
     """In a new worker, before the application is loaded."""
     logs.own_pipe()
@@ -69,14 +79,23 @@ def post_fork(arbiter: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """The worker has loaded the application: tell the box, and answer health."""
     options = worker.cfg.flagon
+    worker.flagon_loaded[0] = 1
     health.start(options["run"], worker.log)
     notice.send({"event": "ready", "routes": options["routes"]})
 
 
 def child_exit(arbiter: Any, worker: Any) -> None:
-    """In the master: name the requests that a dead worker had."""
+    """In the master: name the requests that a dead worker had; give up on an application that kills its workers."""
     board = getattr(worker, "board", None)
     if board is not None:
         for request in board.requests():
             worker.log.error("worker %s died with the request %s", worker.pid, request)
         board.memory.close()
+    if worker.flagon_loaded[0]:
+        arbiter.flagon_unloaded_deaths = 0
+    else:
+        arbiter.flagon_unloaded_deaths = getattr(arbiter, "flagon_unloaded_deaths", 0) + 1
+        if arbiter.flagon_unloaded_deaths >= DEATHS_BEFORE_LOADED:
+            worker.log.critical("%s workers in a row died while they loaded the application", DEATHS_BEFORE_LOADED)
+            raise HaltServer("the application ends its workers while it is loaded", arbiter.WORKER_BOOT_ERROR)
+    worker.flagon_loaded.close()

@@ -95,16 +95,17 @@ def make_application_class(base: Any) -> Any:
     return Box
 
 
-def check(options: dict[str, Any]) -> None:
-    """For `flagon check`: load the application, say what it answers itself."""
-    from flagon.inside import gunicorn_conf, loading
+def check(options: dict[str, Any], gunicorn: Any) -> None:
+    """For `flagon check` and reloads: load the application, have gunicorn read its options; serve nothing."""
+    from flagon.inside import loading
 
     try:
-        application = loading.load(options["target"], options["why"])
+        loading.load(options["target"], options["why"])
     except loading.LoadError as error:
         print(error, file=sys.stderr)
         sys.exit(CONFIGURATION_ERROR)
-    print(json.dumps({"routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS)}))
+    sys.argv[:] = ["GUNICORN_CMD_ARGS"]
+    make_application_class(gunicorn.app.base.BaseApplication)(options)  # gunicorn's parser ends with 2 if it objects
 
 
 def main() -> None:
@@ -115,16 +116,21 @@ def main() -> None:
     from flagon.inside import notice
 
     if "--check" in sys.argv:
-        import_gunicorn()
+        gunicorn = import_gunicorn()
         put_application_on_path(options)
-        check(options)
+        check(options, gunicorn)
         return
     notice.set_up(options["run"])
     gunicorn = import_gunicorn()
     box = make_application_class(gunicorn.app.base.BaseApplication)
     put_application_on_path(options)
     sys.argv[:] = ["gunicorn"]
-    box(options).run()
+    from gunicorn.errors import HaltServer
+
+    try:
+        box(options).run()
+    except HaltServer as error:  # raised once more while gunicorn halts, when a second worker fails too
+        os._exit(error.exit_status)
 
 
 if __name__ == "__main__":

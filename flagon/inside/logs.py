@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 import time
 from typing import Any
@@ -13,6 +14,7 @@ from gunicorn.glogging import Logger
 
 from flagon.inside.context import request_id
 
+QUERY = re.compile(r"\?[^\s\"?]+")
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -34,6 +36,8 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
+        if record.name == "gunicorn.error":
+            message = QUERY.sub("?*", message)  # gunicorn's own workers name the whole target
         if record.exc_info:
             message += "\n" + self.formatException(record.exc_info)
         if record.stack_info:
