@@ -11,7 +11,9 @@ from typing import Any
 
 from flagon import commands, identity, listening, locate, places, platforms, secrets_store, sizing
 from flagon import settings as settings_module
+from flagon.kinds import integer
 from flagon.logs import Output
+from flagon.table import SETTINGS
 
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # /opt/flagon in the image
 STARTER = os.path.join(HOME, "starter")
@@ -71,7 +73,14 @@ class Boot:
         if served.application and self.settings.sources["APP_MODULE"] == "default":
             self.settings.set("APP_MODULE", served.application, "command line")
         if served.port and self.settings.sources["PORT"] == "default":
-            self.settings.set("PORT", int(served.port), "command line")
+            if not served.port.isdigit():  # an array form CMD leaves "$PORT" as it is
+                self.warnings.append(f"command line: port {served.port!r} is no number and is ignored")
+                return
+            try:
+                self.settings.set("PORT", integer(served.port, SETTINGS["PORT"]), "command line")
+            except ValueError as error:
+                refusal = f"command line: port {served.port!r} is not accepted; accepted: {error}"
+                raise settings_module.SettingsError([refusal]) from None
 
     def decide(self, fresh: bool) -> None:
         """All steps, in order. `fresh` empties the run directory of an earlier run."""
@@ -171,7 +180,7 @@ class Boot:
         self._choose_worker_class()
         self.open_files = sizing.open_files()
         computed = {
-            "BACKLOG": max(16, 4 * values["WEB_CONCURRENCY"] * values["THREADS"]),
+            "BACKLOG": 4 * values["WEB_CONCURRENCY"] * values["THREADS"],
             "STREAMS_MAX": max(1, values["THREADS"] // 2),
             "WORKER_CONNECTIONS": sizing.connections(self.open_files),
         }

@@ -84,9 +84,10 @@ class Messages:
                 return
             try:
                 message = json.loads(text)
-            except ValueError:
-                message = {}
-            self._handle(message, descriptors)
+            except (ValueError, RecursionError):
+                message = None
+            if isinstance(message, dict):
+                self._handle(message, descriptors)
 
 
 class Pipes:

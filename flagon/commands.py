@@ -26,7 +26,11 @@ def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
     """`sh -c "exec gunicorn app:app -b :$PORT"` -> its words, where it is one simple command."""
     if len(words) != 3 or words[0] not in SHELLS or words[1] not in ("-c", "-lc"):
         return words
-    line = re.sub(r"\$\{?(\w+)(?::-(\w*))?\}?", lambda found: environ.get(found[1]) or found[2] or "", words[2])
+    line = re.sub(
+        r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})",
+        lambda found: environ.get(found[1] or found[2]) or found[3] or "",
+        words[2],
+    )
     if re.search(r"[|&;<>()`$\n]", line.replace("()", "")):
         return words
     try:
@@ -49,24 +53,30 @@ def _option(words: list[str], *names: str) -> str | None:
 
 
 def _flask(words: list[str]) -> Serve | None:
-    if "run" not in words or "--help" in words:
+    """Served only if the subcommand is `run`."""
+    queue = list(words)
+    while queue and queue[0].startswith("-"):
+        option = queue.pop(0)
+        if option in ("--app", "-A", "--env-file", "-e") and queue:
+            queue.pop(0)
+    if queue[:1] != ["run"] or "--help" in words:
         return None
-    return Serve(_option(words, "--app", "-A"), _option(words, "--port", "-p"), [])
+    return Serve(_option(words, "--app", "-A"), _option(queue, "--port", "-p"), [])
 
 
 def _gunicorn(words: list[str]) -> Serve | None:
     arguments = gunicorn_args.split(words)
-    if arguments.application is None and "-c" not in words:
+    if gunicorn_args.only_asks(words) or (arguments.application is None and not arguments.has_config):
         return None
     return Serve(arguments.application, arguments.port, words)
 
 
 def _script(words: list[str], directory: str) -> Serve | None:
-    """`python app.py`: served only if that file offers a WSGI object; `python seed.py` is run."""
+    """`python app.py`: served only if that file starts a server itself; `python seed.py` is run."""
     if len(words) != 1 or not words[0].endswith(".py"):
         return None
     path = os.path.join(directory, words[0])
-    if locate.find_object(path) is None:
+    if not locate.starts_a_server(path):
         return None
     relative = os.path.relpath(path, directory)
     return None if relative.startswith("..") else Serve(relative, None, [])

@@ -20,8 +20,13 @@ FORBIDDEN = frozenset(
 )
 FLAGS = frozenset(
     "-D --daemon --no-control-socket --reuse-port --reload --preload --capture-output --spew --check-config "
-    "-R --enable-stdio-inheritance --no-sendfile --disable-redirect-access-to-syslog --log-syslog".split()
+    "-R --enable-stdio-inheritance --no-sendfile --disable-redirect-access-to-syslog --log-syslog --print-config "
+    "--statsd-dogstatsd --proxy-protocol --do-handshake-on-connect --suppress-ragged-eofs --initgroups "
+    "--strip-header-spaces --permit-obsolete-folding --permit-unconventional-http-method "
+    "--permit-unconventional-http-version --casefold-http-method --enable-backlog-metric --http2-cleartext "
+    "-h --help -v --version".split()
 )
+ASKING = frozenset({"--check-config", "--print-config", "-h", "--help", "-v", "--version"})
 
 
 class Arguments(NamedTuple):
@@ -32,6 +37,7 @@ class Arguments(NamedTuple):
     rest: list[str]
     application: str | None
     port: str | None
+    has_config: bool  # a configuration file may name the application
 
 
 def _pairs(words: list[str]) -> list[tuple[str, str | None]]:
@@ -54,13 +60,20 @@ def _pairs(words: list[str]) -> list[tuple[str, str | None]]:
     return pairs
 
 
+def only_asks(words: list[str]) -> bool:
+    """Whether the command line wants information and no server."""
+    return any(word in ASKING for word in words)
+
+
 def split(words: list[str]) -> Arguments:
     """Sort the words of a gunicorn command line (without the program)."""
-    result = Arguments({}, [], [], None, None)
+    result = Arguments({}, [], [], None, None, False)
     for option, value in _pairs(words):
         if option in ("-b", "--bind") and value:
             tail = value.rsplit(":", 1)[-1]
             result = result._replace(port=tail if tail.isdigit() else None)
+        if option in ("-c", "--config"):
+            result = result._replace(has_config=True)
         if option in OURS and value is not None:
             result.ours[OURS[option]] = value
         elif option in FORBIDDEN:

@@ -20,7 +20,7 @@ def wanted(run_as: str | None, application: str) -> tuple[int, int] | None:
         return (status.st_uid, status.st_gid) if status.st_uid else None
     if run_as:
         uid, _, gid = run_as.partition(":")
-        return int(uid), int(gid or uid)
+        return (int(uid), int(gid or uid)) if int(uid) else None
     return USER, GROUP
 
 
@@ -28,7 +28,7 @@ def _hand_over(directory: str, uid: int, gid: int) -> None:
     """An empty directory that the new user cannot write to becomes theirs (a fresh volume belongs to root)."""
     try:
         status = os.stat(directory)
-        if os.listdir(directory) or status.st_uid == uid:
+        if set(os.listdir(directory)) - {"lost+found"} or status.st_uid == uid:
             return
         os.chown(directory, uid, gid)
     except OSError:

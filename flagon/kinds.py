@@ -9,7 +9,7 @@ from typing import Any
 from flagon.secrets_store import random_key
 from flagon.table import Setting
 
-MODULE = re.compile(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*(\(.*\))?)?\Z")
+MODULE = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*(\(.*\))?)?\Z")
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -22,14 +22,21 @@ PLACEHOLDERS = frozenset(
 )
 
 
+def _range(row: Setting, unit: str = "") -> str:
+    low, high = (
+        f"{bound:g}" if bound is not None and bound < 10**6 else str(int(bound or 0)) for bound in (row.low, row.high)
+    )
+    return f"{low} to {high}{unit}"
+
+
 def _bounded(number: float, row: Setting, unit: str = "") -> None:
     if (row.low is not None and number < row.low) or (row.high is not None and number > row.high):
-        raise ValueError(f"{row.low:g} to {row.high:g}{unit}")
+        raise ValueError(_range(row, unit))
 
 
 def integer(text: str, row: Setting) -> int:
     if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise ValueError(f"a whole number from {row.low:g} to {row.high:g}")
+        raise ValueError(f"a whole number from {_range(row)}")
     _bounded(int(text), row)
     return int(text)
 
@@ -42,7 +49,7 @@ def workers(text: str, row: Setting) -> int | None:
 def seconds(text: str, row: Setting) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds)?", text)
     if not match:
-        raise ValueError(f"seconds from {row.low:g} to {row.high:g}")
+        raise ValueError(f"seconds from {_range(row)}")
     _bounded(float(match[1]), row, " seconds")
     return float(match[1])
 
@@ -120,18 +127,24 @@ def proxies(text: str, row: Setting) -> tuple[str, ...]:
     """`private`, `none`, `any`, or addresses and networks; words and networks may be mixed."""
     import ipaddress
 
-    entries = [entry for entry in re.split(r"[,\s]+", text) if entry]
-    for entry in entries:
-        if entry.lower() in ("private", "none", "any", "*"):
+    accepted = "private, none, any, or networks such as 10.0.0.0/8,2001:db8::/32"
+    words: list[str] = []
+    for entry in (entry.lower() for entry in re.split(r"[,\s]+", text) if entry):
+        if entry in ("private", "none", "any", "*"):
+            words.append("any" if entry == "*" else entry)
             continue
         try:
-            ipaddress.ip_network(entry, strict=False)
+            network = ipaddress.ip_network(entry, strict=False)
         except ValueError:
-            raise ValueError("private, none, any, or networks such as 10.0.0.0/8,2001:db8::/32") from None
-    words = tuple("any" if entry == "*" else entry.lower() for entry in entries)
+            raise ValueError(accepted) from None
+        if "%" in entry:
+            raise ValueError(accepted)
+        words.append(str(network) if "/" in entry else str(network.network_address))
+    if not words:
+        raise ValueError(accepted)
     if len(words) > 1 and ("none" in words or "any" in words):
         raise ValueError("none and any stand alone")
-    return words
+    return tuple(words)
 
 
 def path(text: str, row: Setting) -> str:

@@ -35,7 +35,7 @@ def addresses(port: int | None) -> list[str]:
         found.append(f"0.0.0.0:{main}")
     if not try_bind(socket.AF_INET6, main):
         found.append(f"[::]:{main}")
-    if not found:
+    if not found or failure == errno.EADDRINUSE:
         hint = (
             "; ports below 1024 need root or a sysctl here: publish it instead, -p 80:8080"
             if failure == errno.EACCES

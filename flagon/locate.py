@@ -8,10 +8,27 @@ import re
 from typing import NamedTuple
 
 MODULES = ("app", "main", "wsgi", "application", "server", "run")
-OBJECTS = ("app", "application", "api")
+OBJECTS = ("app", "application")
 FACTORIES = ("create_app", "make_app")
+SERVING = ("run", "serve", "serve_forever", "run_simple", "make_server")
 # Calls whose result is called "app" in many projects and is no WSGI application.
-NOT_WSGI = frozenset({"FastAPI", "Starlette", "Sanic", "Quart", "Typer", "Celery", "Cyclopts", "App"})
+NOT_WSGI = frozenset(
+    {
+        "FastAPI",
+        "Starlette",
+        "Sanic",
+        "Quart",
+        "Typer",
+        "Celery",
+        "Cyclopts",
+        "App",
+        "Api",
+        "Blueprint",
+        "APIRouter",
+        "Namespace",
+        "NinjaAPI",
+    }
+)
 
 
 class Application(NamedTuple):
@@ -35,13 +52,16 @@ def _source(directory: str, module: str) -> str | None:
     return None
 
 
+def _callee(call: ast.Call) -> str:
+    """The last name of what is called."""
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
+
+
 def _is_wsgi_value(value: ast.expr | None) -> bool:
     if value is None or isinstance(value, (ast.Constant, ast.List, ast.Dict, ast.Set, ast.JoinedStr)):
         return False
     if isinstance(value, ast.Call):
-        callee = value.func
-        name = callee.attr if isinstance(callee, ast.Attribute) else callee.id if isinstance(callee, ast.Name) else ""
-        return name not in NOT_WSGI
+        return _callee(value) not in NOT_WSGI
     return True
 
 
@@ -63,6 +83,8 @@ def _names(body: list[ast.stmt], found: dict[str, str]) -> None:
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 name = alias.asname or alias.name
+                if name == "api":
+                    continue  # most often a blueprint or a module
                 found[name] = "factory" if name in FACTORIES else "object"
         elif isinstance(node, ast.FunctionDef):
             if node.name in FACTORIES:
@@ -97,7 +119,38 @@ def find_object(path: str) -> str | None:
     for name in FACTORIES:
         if name in found:
             return name + "()"
-    return None
+    return "api" if found.get("api") == "object" else None
+
+
+def starts_a_server(path: str) -> bool:
+    """Whether a script makes the application or runs it itself: Flask(...), app.run(), make_server(..., app)."""
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read(), path)
+    except (OSError, SyntaxError, ValueError):
+        return False
+    if find_object(path) is None:
+        return False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _callee(node) in SERVING:
+            return True
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _callee(node.value) not in FACTORIES:
+            if any(isinstance(target, ast.Name) and target.id in OBJECTS for target in node.targets):
+                return True
+    return False
+
+
+def _is_factory(path: str | None, name: str) -> bool:
+    """Whether `name` is a function of that file that takes no arguments: no WSGI callable, so a factory."""
+    if path is None:
+        return False
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read(), path)
+    except (OSError, SyntaxError, ValueError):
+        return False
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return bool(functions) and _callable_without_arguments(functions[-1])
 
 
 def _broken(path: str) -> str | None:
@@ -112,16 +165,18 @@ def _broken(path: str) -> str | None:
     return None
 
 
-def _given(directory: str, target: str, variable: str) -> Application:
+def _given(directory: str, text: str, variable: str) -> Application:
     """A target that somebody named: complete it where the object is missing."""
-    target = re.sub(r"\.py(?=:|\Z)", "", target.strip()).replace("/", ".").lstrip(".")
-    module, _, name = target.partition(":")
+    module, _, name = text.strip().partition(":")
+    if module.startswith(directory.rstrip("/") + "/"):
+        module = module[len(directory.rstrip("/")) + 1 :]
+    module = re.sub(r"\.py\Z", "", module).replace("/", ".").strip(".")
     path = _source(directory, module)
     if not name:
         name = (find_object(path) if path else None) or "app"
-    elif name in FACTORIES:
+    elif name in FACTORIES or _is_factory(path, name):
         name += "()"
-    return Application(f"{module}:{name}", directory, f"{variable}={target}")
+    return Application(f"{module}:{name}", directory, f"{variable}={text}")
 
 
 def holds_anything(directory: str) -> bool:

@@ -61,25 +61,29 @@ class Output:
 
     def line(self, logger: str, line: bytes) -> bytes:
         """One line of a program -> one record. A JSON object, and text in text mode, passes as it is."""
-        if line[:1] == b"{" and _is_object(line):
+        if line[:1] == b"{" and (_is_access_line(logger, line) or _is_object(line)):
             if not line.isascii():  # nginx writes a client's bytes as they are: they need not be UTF-8
                 line = line.decode("utf-8", "replace").encode()
             return line + b"\n"
         text = line.decode("utf-8", "backslashreplace").rstrip("\r")
-        level = "info"
         if logger == "nginx":
-            level, text = _nginx(text)
-        elif not self.as_json:
+            found, text = _nginx(text)
+            if found:
+                return self.wrap(logger, found, text)
+        if not self.as_json:
             return text.encode("utf-8", "replace") + b"\n"
-        return self.wrap(logger, level, text)
+        return self.wrap(logger, "info", text)
+
+
+def _is_access_line(logger: str, line: bytes) -> bool:
+    """nginx's own JSON, escaped by it: not worth a parse each."""
+    return logger == "nginx" and line.startswith(b'{"time":"') and line.endswith(b'"}')
 
 
 def _is_object(line: bytes) -> bool:
-    if line.startswith(b'{"time":"') and line.endswith(b'"}'):
-        return True  # nginx's access line and our own formatter's: not worth a parse each
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
@@ -89,18 +93,19 @@ def message_of(line: bytes) -> str:
     if text.startswith("{"):
         try:
             return str(json.loads(text).get("message", text))
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             pass
     return text
 
 
 def _nginx(text: str) -> tuple[str, str]:
-    """An error log line without its date and without query strings; anything else as it is."""
-    text = QUERY.sub("?*", text)
+    """(level, text) of an error log line, without its date and query strings; ("", text) of any other line."""
     fields = text.split(" ", 3)
     if len(fields) == 4 and fields[2] in NGINX_LEVELS:
-        return NGINX_LEVELS[fields[2]], fields[3].split(": ", 1)[-1]
-    return "info", text
+        return NGINX_LEVELS[fields[2]], QUERY.sub("?*", fields[3].split(": ", 1)[-1])
+    if len(fields) > 2 and fields[0] == "nginx:" and fields[1] in NGINX_LEVELS:  # before its log is open
+        return NGINX_LEVELS[fields[1]], text
+    return "", text
 
 
 class Lines:

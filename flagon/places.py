@@ -64,7 +64,7 @@ def _mounts() -> list[tuple[str, str]]:
     """(mount point, file system type), the longest mount point first."""
     try:
         with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
-            rows = [line.split() for line in file]
+            rows = [line.split() for line in file][::-1]  # of two mounts on one point the later one is on top
     except OSError:
         return []
     return sorted(((row[1], row[2]) for row in rows if len(row) > 2), key=lambda row: -len(row[0]))

@@ -23,6 +23,11 @@ DROPPED_HEADERS = (
 )  # fmt: skip
 
 
+def nginx_time(seconds: float) -> str:
+    """A time as nginx reads it: it knows no fractions."""
+    return f"{seconds:g}s" if seconds == int(seconds) else f"{round(seconds * 1000)}ms"
+
+
 class Box(NamedTuple):
     """All that the fragments depend on."""
 
@@ -46,7 +51,7 @@ def _main(box: Box) -> str:
         ("user root;\n" if box.as_root else "")  # or its workers become nobody, who may not open our sockets
         + f"worker_processes {box.nginx_workers};\n"
         f"worker_rlimit_nofile {box.open_files};\n"
-        f"worker_shutdown_timeout {v['STOP_TIMEOUT']:g}s;\n"
+        f"worker_shutdown_timeout {nginx_time(v['STOP_TIMEOUT'])};\n"
         f"error_log stderr {NGINX_LEVELS[v['LOG_LEVEL']]};\n"
     )
 
@@ -56,10 +61,10 @@ def _limits(box: Box) -> str:
     lines = [
         f"client_max_body_size {v['MAX_BODY_SIZE']};",
         f"large_client_header_buffers {v['HEADER_BUFFERS']} {v['HEADER_SIZE']};",
-        f"client_header_timeout {v['CLIENT_TIMEOUT']:g}s;",
-        f"client_body_timeout {v['CLIENT_TIMEOUT']:g}s;",
-        f"send_timeout {v['SEND_TIMEOUT']:g}s;",
-        f"keepalive_timeout {v['KEEPALIVE_TIMEOUT']:g}s;",
+        f"client_header_timeout {nginx_time(v['CLIENT_TIMEOUT'])};",
+        f"client_body_timeout {nginx_time(v['CLIENT_TIMEOUT'])};",
+        f"send_timeout {nginx_time(v['SEND_TIMEOUT'])};",
+        f"keepalive_timeout {nginx_time(v['KEEPALIVE_TIMEOUT'])};",
     ]
     if box.max_headers:
         lines.append(f"max_headers {v['HEADERS_MAX']};")
@@ -147,8 +152,8 @@ def _fastcgi(box: Box) -> str:
         f"fastcgi_pass unix:{box.run}/app.sock;",
         # With it, a response that has no end record reaches the client as a broken transfer, never as a shorter one.
         "fastcgi_keep_conn on;",
-        f"fastcgi_read_timeout {v['TIMEOUT'] + 5:g}s;",
-        f"fastcgi_send_timeout {v['TIMEOUT'] + 5:g}s;",
+        f"fastcgi_read_timeout {nginx_time(v['TIMEOUT'] + 5)};",
+        f"fastcgi_send_timeout {nginx_time(v['TIMEOUT'] + 5)};",
         # Always nginx's pipe mode: it passes on what has come at once, and alone notices a response without its end.
         "fastcgi_ignore_headers X-Accel-Buffering;",
         "fastcgi_hide_header X-Request-ID;",
@@ -176,8 +181,8 @@ def _http(box: Box) -> str:
     lines = [
         f"proxy_pass http://unix:{box.run}/app.sock:;",
         "proxy_http_version 1.1;",
-        f"proxy_read_timeout {v['TIMEOUT'] + 5:g}s;",
-        f"proxy_send_timeout {v['TIMEOUT'] + 5:g}s;",
+        f"proxy_read_timeout {nginx_time(v['TIMEOUT'] + 5)};",
+        f"proxy_send_timeout {nginx_time(v['TIMEOUT'] + 5)};",
         "proxy_ignore_headers X-Accel-Buffering;",
         "proxy_hide_header X-Request-ID;",
         "proxy_redirect off;",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 KEY_BYTES = 48
@@ -50,8 +51,10 @@ def load_or_make(data: str | None) -> tuple[str, str, str | None]:
             os.link(draft, path)  # of several replicas that start at once on one volume, one wins
         except FileExistsError:
             pass
-        except OSError:
-            os.replace(draft, path)  # a file system without hard links
+        except OSError:  # a file system without hard links
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))
+                os.replace(draft, path)
         if os.path.exists(draft):
             os.unlink(draft)
         found = _read(path) or ""

@@ -142,7 +142,7 @@ def _apply_arguments(
     settings: Settings, arguments: gunicorn_args.Arguments, source: str, errors: list[str], only_defaults: bool = False
 ) -> None:
     for name, text in arguments.ours.items():
-        if only_defaults and settings.sources[name] != "default":
+        if only_defaults and settings.sources.get(name) != "default":
             continue
         row = SETTINGS[name]
         try:
@@ -155,6 +155,8 @@ def _apply_arguments(
             continue
         settings.set(name, value, source)
     for option in arguments.ignored:
+        if only_defaults and option in ("-b", "--bind"):
+            continue  # its port is taken
         settings.warnings.append(f"{source}: {option} is ignored, Flagon sets it")
     settings.gunicorn_args += arguments.rest
 
@@ -196,7 +198,7 @@ INTERNAL = frozenset({"VERSION", "SUMMARY"})  # what the box tells the applicati
 
 
 def near_miss(name: str) -> str | None:
-    """The known name that `name` almost is, or None. At most two letters differ, underscores do not count."""
+    """The known name that `name` almost is, or None. Underscores do not count."""
     bare = name[len(PREFIX) :] if name.startswith(PREFIX) else name
     folded = bare.replace("_", "").replace("-", "").upper()
     for known in SETTINGS:
@@ -204,6 +206,6 @@ def near_miss(name: str) -> str | None:
         if bare != known and len(other) > 5 and abs(len(folded) - len(other)) <= 2 and folded[:1] == other[:1]:
             import difflib
 
-            if folded == other or difflib.SequenceMatcher(None, folded, other).ratio() > 0.92:
+            if folded == other or difflib.SequenceMatcher(None, folded, other).ratio() > 0.9:
                 return known if bare == name else PREFIX + known
     return None

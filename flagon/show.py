@@ -83,5 +83,6 @@ def schema() -> dict[str, object]:
         properties[row.name] = entry
         properties["FLAGON_" + row.name] = entry
         if row.secret:
-            properties[row.name + "_FILE"] = {"type": "string", "description": f"File that holds {row.name}."}
+            for name in (row.name, "FLAGON_" + row.name):
+                properties[name + "_FILE"] = {"type": "string", "description": f"File that holds {row.name}."}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": properties}

@@ -84,14 +84,17 @@ def machine(root: str = "", affinity: int | None = None, fly_memory: str = "") -
         quota = _quota(root, path)
         if quota and quota < cpu:
             cpu, cpu_source = quota, path
-    memory, memory_source = 512 * MEGABYTE, "a guess: /proc/meminfo is not readable"
+    memory, memory_source = 0, ""
     for line in _read(root, "/proc/meminfo").splitlines():
-        if line.startswith("MemTotal:"):
-            memory, memory_source = int(line.split()[1]) * 1024, "MemTotal"
+        fields = line.split()
+        if line.startswith("MemTotal:") and len(fields) > 1 and fields[1].isdigit():
+            memory, memory_source = int(fields[1]) * 1024, "MemTotal"
     for path in _cgroup_files(root, "memory", "memory.max", "memory.limit_in_bytes"):
         text = _read(root, path)
-        if text.isdigit() and 0 < int(text) < min(memory, NO_LIMIT):
+        if text.isdigit() and 0 < int(text) < (memory or NO_LIMIT):
             memory, memory_source = int(text), path
+    if not memory:
+        memory, memory_source = 512 * MEGABYTE, "a guess: /proc/meminfo is not readable"
     if fly_memory.isdigit() and 0 < int(fly_memory) * MEGABYTE < memory:
         memory, memory_source = int(fly_memory) * MEGABYTE, "FLY_VM_MEMORY_MB"
     return Machine(cpu, cpu_source, memory // MEGABYTE, memory_source)

@@ -83,8 +83,8 @@ class Plugin:
         kind = message.get("event")
         if kind == "output" and descriptors:
             self.pipes.add(descriptors[0])
-        elif kind == "ready":
-            self.workers.add(int(message["pid"]))
+        elif kind == "ready" and isinstance(message.get("pid"), int):
+            self.workers.add(message["pid"])
             self._open_port(message.get("routes", []))
         elif kind == "failed" and message.get("message") != self.failure:
             self.failure = str(message.get("message"))

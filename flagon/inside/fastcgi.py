@@ -21,6 +21,10 @@ STDOUT_PREFIX = bytes((VERSION, STDOUT, 0, 1))
 Read = Callable[[int], bytes]  # at most so many bytes, b"" at the end of the connection
 
 
+class ClientGone(OSError):
+    """nginx has closed the connection, most likely because its client did."""
+
+
 class ProtocolError(Exception):
     """The peer does not speak FastCGI as nginx does; the connection is closed."""
 

@@ -127,7 +127,7 @@ def load(target: str, why: str) -> Any:
         raise LoadError(
             f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail}"
         ) from None
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
         raise LoadError(f"{head}{text}\n{_frames(error)}{tail}") from None
     if not callable(found):

@@ -59,7 +59,7 @@ class Formatter(logging.Formatter):
         return json.dumps(fields, default=str, ensure_ascii=False)
 
 
-class Handler(logging.StreamHandler[Any]):
+class Handler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to standard error in one piece; a closed one loses the line and nothing else."""
 
     def handleError(self, record: logging.LogRecord) -> None:

@@ -35,7 +35,7 @@ class Wire(Protocol):
 
 
 def _checked_name(name: Any) -> str:
-    if type(name) is not str or not TOKEN.match(name):
+    if not isinstance(name, str) or not TOKEN.match(name):
         raise HeaderError(f"header name {name!r} is not an HTTP token")
     if len(_good_names) < NAMES_KEPT:
         _good_names[name] = name.lower()
@@ -67,7 +67,7 @@ class Response:
                 exc_info = None
         elif self.status is not None:
             raise AssertionError("start_response was called twice without exc_info")
-        if type(status) is not str or not STATUS.match(status):
+        if not isinstance(status, str) or not STATUS.match(status):
             raise HeaderError(f"status {status!r} is not `code reason`")
         self.status, self.headers = status, headers
         return self.write
@@ -78,7 +78,7 @@ class Response:
         buffering = None
         for name, value in self.headers:
             lower = _good_names.get(name) or _checked_name(name)
-            if type(value) is not str or CONTROL.search(value):
+            if not isinstance(value, str) or CONTROL.search(value):
                 raise HeaderError(f"header {name} has a value that HTTP does not allow: {value!r}")
             if lower in SPECIAL:
                 if lower == "content-length":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import select
 import socket
@@ -14,7 +15,7 @@ from typing import Any
 from flagon.inside import fastcgi
 from flagon.inside.body import RequestBody
 from flagon.inside.context import request_id
-from flagon.inside.fastcgi import ProtocolError, Records
+from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
 from flagon.inside.leader import Leadership
 from flagon.inside.response import HeaderError, Overload, Response, Shortfall
 from flagon.inside.slots import Slot
@@ -103,13 +104,11 @@ class Server:
             Exchange(self, descriptor, slot).run()
         except (ProtocolError, OSError) as error:
             self.log.debug("connection from nginx ended: %s", error)
-        except Exception:
+        except BaseException:
             self.log.exception("Error in the request thread")
         finally:
-            slot.end()
-            if slot.stream >= 0:
-                with slot.lock:  # so that no ping goes to a closed and reused descriptor
-                    slot.stream = -1
+            with slot.lock:  # so that nothing of the watchdog's goes to a closed and reused descriptor
+                slot.end()
             os.close(descriptor)
             if self.on_request is not None:
                 self.on_request()
@@ -140,8 +139,6 @@ class Exchange:
             return
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD")
         server = self._server
-        if server.before is not None:
-            server.before(environ)
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 self._refuse_upgrade(response)
@@ -176,9 +173,10 @@ class Exchange:
         if "REQUEST_METHOD" not in environ:
             raise ProtocolError("no REQUEST_METHOD")
         environ["RAW_URI"] = environ.get("REQUEST_URI", "")
-        if records is None and fastcgi.has_no_body(data, position):
+        length = environ.get("CONTENT_LENGTH", "0")
+        if records is None and length in ("0", "") and fastcgi.has_no_body(data, position):
+            environ["wsgi.input"] = io.BytesIO()
             return environ
-        length = environ.get("CONTENT_LENGTH", "")
         if records is None:
             records = Records(lambda size: os.read(descriptor, size), data[position:])
         self._body = RequestBody(records, int(length) if length.isdigit() else 0, self._server.spool_directory)
@@ -188,24 +186,26 @@ class Exchange:
     def _call(self, environ: dict[str, Any], response: Response) -> None:
         result: Any = None
         try:
+            if self._server.before is not None:
+                self._server.before(environ)
             result = self._server.application(environ, response.start)
             response.run(result)
         except Overload:
             self._plain(response, "503 Service Unavailable", [("Retry-After", "5")], "Too many streams.\n")
         except Shortfall as error:
             self._server.log.error("response cut: %s (%s)", error, self._slot.describe())
-        except (BrokenPipeError, ConnectionResetError):
+        except ClientGone:
             self._server.log.debug("client left: %s", self._slot.describe())
-        except Exception as error:
+        except BaseException as error:  # sys.exit() in a view too: a request must not end its thread
             self._failed(error, response)
         finally:
             if hasattr(result, "close"):
                 try:
                     result.close()
-                except Exception:
+                except BaseException:
                     self._server.log.exception("Error in close() of %s", self._slot.describe())
 
-    def _failed(self, error: Exception, response: Response) -> None:
+    def _failed(self, error: BaseException, response: Response) -> None:
         """An exception of the application: 500 if nothing was sent, else the transfer is broken off."""
         if isinstance(error, HeaderError):
             self._server.log.error("%s (%s)", error, self._slot.describe())
@@ -257,7 +257,7 @@ class Exchange:
         slot = self._slot
         with slot.lock:
             if slot.abandoned:
-                raise BrokenPipeError("the watchdog has answered: too late")
+                raise ClientGone("the watchdog has answered: too late")
             slot.begun = True
         if self._body is not None:
             self._body.drop() if complete else self._body.spool()
@@ -267,7 +267,10 @@ class Exchange:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write to a blocking descriptor, whatever the kernel takes at a time."""
-    written = os.write(descriptor, data)
-    while written < len(data):
-        written += os.write(descriptor, memoryview(data)[written:])
+    """Write to a blocking descriptor, whatever the kernel takes at a time. Raises ClientGone."""
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
+    except OSError as error:
+        raise ClientGone(str(error)) from None

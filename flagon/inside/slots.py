@@ -88,6 +88,7 @@ class Slot:
     def end(self) -> None:
         """The request is over."""
         self.started = 0.0
+        self.stream = -1
         self.board[self.offset] = 0
 
     def waiting(self, now: float) -> float:

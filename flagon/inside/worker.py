@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import select
 import sys
@@ -66,7 +65,6 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
                 "wsgi.multiprocess": self.cfg.workers > 1,
                 "wsgi.run_once": False,
                 "wsgi.file_wrapper": FileWrapper,
-                "wsgi.input": io.BytesIO(),
                 "wsgi.input_terminated": True,
                 "SERVER_SOFTWARE": "flagon",
                 "SCRIPT_NAME": "",
@@ -110,9 +108,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         for slot in self.slots:
             if slot.stream >= 0:
                 self._ping(slot, now)
-            elif self.timeout_seconds and slot.waiting(now) > self.timeout_seconds and not slot.reported:
+            elif slot.waiting(now) > self.timeout_seconds and not slot.reported and self._answer_for(slot):
                 slot.reported = stuck = True
-                self._answer_for(slot)
                 self._report(slot)
         return stuck
 
@@ -136,13 +133,15 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         finally:
             slot.lock.release()
 
-    def _answer_for(self, slot: Slot) -> None:
-        """504 in place of the stuck thread, unless it has begun to answer just now."""
+    def _answer_for(self, slot: Slot) -> bool:
+        """504 in place of the stuck thread; False if it has begun to answer, or ended, just now."""
         with slot.lock:
-            if not slot.begun:
-                slot.abandoned = True
-                with contextlib.suppress(OSError):
-                    os.write(slot.descriptor, STUCK_ANSWER)
+            if slot.waiting(time.monotonic()) <= self.timeout_seconds:
+                return False
+            slot.abandoned = True
+            with contextlib.suppress(OSError):
+                os.write(slot.descriptor, STUCK_ANSWER)
+            return True
 
     def _report(self, slot: Slot) -> None:
         frame = sys._current_frames().get(slot.thread.ident or 0) if slot.thread else None

@@ -23,6 +23,7 @@ CASES = {
     "own-routes": ({}, {"app_routes": frozenset({"/up", "/readyz", "/-/up"})}, ["health.conf"]),
     "own-routes-prefix": ({"URL_PREFIX": "/a"}, {"app_routes": frozenset({"/health"})}, ["health.conf"]),
     "spool-in-memory": ({}, {"spool_in_memory": True, "spool": "/run/flagon/spool"}, ["limits.conf"]),
+    "as-root": ({}, {"as_root": True}, ["main.conf"]),
     "old-nginx": ({}, {"max_headers": False}, ["limits.conf"]),
     "access-log-off": ({"ACCESS_LOG": "off"}, {}, ["logs.conf"]),
     "text-logs": ({}, {"json_logs": False}, ["logs.conf"]),
@@ -40,7 +41,7 @@ def box(environ=None, **more):
         values[name] = values[name] or value
     fields = {
         "run": "/run/flagon", "spool": "/tmp/.flagon-spool", "spool_in_memory": False, "listen": ["0.0.0.0:8080", "[::]:8080"],
-        "nginx_workers": 2, "open_files": 4096, "fastcgi": True, "json_logs": True, "max_headers": True, **more,
+        "nginx_workers": 2, "open_files": 4096, "fastcgi": True, "json_logs": True, "max_headers": True, "as_root": False, **more,
     }  # fmt: skip
     return render.Box(values, **fields)
 
@@ -92,9 +93,10 @@ def test_a_variable_belongs_to_nginx_conf_or_nginx():
         conf = file.read()
     for _, fragments in all_cases():
         text = "".join(fragments.values())
-        ours = set(re.findall(r"\$(flagon_\w+)", text)) - {"flagon_trusted"}
+        ours = set(re.findall(r"\$(flagon_\w+)", text)) - {"flagon_trusted", "flagon_draining"}
         assert all(re.search(rf"^\s*map .*\${name} {{", conf, re.MULTILINE) for name in ours), ours
         assert "geo $realip_remote_addr $flagon_trusted {" in text
+        assert "set $flagon_draining /run/flagon/draining;" in text
 
 
 TIMES = ["TIMEOUT", "CLIENT_TIMEOUT", "SEND_TIMEOUT", "KEEPALIVE_TIMEOUT", "STOP_TIMEOUT"]
@@ -121,12 +123,10 @@ def test_values_arrive_whole(name, value, line):
     assert line in "".join(render.fragments(box({name: value})).values()).splitlines()
 
 
-@pytest.mark.parametrize(
-    ("delay", "stop", "shutdown"), [("0", "8", 7), ("5", "8", 2), ("0", "1", 1), ("7.5", "8", 1), ("0", "3600", 3599)]
-)
-def test_nginx_ends_a_second_before_the_stop_timeout(delay, stop, shutdown):
-    text = render.fragments(box({"DRAIN_DELAY": delay, "STOP_TIMEOUT": stop}))["main.conf"]
-    assert f"worker_shutdown_timeout {shutdown}s;" in text
+@pytest.mark.parametrize(("stop", "shutdown"), [("8", "8s"), ("1", "1s"), ("3600", "3600s")])
+def test_nginx_lives_as_long_as_the_stop_timeout(stop, shutdown):
+    """It answers late requests with our page; the end is supervision's."""
+    assert f"worker_shutdown_timeout {shutdown};" in render.fragments(box({"STOP_TIMEOUT": stop}))["main.conf"]
 
 
 @pytest.mark.parametrize(

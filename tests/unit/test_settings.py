@@ -530,14 +530,10 @@ def test_gunicorns_own_arguments_are_passed_on(read):
     assert settings.warnings == []
 
 
-@pytest.mark.parametrize("text", ["-w many --timeout never", "--threads 0", "'open", "--log-level loud"])
+@pytest.mark.parametrize("text", ["-w many --timeout never", "-w 0", "--threads 0", "'open", "--log-level loud"])
 def test_bad_gunicorn_arguments_are_errors(read, text):
     found = errors(read, GUNICORN_CMD_ARGS=text)
     assert all(error.startswith("GUNICORN_CMD_ARGS") for error in found)
-
-
-def test_gunicorn_arguments_that_mean_computed(read):
-    assert read(GUNICORN_CMD_ARGS="--workers 0", WEB_CONCURRENCY="3")["WEB_CONCURRENCY"] is None
 
 
 def test_the_command_line_is_below_every_name(read):

@@ -10,6 +10,7 @@ import socket
 import types
 
 import pytest
+from fakes import view_of_os
 
 from flagon import supervision
 from flagon.channels import Messages, Pipes
@@ -30,6 +31,7 @@ def plugin(tmp_path):
     plugin.pipes = Pipes(lambda: plugin._lines_of("gunicorn"), plugin.sockets)
     plugin.messages = Messages(str(tmp_path / "events.sock"), plugin._on_message, plugin.sockets)
     plugin.wake_up = types.SimpleNamespace(now=lambda: None)
+    plugin._alarms = lambda: None  # SIGALRM is pytest-timeout's here
 
     def said():
         try:
@@ -141,14 +143,29 @@ def stopping(plugin, name):
     return process.delay - 5000
 
 
-@pytest.mark.parametrize(("gone", "nginx", "gunicorn"), [(0, 7, 8), (3, 4, 5), (7.9, 0.5, 0.5), (60, 0.5, 0.5)])
-def test_stop_budget(plugin, monkeypatch, gone, nginx, gunicorn):
+@pytest.mark.parametrize(("gone", "left"), [(0, 8), (3, 5), (7.9, 0.5), (60, 0.5)])
+def test_stop_budget(plugin, monkeypatch, gone, left):
     now = [1000.0]
     view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
     assert plugin._begin_stop(signal.SIGTERM) == signal.SIGTERM
     now[0] += gone
-    assert stopping(plugin, "nginx") == nginx
-    assert stopping(plugin, "gunicorn") == gunicorn
+    assert stopping(plugin, "nginx") == left
+    assert stopping(plugin, "gunicorn") == left
+
+
+@pytest.mark.parametrize(("gone", "ended"), [(0, False), (6.9, False), (7.1, True)])
+def test_a_second_before_the_end_gunicorn_is_ended_for_nginx_to_answer(plugin, monkeypatch, gone, ended):
+    now, killed = [1000.0], []
+    view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
+    view_of_os(monkeypatch, supervision, killpg=lambda *arguments: killed.append(arguments))
+    plugin._process = lambda name: types.SimpleNamespace(pid={"nginx": 11, "gunicorn": 22}[name])
+    plugin._real_get_signal = lambda: None
+    plugin._get_signal()
+    assert killed == []  # nobody stops it
+    plugin._begin_stop(signal.SIGTERM)
+    now[0] += gone
+    plugin._get_signal()
+    assert killed == ([(22, signal.SIGKILL)] if ended else [])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
