@@ -134,9 +134,10 @@ def starts_a_server(path: str) -> bool:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _callee(node) in SERVING:
             return True
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _callee(node.value) not in FACTORIES:
-            if any(isinstance(target, ast.Name) and target.id in OBJECTS for target in node.targets):
-                return True
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call) or _callee(node.value) in FACTORIES:
+            continue
+        if any(isinstance(target, ast.Name) and target.id in OBJECTS for target in node.targets):
+            return True
     return False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
@@ -40,12 +41,22 @@ def run_directory(wanted: str | None, fresh: bool = True) -> str:
     for directory in candidates:
         if _usable(directory):
             if fresh:
+                _claim(directory)
                 _empty(directory)
             return directory
     raise NoPlace(
         f"no writable directory: tried {', '.join(candidates)}. "
         "Give one: --tmpfs /tmp, or RUNTIME_DIR=/some/writable/directory."
     )
+
+
+def _claim(directory: str) -> None:
+    """One box serves from a run directory: the lock is held until this process ends. Raises NoPlace."""
+    lock = os.open(os.path.join(directory, "lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise NoPlace(f"a box serves already from {directory}: end it first, or give another RUNTIME_DIR") from None
 
 
 def _empty(directory: str) -> None:
@@ -56,7 +67,7 @@ def _empty(directory: str) -> None:
             import shutil  # not at each cold start: there is nothing to remove then
 
             shutil.rmtree(path, ignore_errors=True)
-        elif name not in ("secret_key", "app.db", "app.db-wal", "app.db-shm"):
+        elif name not in ("lock", "app.db", "app.db-wal", "app.db-shm"):
             os.unlink(path)
 
 

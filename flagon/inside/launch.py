@@ -57,7 +57,7 @@ def put_application_on_path(options: dict[str, Any]) -> None:
 
 def make_application_class(base: Any) -> Any:
     """gunicorn's application object, fed by our options."""
-    from flagon.inside import gunicorn_conf, loading, logs, middleware
+    from flagon.inside import gunicorn_conf, loading, logs, middleware, users_config
 
     class Box(base):  # type: ignore[misc]
         def __init__(self, options: dict[str, Any]) -> None:
@@ -68,10 +68,12 @@ def make_application_class(base: Any) -> Any:
             self.cfg.flagon = self.options
             for name, value in gunicorn_conf.settings(self.options).items():
                 self.cfg.set(name, value)
+            ours = gunicorn_conf.always_ours(self.options)
+            given = users_config.read(self.options["directory"])
+            users_config.apply(self.cfg, given, ours, lambda line: print(line, file=sys.stderr))
             self.users_arguments()
-            known = self.cfg.settings
-            for name, value in gunicorn_conf.always_ours(self.options).items():
-                if name in known:
+            for name, value in ours.items():
+                if name in self.cfg.settings:  # an older gunicorn knows fewer
                     self.cfg.set(name, value)
 
         def users_arguments(self) -> None:
