@@ -3,7 +3,8 @@
 # which may be ::1 first.
 for run in "$FLAGON_RUNTIME_DIR/flagon" "$RUNTIME_DIR/flagon" /run/flagon /tmp/flagon /dev/shm/flagon; do
     [ -r "$run/port" ] || continue
-    exec curl -fsS -o /dev/null --max-time 4 "http://127.0.0.1:$(cat "$run/port")/-/up"
+    curl -fsS -o /dev/null --max-time 4 "http://127.0.0.1:$(cat "$run/port")/-/up"
+    exit
 done
 echo "flagon is not serving: no port file" >&2
 exit 1

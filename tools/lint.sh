@@ -32,8 +32,15 @@ check mypy "$bin/mypy" flagon app
 check shellcheck "$bin/shellcheck" --external-sources "${scripts[@]}"
 check hadolint "$bin/hadolint" "${dockerfiles[@]}"
 check yamllint "$bin/yamllint" --strict "${yaml[@]}"
-# Follows the includes it finds; the fragments rendered at boot are only in the image.
-check gixy "$bin/gixy" nginx.conf
+# The fragments are rendered at boot; their golden form lies with the unit tests.
+for golden in default-fastcgi gthread-http; do
+    rendered=$(mktemp -d)
+    mkdir "$rendered/fragments"
+    cp nginx.conf "$rendered/"
+    awk -v dir="$rendered" '/^# fragments\//{file = dir "/" $2; next} {print > file}' "tests/unit/golden/$golden.conf"
+    check "gixy $golden" "$bin/gixy" "$rendered/nginx.conf"
+    rm -rf "$rendered"
+done
 
 ((${#failed[@]} == 0)) || fail "lint failed: $(IFS=,; echo "${failed[*]}")"
 say "lint: clean"

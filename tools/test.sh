@@ -16,4 +16,9 @@ tools/image.sh
 selection=()
 [ "$campaign" = full ] || selection=(-m "not long")
 say "image tests ($campaign)"
-FLAGON_CAMPAIGN=$campaign .venv/bin/python -m pytest tests/image "${selection[@]}"
+export FLAGON_CAMPAIGN=$campaign
+.venv/bin/python -m pytest tests/image "${selection[@]}"
+# The wire's own tests run on both wires by themselves; all the others once more on HTTP.
+say "image tests ($campaign) on the HTTP wire"
+WIRE=gthread .venv/bin/python -m pytest tests/image "${selection[@]}" --ignore-glob='*/test_wire_*' \
+    --deselect tests/image/test_image.py --deselect tests/image/test_ways_in.py

@@ -22,9 +22,7 @@ def client():
     app.add_url_rule("/abort-500", view_func=lambda: abort(500, "hunter2"), endpoint="abort-500")
     app.add_url_rule("/busy", view_func=lambda: abort(503, "Try later", retry_after=7), endpoint="busy")
     app.add_url_rule("/own", view_func=lambda: abort(Response("own", 418)), endpoint="own")
-    app.add_url_rule(
-        "/own-404", view_func=lambda: abort(404, response=Response("own", 404)), endpoint="own-404"
-    )
+    app.add_url_rule("/own-404", view_func=lambda: abort(404, response=Response("own", 404)), endpoint="own-404")
     app.add_url_rule("/markup", view_func=lambda: abort(400, "<script>"), endpoint="markup")
     app.add_url_rule("/folder/", view_func=lambda: "folder", endpoint="folder")
     return app.test_client()

@@ -42,9 +42,7 @@ def test_good_database_urls(url):
     assert read(DATABASE_URL=f" {url}\n").database_url == url
 
 
-@pytest.mark.parametrize(
-    "url", ["hunter2", "host:5432/hunter2", "/data/hunter2", "sqlite:hunter2", "://hunter2"]
-)
+@pytest.mark.parametrize("url", ["hunter2", "host:5432/hunter2", "/data/hunter2", "sqlite:hunter2", "://hunter2"])
 def test_bad_database_urls_are_named_but_not_echoed(url):
     with pytest.raises(ValueError, match=r"DATABASE_URL: give sqlite:////data/app\.db") as caught:
         read(DATABASE_URL=url)

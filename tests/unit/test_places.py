@@ -42,21 +42,21 @@ def test_the_wanted_directory_comes_first(tmp_path):
 
 
 def test_the_first_usable_candidate(tmp_path):
-    assert places.run_directory(None) == str(tmp_path / "one")
+    assert places.run_directory(None, fresh=False) == str(tmp_path / "one")
     (tmp_path / "one").rmdir()
     (tmp_path / "one").write_text("a file")
-    assert places.run_directory(None) == str(tmp_path / "two")
-    assert places.run_directory(str(tmp_path / "one" / "below a file")) == str(tmp_path / "two")
+    assert places.run_directory(None, fresh=False) == str(tmp_path / "two")
+    assert places.run_directory(str(tmp_path / "one" / "below a file"), fresh=False) == str(tmp_path / "two")
 
 
 def test_links_are_refused(tmp_path):
     """In /tmp anybody may have put one there before us."""
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "one").symlink_to(tmp_path / "elsewhere")
-    assert places.run_directory(None) == str(tmp_path / "two")
+    assert places.run_directory(None, fresh=False) == str(tmp_path / "two")
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "flagon").symlink_to(tmp_path / "nothing")
-    assert places.run_directory(str(tmp_path / "given")) == str(tmp_path / "two")
+    assert places.run_directory(str(tmp_path / "given"), fresh=False) == str(tmp_path / "two")
 
 
 @pytest.mark.parametrize(
@@ -87,13 +87,22 @@ def test_what_an_earlier_start_left_is_removed(tmp_path):
     for name in ("app.sock", "health.sock", "events.sock", "draining", "nginx.pid", "launch.json", "port"):
         (run / name).write_text("")
     (run / "nginx.conf").symlink_to("/nowhere")
-    for name in ("app.db", "app.db-wal", "app.db-shm", "secret_key"):
+    for name in ("app.db", "app.db-wal", "app.db-shm"):
         (run / name).write_text("kept")
     run.chmod(0o700)
     assert places.run_directory(None, fresh=False) == str(run)
     assert (run / "draining").exists()
     places.run_directory(None, fresh=True)
-    assert {path.name for path in run.iterdir()} == {"app.db", "app.db-wal", "app.db-shm", "secret_key"}
+    assert {path.name for path in run.iterdir()} == {"app.db", "app.db-wal", "app.db-shm", "lock"}
+
+
+def test_one_box_serves_from_a_run_directory(tmp_path):
+    """`docker exec BOX flagon serve` must not empty the directory of the box that serves."""
+    places.run_directory(None)
+    (tmp_path / "one" / "app.sock").write_text("")
+    with pytest.raises(places.NoPlace, match="serves already"):
+        places.run_directory(None)
+    assert (tmp_path / "one" / "app.sock").exists()
 
 
 def test_a_link_in_the_run_directory_is_removed_and_not_followed(tmp_path):
