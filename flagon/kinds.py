@@ -125,14 +125,14 @@ def secret_key(text: str, row: Setting) -> str:
 
 def proxies(text: str, row: Setting) -> tuple[str, ...]:
     """`private`, `none`, `any`, or addresses and networks; words and networks may be mixed."""
-    import ipaddress
-
     accepted = "private, none, any, or networks such as 10.0.0.0/8,2001:db8::/32"
     words: list[str] = []
     for entry in (entry.lower() for entry in re.split(r"[,\s]+", text) if entry):
         if entry in ("private", "none", "any", "*"):
             words.append("any" if entry == "*" else entry)
             continue
+        import ipaddress  # not at each cold start
+
         try:
             network = ipaddress.ip_network(entry, strict=False)
         except ValueError:

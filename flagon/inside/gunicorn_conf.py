@@ -12,6 +12,7 @@ from flagon.inside import health, logs, notice
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 DEATHS_BEFORE_LOADED = 3
+ever_loaded = mmap.mmap(-1, 1)  # shared by the master and all workers: a worker has loaded the application once
 
 
 def settings(options: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def post_fork(arbiter: Any, worker: Any) -> None:
 def post_worker_init(worker: Any) -> None:
     """The worker has loaded the application: tell the box, and answer health."""
     options = worker.cfg.flagon
-    worker.flagon_loaded[0] = 1
+    worker.flagon_loaded[0] = ever_loaded[0] = 1
     health.start(options["run"], worker.log)
     notice.send({"event": "ready", "routes": options["routes"]})
 
@@ -91,9 +92,7 @@ def child_exit(arbiter: Any, worker: Any) -> None:
         for request in board.requests():
             worker.log.error("worker %s died with the request %s", worker.pid, request)
         board.memory.close()
-    if worker.flagon_loaded[0]:
-        arbiter.flagon_unloaded_deaths = 0
-    else:
+    if not worker.flagon_loaded[0] and not ever_loaded[0]:
         arbiter.flagon_unloaded_deaths = getattr(arbiter, "flagon_unloaded_deaths", 0) + 1
         if arbiter.flagon_unloaded_deaths >= DEATHS_BEFORE_LOADED:
             worker.log.critical("%s workers in a row died while they loaded the application", DEATHS_BEFORE_LOADED)

@@ -13,10 +13,12 @@ CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path[0] = CODE  # was this file's own folder, where a health.py or logs.py would hide others
 
 import json  # noqa: E402
+import time  # noqa: E402
 from typing import Any, NoReturn  # noqa: E402
 
 SUPPORTED = (21, 27)
 CONFIGURATION_ERROR = 78
+LOAD_FAILED_LATER, RETRY_PAUSE = 1, 1.0
 WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
 
 
@@ -88,6 +90,9 @@ def make_application_class(base: Any) -> Any:
             try:
                 application = loading.load(self.options["target"], self.options["why"])
             except loading.LoadError as error:
+                if gunicorn_conf.ever_loaded[0]:
+                    time.sleep(RETRY_PAUSE)  # the others serve; gunicorn starts another one at once
+                    fail(str(error), LOAD_FAILED_LATER)
                 fail(str(error), WORKER_BOOT_ERROR)
             self.options["routes"] = loading.own_routes(application, gunicorn_conf.HEALTH_PATHS)
             if self.options["prefix"]:
