@@ -37,7 +37,7 @@ def _application(boot: Boot) -> list[str]:
     """Import the application in its own interpreter."""
     options = os.path.join(boot.run, "launch.json")
     write(options, json.dumps(launch_options(boot, boot.run)))
-    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside", "launch.py")
+    launcher = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside", "run-gunicorn.py")
     environment = application_environment(boot)
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(

@@ -131,7 +131,7 @@ class Box:
         write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
 
     def _launcher(self) -> str:
-        launcher = os.path.join(HOME, "code", "flagon", "inside", "launch.py")
+        launcher = os.path.join(HOME, "code", "flagon", "inside", "run-gunicorn.py")
         return (
             "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
             f'exec {APPLICATION_PYTHON} {launcher} {self.run}/launch.json "$@"\n'

@@ -1,4 +1,4 @@
-"""Starts gunicorn in the application's interpreter. Run as a program with the path of the runtime's JSON file.
+"""Starts gunicorn in the application's interpreter; run-gunicorn.py enters here with the path of the JSON options.
 
 Order matters: gunicorn and flagon.inside are imported first, from a search path without the application, and only then
 is the application put on it. A file of the application named gunicorn.py, logging.py or flagon.py cannot break the box.
@@ -6,16 +6,13 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
+from typing import Any, NoReturn
 
 CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-sys.path[0] = CODE  # was this file's own folder, where a health.py or logs.py would hide others
-
-import json  # noqa: E402
-import time  # noqa: E402
-from typing import Any, NoReturn  # noqa: E402
-
 SUPPORTED = (21, 27)
 CONFIGURATION_ERROR = 78
 LOAD_FAILED_LATER, RETRY_PAUSE = 1, 1.0
@@ -138,7 +135,3 @@ def main() -> None:
         box(options).run()
     except HaltServer as error:  # raised once more while gunicorn halts, when a second worker fails too
         os._exit(error.exit_status)
-
-
-if __name__ == "__main__":
-    main()

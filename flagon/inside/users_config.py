@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import runpy
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +20,8 @@ def read(directory: str) -> dict[str, Any]:
     for name in FILES:
         path = os.path.join(directory, name)
         if os.path.isfile(path):
+            import runpy  # not at each cold start
+
             return runpy.run_path(path)
     return {}
 

@@ -147,7 +147,7 @@ def test_drain_delay_serves_on_while_not_ready() -> None:
         assert 2.8 < time.monotonic() - begun < 5
 
 
-@pytest.mark.parametrize("program", ["nginx", "launch.py"])
+@pytest.mark.parametrize("program", ["nginx", "run-gunicorn.py"])
 def test_a_killed_master_is_restarted(program: str) -> None:
     with Box(files={"main.py": SLOW}) as box:
         pid = master(box, program)
@@ -180,7 +180,7 @@ def test_a_worker_that_is_killed_is_replaced() -> None:
         assert box.running()
 
 
-@pytest.mark.parametrize(("program", "code"), [("nginx", 137), ("launch.py", 137)])
+@pytest.mark.parametrize(("program", "code"), [("nginx", 137), ("run-gunicorn.py", 137)])
 def test_a_program_that_keeps_dying_ends_the_container_with_its_code(program: str, code: int) -> None:
     with Box(files={"main.py": SLOW}) as box:
         for _ in range(12):
