@@ -17,6 +17,7 @@ COPY requirements/runtime.txt requirements/app.txt /build/
 RUN python3 -m venv /opt/venv \
     && /opt/venv/bin/pip install --require-hashes -r /build/app.txt \
     && /opt/venv/bin/pip install --require-hashes --no-deps --target /opt/flagon/lib -r /build/runtime.txt \
+    && find /opt/venv -path '*/pip/*' -name __pycache__ -prune -exec rm -rf {} + \
     && rm -rf /opt/flagon/lib/bin /opt/flagon/lib/supervisor/tests /opt/flagon/lib/supervisor/scripts
 
 FROM ${BASE_IMAGE} AS runtime

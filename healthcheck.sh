@@ -1,10 +1,9 @@
 #!/bin/sh
-# HEALTHCHECK: through nginx and gunicorn, on the port that the running box wrote down. 127.0.0.1 and not localhost,
-# which may be ::1 first.
-for run in "$FLAGON_RUNTIME_DIR/flagon" "$RUNTIME_DIR/flagon" /run/flagon /tmp/flagon /dev/shm/flagon; do
-    [ -r "$run/port" ] || continue
-    curl -fsS -o /dev/null --max-time 4 "http://127.0.0.1:$(cat "$run/port")/-/up"
-    exit
-done
-echo "flagon is not serving: no port file" >&2
-exit 1
+# HEALTHCHECK: through nginx and gunicorn, on the port that the running box wrote down. The run directory is read off
+# nginx's command line, so that it does not matter where it was configured. 127.0.0.1: localhost may be ::1 first.
+run=$(cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | sed -n 's/^nginx: master process nginx -p \([^ ]*\) .*/\1/p')
+if [ ! -r "$run/port" ]; then
+    echo "flagon is not serving: no nginx" >&2
+    exit 1
+fi
+curl -fsS -o /dev/null --max-time 4 "http://127.0.0.1:$(cat "$run/port")/-/up"

@@ -170,6 +170,7 @@ class Boot:
     def decide_size(self) -> None:
         """Workers, threads, connections and what depends on them."""
         values, settings = self.values, self.settings
+        self._choose_worker_class()
         machine = sizing.machine(fly_memory=settings.environment.get("FLY_VM_MEMORY_MB", ""))
         self.size = sizing.size(machine, values["WORKER_MEMORY"])
         self.size_reason = self.size.reason
@@ -177,7 +178,6 @@ class Boot:
             settings.set("WEB_CONCURRENCY", self.size.workers, "computed")
         else:
             self.size_reason = f"{settings.sources['WEB_CONCURRENCY']} says so"
-        self._choose_worker_class()
         self.open_files = sizing.open_files()
         computed = {
             "BACKLOG": 4 * values["WEB_CONCURRENCY"] * values["THREADS"],
@@ -187,6 +187,8 @@ class Boot:
         for name, value in computed.items():
             if values[name] is None:
                 settings.set(name, value, "computed")
+        if settings.sources["HEADERS_MAX"] != "default" and not versions().get("max_headers", True):
+            self.warnings.append("HEADERS_MAX has no effect: this nginx does not know max_headers")
         if values["REAL_IP_HEADER"] is None:
             settings.set("REAL_IP_HEADER", *platforms.real_ip_header(settings.environment))
         self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])
@@ -198,6 +200,11 @@ class Boot:
                 self.settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
             else:
                 self.settings.set("WORKER_CLASS", "fastcgi", "default")
+        if self.values["WORKER_CLASS"] == "sync" and self.values["THREADS"] > 1:
+            if self.settings.sources["THREADS"] == "default":
+                self.settings.set("THREADS", 1, "sync has one thread")
+            else:  # what gunicorn does too, without a word
+                self.settings.set("WORKER_CLASS", "gthread", f"sync with THREADS={self.values['THREADS']}")
         self.fastcgi = self.values["WORKER_CLASS"] == "fastcgi"
 
     def listen(self) -> None:

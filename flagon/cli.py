@@ -13,7 +13,7 @@ from flagon.settings import SettingsError
 if TYPE_CHECKING:
     from flagon.handover import Box
 
-CONFIGURATION_ERROR = 78  # EX_CONFIG of sysexits.h
+CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 VERBS = ("serve", "check", "config", "secret", "version", "help")
 USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | secret | version]
@@ -105,6 +105,9 @@ def run_command(words: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Exit code of the verb. Configuration errors are 78."""
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
+    if verb in ("serve", "check", "secret", "version") and rest:
+        print(USAGE, file=sys.stderr)
+        return USAGE_ERROR
     try:
         if verb == "serve":
             return serve()
@@ -134,13 +137,9 @@ def main(arguments: list[str]) -> int:
 
 def other_command(words: list[str]) -> int:
     """An old image's CMD is served; any other command is run."""
-    from flagon import commands, envfile, kinds, table
+    from flagon import commands, settings
 
-    text = envfile.clean(os.environ.get("FLAGON_SERVE_CMD", "") or os.environ.get("SERVE_CMD", ""))
-    try:
-        wanted = not text or kinds.switch(text, table.SETTINGS["SERVE_CMD"])
-    except ValueError:
-        wanted = True
-    if wanted and commands.served_instead(words, os.environ, os.getcwd()):
+    served = commands.served_instead(words, os.environ, os.getcwd())
+    if served and settings.resolve(os.environ, os.getcwd())["SERVE_CMD"]:
         return serve(words)
     return run_command(words)

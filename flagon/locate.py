@@ -104,12 +104,19 @@ def _is_main_guard(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
 
 
+def _tree(path: str | None) -> ast.Module | None:
+    """A file's syntax tree; None if there is none to be had."""
+    try:
+        with open(path or "", "rb") as file:
+            return ast.parse(file.read(), path or "")
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
 def find_object(path: str) -> str | None:
     """The object or factory call that a source file offers, such as `app` or `create_app()`; None if none."""
-    try:
-        with open(path, "rb") as file:
-            tree = ast.parse(file.read(), path)
-    except (OSError, SyntaxError, ValueError):
+    tree = _tree(path)
+    if tree is None:
         return None
     found: dict[str, str] = {}
     _names(tree.body, found)
@@ -124,12 +131,8 @@ def find_object(path: str) -> str | None:
 
 def starts_a_server(path: str) -> bool:
     """Whether a script makes the application or runs it itself: Flask(...), app.run(), make_server(..., app)."""
-    try:
-        with open(path, "rb") as file:
-            tree = ast.parse(file.read(), path)
-    except (OSError, SyntaxError, ValueError):
-        return False
-    if find_object(path) is None:
+    tree = _tree(path)
+    if tree is None or find_object(path) is None:
         return False
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _callee(node) in SERVING:
@@ -143,12 +146,8 @@ def starts_a_server(path: str) -> bool:
 
 def _is_factory(path: str | None, name: str) -> bool:
     """Whether `name` is a function of that file that takes no arguments: no WSGI callable, so a factory."""
-    if path is None:
-        return False
-    try:
-        with open(path, "rb") as file:
-            tree = ast.parse(file.read(), path)
-    except (OSError, SyntaxError, ValueError):
+    tree = _tree(path)
+    if tree is None:
         return False
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
     return bool(functions) and _callable_without_arguments(functions[-1])

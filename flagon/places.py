@@ -44,6 +44,8 @@ def run_directory(wanted: str | None, fresh: bool = True) -> str:
                 _claim(directory)
                 _empty(directory)
             return directory
+        if wanted and directory.startswith(wanted):
+            raise NoPlace(f"RUNTIME_DIR={wanted} cannot be written by uid {os.geteuid()}")
     raise NoPlace(
         f"no writable directory: tried {', '.join(candidates)}. "
         "Give one: --tmpfs /tmp, or RUNTIME_DIR=/some/writable/directory."

@@ -17,9 +17,11 @@ from supervisor.states import ProcessStates, SupervisorStates
 
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.logs import Lines, Output, message_of
+from flagon.reload import Reload
 
 RESTART_LIMIT, RESTART_WINDOW = 5, 60.0  # deaths within seconds before the container ends
 COULD_NOT_START = 127  # what a shell says of a command that it cannot find
+SAME_FAILURE = 10.0  # seconds within which several workers say the same
 LATE = 1.0  # seconds before STOP_TIMEOUT at which what still runs is answered with 503
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 # supervisord's own lines that say nothing, or what ours say better
@@ -39,12 +41,13 @@ class Plugin:
         self.output: Output = box.output
         self.exit_code: int | None = None
         self.served = False  # nginx was started once
+        self.routes: list[str] = []  # health paths that the application answers itself
         self.failure: str | None = None  # what the launcher or a worker said before it gave up
+        self.failed_at = 0.0
         self.lines: dict[str, Lines] = {}
         self.last_words: dict[str, str] = {}
         self.deaths: dict[str, list[float]] = {}
         self.statuses: dict[int, int] = {}
-        self.checking: int | None = None  # the process that loads the application on trial, for a reload
         self.workers: set[int] = set()
         self.memory_warned, self.next_look = False, 0.0
         self.stop_at: float | None = None
@@ -58,6 +61,7 @@ class Plugin:
         self.wake_up = WakeUp(sockets)
         self.messages = Messages(os.path.join(self.box.run, "events.sock"), self._on_message, sockets)
         self.pipes = Pipes(lambda: self._lines_of("gunicorn"), sockets)
+        self.reload = Reload(self.box.run, self.output, self.pipes, self._reload_gunicorn)
         options.logger.log = self._on_own_line
         self._real_waitpid, options.waitpid = options.waitpid, self._waitpid
         self._real_get_signal, options.get_signal = options.get_signal, self._get_signal
@@ -75,7 +79,7 @@ class Plugin:
 
     @property
     def stopping(self) -> bool:
-        return bool(self.options.mood < SupervisorStates.RUNNING)
+        return self.stop_at is not None or bool(self.options.mood < SupervisorStates.RUNNING)
 
     # Start order: nginx once the first worker has loaded the application.
 
@@ -86,15 +90,28 @@ class Plugin:
         elif kind == "ready" and isinstance(message.get("pid"), int):
             self.workers.add(message["pid"])
             self._open_port(message.get("routes", []))
-        elif kind == "failed" and message.get("message") != self.failure:
-            self.failure = str(message.get("message"))
-            self.output.record("flagon", "critical", self.failure)
+        elif kind == "failed":
+            self._tell_failure(str(message.get("message")))
+
+    def _tell_failure(self, text: str) -> None:
+        """What the launcher or a worker said before it gave up: once for all workers, again on a later retry."""
+        now = time.monotonic()
+        if text != self.failure or now - self.failed_at > SAME_FAILURE:
+            self.output.record("flagon", "critical", text)
+            self.failed_at = now
+        self.failure = text
 
     def _open_port(self, routes: list[str]) -> None:
-        if self.served or self.stopping:
+        if self.stopping or (self.served and routes == self.routes):
+            return
+        self.routes = routes
+        self.box.write_fragments(routes)
+        if self.served:  # a reload has brought or taken health routes of the application's own
+            nginx = self._process("nginx")
+            if nginx.pid:
+                os.kill(nginx.pid, signal.SIGHUP)
             return
         self.served = True
-        self.box.write_fragments(routes)
         self._process("nginx").spawn()
         self.output.record("flagon", "info", self.box.ready_line())
 
@@ -130,9 +147,7 @@ class Plugin:
 
     def _waitpid(self) -> tuple[int | None, int]:
         pid, status = self._real_waitpid()
-        if pid and pid == self.checking:
-            self._checked(status)
-        elif pid:
+        if pid and not self.reload.ended(pid, status):
             self.statuses[pid] = status
         return pid, status
 
@@ -183,6 +198,7 @@ class Plugin:
 
     def _get_signal(self) -> int | None:
         self._answer_late_requests()
+        self.reload.look()
         if self.held is not None:
             number, until = self.held
             if time.monotonic() < until:
@@ -191,7 +207,8 @@ class Plugin:
             return number
         received: int | None = self._real_get_signal()
         if received == signal.SIGHUP:
-            self.reload()
+            if not self.stopping and self._process("gunicorn").pid:
+                self.reload.request()
             return None
         return self._begin_stop(received) if received in STOP_SIGNALS else received
 
@@ -214,12 +231,17 @@ class Plugin:
     def _alarms(self) -> None:
         """Have supervisord's loop wake when the delay and the budget are over: it sleeps up to a second."""
         signal.signal(signal.SIGALRM, lambda *_: None)
+        delay = self.box.values["DRAIN_DELAY"]
+        signal.setitimer(signal.ITIMER_REAL, max(0.001, delay), max(0.05, (self._late_after() - delay) / 4))
+
+    def _late_after(self) -> float:
+        """Seconds from the signal to that point: a second before the end, or half of what the drain leaves."""
         delay, budget = self.box.values["DRAIN_DELAY"], self.box.values["STOP_TIMEOUT"]
-        signal.setitimer(signal.ITIMER_REAL, max(0.001, delay), max(0.05, (budget - LATE - delay) / 4))
+        return float(max(budget - LATE, delay + (budget - delay) / 2))
 
     def _answer_late_requests(self) -> None:
         """The budget is nearly over: end gunicorn, so that nginx, still living, answers what waits with our page."""
-        if self.stop_at is None or time.monotonic() - self.stop_at < self.box.values["STOP_TIMEOUT"] - LATE:
+        if self.stop_at is None or time.monotonic() - self.stop_at < self._late_after():
             return
         nginx, gunicorn = self._process("nginx"), self._process("gunicorn")
         if nginx.pid and gunicorn.pid:
@@ -232,31 +254,9 @@ class Plugin:
             left = self.stop_at + self.box.values["STOP_TIMEOUT"] - time.monotonic()
             event.process.delay = time.time() + max(0.5, left)
 
-    def reload(self) -> None:
-        """HUP: the application is loaded once beside the serving one; only if that works does gunicorn reload."""
-        if self.stopping or self.checking is not None or not self._process("gunicorn").pid:
-            return
-        self.output.record("flagon", "info", "HUP: checking the application before it is reloaded")
-        reading, writing = os.pipe()
-        # The launcher with --check: one more child of this process, which waitpid below meets.
-        self.checking = os.posix_spawn(
-            "/bin/sh",
-            ["sh", os.path.join(self.box.run, "gunicorn"), "--check"],
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_DUP2, writing, 1), (os.POSIX_SPAWN_DUP2, writing, 2)],
-        )
-        os.close(writing)
-        self.pipes.add(reading)
-
-    def _checked(self, status: int) -> None:
-        """The check has ended."""
-        self.checking = None
-        self.pipes.drain()
+    def _reload_gunicorn(self) -> None:
         gunicorn = self._process("gunicorn")
-        if os.waitstatus_to_exitcode(status):
-            self.output.record("flagon", "error", "HUP: the application does not load: the old one goes on serving")
-        elif gunicorn.pid and not self.stopping:
-            self.output.record("flagon", "info", "HUP: reloading the application")
+        if gunicorn.pid and not self.stopping:
             os.kill(gunicorn.pid, signal.SIGHUP)
 
     # After boot.

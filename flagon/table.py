@@ -58,12 +58,12 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
         "Limits",
         (
             Setting("TIMEOUT", "seconds", "60", "Seconds until a request must have its first response byte.", 1, 86400),
-            Setting("GRACEFUL_TIMEOUT", "seconds", "6", "Seconds a leaving worker gives its running requests.", 0.1, 86400),
+            Setting("GRACEFUL_TIMEOUT", "seconds", "6", "Seconds a leaving worker gives its running requests.", 1, 86400),
             Setting("STOP_TIMEOUT", "seconds", "8", "Seconds from the stop signal to the end, everything included.", 1, 3600),
             Setting("DRAIN_DELAY", "seconds", "0", "Seconds to go on serving after the stop signal, with `/ready` at 503.", 0, 3600),
             Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty.", 1, 65535),
-            Setting("STREAMS_MAX", "integer", "", "Unbuffered responses at once in a worker; half its threads when empty.", 1, 256),
-            Setting("MAX_BODY_SIZE", "size", "32m", "Largest request body; more is 413.", 0, 2**50),
+            Setting("STREAMS_MAX", "integer", "", "Unbuffered responses at once in a worker, on the FastCGI wire; half its threads when empty.", 1, 256),
+            Setting("MAX_BODY_SIZE", "size", "32m", "Largest request body; more is 413, 0 is no limit.", 0, 2**50),
             Setting("HEADER_SIZE", "size", "8k", "Longest request line (414) and longest header line (431).", 1024, 32768),
             Setting("HEADER_BUFFERS", "integer", "4", "All headers together fit in so many times HEADER_SIZE (431).", 2, 64),
             Setting("HEADERS_MAX", "integer", "100", "Largest number of request headers.", 10, 1000),
@@ -75,7 +75,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     (
         "Logs",
         (
-            Setting("LOG_LEVEL", "choice", "info", "Least level that is logged.", choices=("debug", "info", "warning", "error", "critical")),
+            Setting("LOG_LEVEL", "choice", "info", "Least level that is logged; request lines and prints have none.", choices=("debug", "info", "warning", "error", "critical")),
             Setting("LOG_FORMAT", "choice", "auto", "`json`, `text`, or `auto`: text on a terminal.", choices=("auto", "json", "text")),
             Setting("ACCESS_LOG", "switch", "on", "One line for each request, health checks left out."),
         ),

@@ -150,10 +150,6 @@ class Records:
             if len(block) > LARGEST_PARAMS:
                 raise ProtocolError("more parameters than nginx can send")
 
-    def body_left(self) -> bytes:
-        """What has already arrived and is not read yet."""
-        return self._buffer[self._position :]
-
 
 # What a bodyless request of nginx looks like: BEGIN_REQUEST, one PARAMS record, an empty one, an empty STDIN.
 _BEGIN = (bytes((VERSION, BEGIN_REQUEST, 0, 1, 0, 8, 0, 0, 0, RESPONDER)), bytes((VERSION, PARAMS, 0, 1)))

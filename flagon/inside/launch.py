@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from typing import Any, NoReturn
@@ -54,6 +55,11 @@ def put_application_on_path(options: dict[str, Any]) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(options["python_path"])
 
 
+def hint(worker_class: str) -> str:
+    """What to install for a worker class that gunicorn knows and cannot import."""
+    return "; pip install 'gunicorn[gevent]'" if worker_class.startswith("gevent") else ""
+
+
 def make_application_class(base: Any) -> Any:
     """gunicorn's application object, fed by our options."""
     from flagon.inside import gunicorn_conf, loading, logs, middleware, users_config
@@ -74,10 +80,18 @@ def make_application_class(base: Any) -> Any:
             for name, value in ours.items():
                 if name in self.cfg.settings:  # an older gunicorn knows fewer
                     self.cfg.set(name, value)
+            try:
+                self.cfg.worker_class  # noqa: B018 imports it
+            except Exception as error:
+                reason = [line for line in str(error).splitlines() if re.search("[a-z]", line)][-1:]
+                name = self.options["worker_class"]
+                fail(f"WORKER_CLASS={name} cannot be loaded: {''.join(reason).strip()}{hint(name)}")
 
         def users_arguments(self) -> None:
             """What of GUNICORN_CMD_ARGS is gunicorn's own business."""
-            given = vars(self.cfg.parser().parse_args(self.options["gunicorn_args"]))
+            parser = self.cfg.parser()
+            parser.error = lambda message: fail(f"GUNICORN_CMD_ARGS: gunicorn says: {message}")
+            given = vars(parser.parse_args(self.options["gunicorn_args"]))
             for name, value in given.items():
                 if value is not None and name in self.cfg.settings:
                     self.cfg.set(name, value)
@@ -112,6 +126,15 @@ def check(options: dict[str, Any], gunicorn: Any) -> None:
     make_application_class(gunicorn.app.base.BaseApplication)(options)  # gunicorn's parser ends with 2 if it objects
 
 
+def end_in_time(seconds: float) -> None:
+    """The interpreter waits for threads of the application that are no daemons: for so long, and no longer."""
+    import threading
+
+    last = threading.Timer(seconds, os._exit, (0,))
+    last.daemon = True
+    last.start()
+
+
 def main() -> None:
     """Read the options, import in the right order, run."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a pipe, and prints are log lines
@@ -133,5 +156,8 @@ def main() -> None:
 
     try:
         box(options).run()
+    except SystemExit:  # of the master, or of a worker that was forked from it
+        end_in_time(options["graceful_timeout"])
+        raise
     except HaltServer as error:  # raised once more while gunicorn halts, when a second worker fails too
         os._exit(error.exit_status)

@@ -80,7 +80,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]
     def setup(self, cfg: Any) -> None:
         self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
         self.error_log.handlers[:] = [make_handler(cfg.flagon["json_logs"])]
-        self.error_log.setLevel(max(self.loglevel, logging.INFO if self.loglevel > logging.DEBUG else self.loglevel))
+        self.error_log.setLevel(self.loglevel)
         self.error_log.propagate = False
         self.access_log.handlers[:] = []
         self.access_log.propagate = False

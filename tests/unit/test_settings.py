@@ -42,7 +42,6 @@ GOOD = [
     ("WEB_CONCURRENCY", "1", 1), ("WEB_CONCURRENCY", "512", 512),
     ("THREADS", "1", 1), ("THREADS", "256", 256),
     ("TIMEOUT", "1", 1), ("TIMEOUT", "2.5", 2.5), ("TIMEOUT", "30s", 30), ("TIMEOUT", "30 seconds", 30),
-    ("DRAIN_DELAY", "0", 0), ("GRACEFUL_TIMEOUT", "0.1", 0.1),
     ("MAX_BODY_SIZE", "0", 0), ("MAX_BODY_SIZE", "100", 100), ("MAX_BODY_SIZE", "1k", 1024), ("MAX_BODY_SIZE", "2M", 2 << 20),
     ("MAX_BODY_SIZE", "3 gb", 3 << 30), ("MAX_BODY_SIZE", "10MB", 10 << 20),
     ("ACCESS_LOG", "on", True), ("ACCESS_LOG", "TRUE", True), ("ACCESS_LOG", "1", True), ("ACCESS_LOG", "yes", True),

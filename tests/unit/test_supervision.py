@@ -31,6 +31,7 @@ def plugin(tmp_path):
     plugin.pipes = Pipes(lambda: plugin._lines_of("gunicorn"), plugin.sockets)
     plugin.messages = Messages(str(tmp_path / "events.sock"), plugin._on_message, plugin.sockets)
     plugin.wake_up = types.SimpleNamespace(now=lambda: None)
+    plugin.reload = types.SimpleNamespace(look=lambda: None, ended=lambda pid, status: False)
     plugin._alarms = lambda: None  # SIGALRM is pytest-timeout's here
 
     def said():
@@ -168,6 +169,12 @@ def test_a_second_before_the_end_gunicorn_is_ended_for_nginx_to_answer(plugin, m
     assert killed == ([(22, signal.SIGKILL)] if ended else [])
 
 
+@pytest.mark.parametrize(("budget", "delay", "late"), [(8, 0, 7), (8, 3, 7), (1, 0, 0.5), (6, 5.5, 5.75)])
+def test_late_is_never_before_the_drain_is_over(plugin, budget, delay, late):
+    plugin.box.values.update(STOP_TIMEOUT=budget, DRAIN_DELAY=delay)
+    assert plugin._late_after() == late
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_stop_is_held_back_for_the_drain_delay(plugin, tmp_path, monkeypatch, number):
     now = [1000.0]
@@ -192,7 +199,8 @@ def test_before_it_serves_there_is_nothing_to_drain(plugin):
 
 def test_hup_reloads_and_other_signals_pass(plugin):
     reloads = []
-    plugin.reload = lambda: reloads.append(1)
+    plugin.reload.request = lambda: reloads.append(1)
+    plugin._process = lambda name: types.SimpleNamespace(pid=22)
     signals = [signal.SIGHUP, signal.SIGUSR2, None]
     plugin._real_get_signal = lambda: signals.pop(0)
     assert plugin._get_signal() is None
