@@ -97,7 +97,7 @@ def app_conf(text: str, wire: str) -> str:
 def start(server: Server, application: str, work: str) -> Container:
     """The server with bench/apps/<application>.py behind it; answers when this returns."""
     if server.wire == "fastcgi":
-        container = flagon(server.name, application, "ACCESS_LOG=off", *server.environment)
+        container = flagon(server.name, application, "ACCESS_LOG=off", "BACKLOG=128", *server.environment)
     else:
         port = free_port()
         folder = os.path.join(work, f"{server.name}-{application}-{time.monotonic_ns()}")
