@@ -11,12 +11,11 @@ import tempfile
 
 from flagon import dangers
 from flagon.boot import APPLICATION_PYTHON, HOME, Boot
-from flagon.cli import say_errors
 from flagon.handover import application_environment, launch_options, nginx_box, write, write_fragments
 
 
-def run() -> int:
-    """0 if a start would serve, else 78 with the reasons on standard error."""
+def run() -> list[str]:
+    """The reasons why a start would not serve; none, and a line that says what would be served, if it would."""
     boot = Boot(os.environ, os.getcwd())
     boot.decide(fresh=False)
     folder = tempfile.mkdtemp(prefix="check-", dir=boot.run)
@@ -27,10 +26,9 @@ def run() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     for line in boot.settings.warnings + boot.warnings + dangers.in_image(boot.directory):
         print(f"warning: {line}", file=sys.stderr)
-    if errors:
-        return say_errors(errors)
-    print(f"ok: {boot.application.target} ({boot.application.why}); {boot.size_reason}")
-    return 0
+    if not errors:
+        print(f"ok: {boot.application.target} ({boot.application.why}); {boot.size_reason}")
+    return errors
 
 
 def _application(boot: Boot) -> list[str]:

@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> int:
         if verb == "check":
             from flagon import check
 
-            return check.run()
+            return say_errors(errors) if (errors := check.run()) else 0
         if verb == "config":
             from flagon import show
 
