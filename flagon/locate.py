@@ -116,8 +116,10 @@ def _tree(path: str | None) -> ast.Module | None:
 def find_object(path: str) -> str | None:
     """The object or factory call that a source file offers, such as `app` or `create_app()`; None if none."""
     tree = _tree(path)
-    if tree is None:
-        return None
+    return None if tree is None else _offered(tree)
+
+
+def _offered(tree: ast.Module) -> str | None:
     found: dict[str, str] = {}
     _names(tree.body, found)
     for name in OBJECTS:
@@ -132,7 +134,7 @@ def find_object(path: str) -> str | None:
 def starts_a_server(path: str) -> bool:
     """Whether a script makes the application or runs it itself: Flask(...), app.run(), make_server(..., app)."""
     tree = _tree(path)
-    if tree is None or find_object(path) is None:
+    if tree is None or _offered(tree) is None:
         return False
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _callee(node) in SERVING:
@@ -203,7 +205,7 @@ def locate(directory: str, app_module: str | None, flask_app: str = "") -> Appli
             if name:
                 return Application(f"{module}:{name}", folder, f"found in {path}")
             looked.append(f"{path} ({_broken(path) or 'no app, application, api, create_app() or make_app()'})")
-    seen = "; ".join(looked) if looked else "no " + ", ".join(name + ".py" for name in MODULES[:6]) + " there"
+    seen = "; ".join(looked) if looked else "no " + ", ".join(name + ".py" for name in MODULES) + " there"
     raise NotFound(
         f"no WSGI application found in {directory}: looked at {seen}. "
         "Set APP_MODULE=module:object, such as APP_MODULE=shop:app or APP_MODULE=shop.web:create_app()."

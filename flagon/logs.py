@@ -18,9 +18,9 @@ NGINX_LEVELS = {
 QUERY = re.compile(r"\?[^\s\"?]+")
 
 
-def timestamp() -> str:
-    """RFC 3339 with milliseconds and the zone of TZ."""
-    now = time.time()
+def timestamp(moment: float | None = None) -> str:
+    """Now, or a moment in seconds of the epoch: RFC 3339 with milliseconds and the zone of TZ. Both sides use it."""
+    now = time.time() if moment is None else moment
     local = time.localtime(now)
     zone = time.strftime("%z", local)
     return time.strftime("%Y-%m-%dT%H:%M:%S", local) + f".{int(now % 1 * 1000):03d}{zone[:3]}:{zone[3:]}"

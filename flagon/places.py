@@ -35,17 +35,17 @@ def _usable(directory: str) -> bool:
 
 
 def run_directory(wanted: str | None, fresh: bool = True) -> str:
-    """The first usable of RUNTIME_DIR and the candidates; `fresh` empties it of an earlier run. Raises NoPlace."""
+    """RUNTIME_DIR, else the first usable candidate; `fresh` empties it of an earlier run. Raises NoPlace."""
     # A folder of our own below what was given: it is emptied, and RUNTIME_DIR=/tmp is a likely thing to say.
-    candidates = ([os.path.join(wanted, "flagon")] if wanted else []) + list(RUN_CANDIDATES)
+    candidates = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
     for directory in candidates:
         if _usable(directory):
             if fresh:
                 _claim(directory)
                 _empty(directory)
             return directory
-        if wanted and directory.startswith(wanted):
-            raise NoPlace(f"RUNTIME_DIR={wanted} cannot be written by uid {os.geteuid()}")
+    if wanted:
+        raise NoPlace(f"RUNTIME_DIR={wanted} cannot be written by uid {os.geteuid()}")
     raise NoPlace(
         f"no writable directory: tried {', '.join(candidates)}. "
         "Give one: --tmpfs /tmp, or RUNTIME_DIR=/some/writable/directory."

@@ -5,26 +5,15 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sys
-import time
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from flagon.inside.context import request_id
+from flagon.logs import QUERY, timestamp
 
-QUERY = re.compile(r"\?[^\s\"?]+")
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339 with milliseconds and the zone of TZ."""
-    zone = time.strftime("%z", time.localtime(seconds))
-    return (
-        time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
-        + f".{int(seconds % 1 * 1000):03d}{zone[:3]}:{zone[3:]}"
-    )
 
 
 class Formatter(logging.Formatter):
