@@ -51,6 +51,9 @@ LABEL org.opencontainers.image.title="flagon" \
     org.opencontainers.image.created="${CREATED}"
 
 FROM runtime AS app
+COPY requirements/starter.txt /opt/flagon/starter/requirements.txt
+# -B: pip's own bytecode is of no use in the image.
+RUN /opt/venv/bin/python -B -m pip install --require-hashes -r /opt/flagon/starter/requirements.txt
 COPY app /opt/flagon/starter/app
 RUN python3 -m compileall -q -j 0 /opt/flagon/starter
 USER 10001:0

@@ -114,6 +114,24 @@ def url(text: str, row: Setting) -> str:
     return text
 
 
+def database_url(text: str, row: Setting) -> str:
+    return url(text, row)
+
+
+def text(text: str, row: Setting) -> str:
+    if any(ord(letter) < 32 for letter in text):
+        raise ValueError("one line of text")
+    return text
+
+
+def checks(text: str, row: Setting) -> tuple[str, ...]:
+    """`database`, `migrations`, both with a comma, or `none`."""
+    words = tuple(dict.fromkeys(word for word in re.split(r"[,\s]+", text.lower()) if word))
+    if words != ("none",) and not set(words) <= {"database", "migrations"}:
+        raise ValueError("database, migrations, both with a comma, or none")
+    return () if words == ("none",) else words
+
+
 def secret_key(text: str, row: Setting) -> str:
     if len(text) < SHORTEST_SECRET or text.lower() in PLACEHOLDERS:
         raise ValueError(
@@ -163,6 +181,6 @@ PARSERS: dict[str, Callable[[str, Setting], Any]] = {
     parser.__name__: parser
     for parser in (
         integer, workers, seconds, size, switch, choice, module, worker_class, prefix,
-        header, url, secret_key, proxies, path, run_as,
+        header, url, database_url, text, checks, secret_key, proxies, path, run_as,
     )
 }  # fmt: skip

@@ -29,9 +29,22 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("APP_MODULE", "module", "", "`module:object` to serve; found by itself when empty.", strict=True),
             Setting("URL_PREFIX", "prefix", "", "Sub-path the application is served under, such as `/shop`."),
             Setting("SECRET_KEY", "secret_key", "", "Signing key; made once in the data directory when empty.", strict=True, secret=True),
-            Setting("DATABASE_URL", "url", "", "Database; a SQLite file in the data directory when empty.", strict=True, secret=True),
             Setting("REDIS_URL", "url", "", "Handed to the application as it is.", strict=True, secret=True),
             Setting("SERVE_CMD", "switch", "on", "Serve an inherited `CMD` such as `flask run` or `python app.py` through nginx and gunicorn."),
+        ),
+    ),
+    (
+        "Database",
+        (
+            Setting("DATABASE_URL", "database_url", "", "Database; a SQLite file in the data directory when empty.", strict=True, secret=True),
+            Setting("DATABASE_DIRECT_URL", "database_url", "", "Past the pooler, for migrations; also read from `DATABASE_UNPOOLED_URL` and `DIRECT_URL`.", strict=True, secret=True),
+            Setting("DATABASE_URL_REWRITE", "switch", "on", "Strip quotes and spell `postgres://` as `postgresql://`; off hands the URL on byte by byte."),
+            Setting("DATABASE_POOLED", "switch", "on", "Assume a transaction pooler: no named prepared statements in the starter."),
+            Setting("DATABASE_TIMEOUT", "seconds", "5", "Longest wait of the starter for one answer of the database, then 503.", 1, 300),
+            Setting("DATABASE_WAIT", "seconds", "20", "How long `flagon migrate` waits for the database and for another migration.", 0, 86400),
+            Setting("MIGRATE", "choice", "", "`auto`: migrate beside the start; `off`: only say if the schema is behind. Empty: auto for the starter, else off.", choices=("auto", "off")),
+            Setting("MIGRATE_COMMAND", "text", "", "Shell command that migrates, where the tool is not found by itself."),
+            Setting("READY_CHECKS", "checks", "database,migrations", "What `/ready` asks besides the application's own checks: `database`, `migrations`, both or `none`."),
         ),
     ),
     (

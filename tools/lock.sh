@@ -25,4 +25,4 @@ mkdir -p requirements
 # Versions stay as they are unless asked; only what pyproject.toml changed moves.
 lock dev ${UPGRADE:+--upgrade}
 # The others are parts of it, never another version.
-for group in runtime app unit; do lock "$group" --upgrade --constraint requirements/dev.txt; done
+for group in runtime app starter unit; do lock "$group" --upgrade --constraint requirements/dev.txt; done
