@@ -6,7 +6,7 @@ import os
 
 from flask import Flask
 
-from . import errors, security, welcome
+from . import database, errors, notes, outages, security, welcome
 from .settings import Settings
 
 
@@ -15,6 +15,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__)
     (settings or Settings.from_environment(os.environ)).init_app(app)
     security.init_app(app)
+    database.init_app(app)
     errors.init_app(app)
+    outages.init_app(app)
     welcome.init_app(app)
+    notes.init_app(app)
     return app

@@ -1,5 +1,8 @@
 """The starter's settings: what is accepted, what is refused, and that no secret is ever shown."""
 
+import json
+import os
+
 import pytest
 
 from app.settings import Settings, masked
@@ -89,3 +92,68 @@ def test_masking(url, shown):
 )
 def test_a_broken_summary_counts_as_none(garbage):
     assert read(FLAGON_SUMMARY=garbage).flagon_summary == {}
+
+
+GIVEN = "postgresql://u:p@host/name"
+FACTS = {
+    "given": GIVEN,
+    "url": "postgresql+psycopg://u:p@/name?host=a:1&host=b:2",
+    "schema": "mine",
+    "pooled": True,
+    "timeout": 2.5,
+    "threads": 8,
+}
+
+
+def flagon(**changes):
+    return json.dumps({**FACTS, **changes})
+
+
+def test_what_flagon_found_out_is_used():
+    settings = read(DATABASE_URL=GIVEN, FLAGON_DATABASE=flagon())
+    assert settings.database_url == GIVEN
+    assert settings.engine_url.query["host"] == ("a:1", "b:2")
+    found = settings.database
+    assert (found.schema, found.pooled, found.timeout, found.threads) == ("mine", True, 2.5, 8)
+
+
+def test_another_database_url_given_since_counts():
+    settings = read(DATABASE_URL="sqlite:////tmp/other.db", FLAGON_DATABASE=flagon())
+    assert settings.engine_url.database == "/tmp/other.db"
+    found = settings.database
+    assert (found.schema, found.pooled, found.timeout, found.threads) == ("", False, 2.5, 8)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "{", "[]", "null", flagon(url=7, schema=None, pooled="x", timeout="5", threads=1.5)]
+)
+def test_broken_facts_count_as_none(given):
+    settings = read(DATABASE_URL=GIVEN, FLAGON_DATABASE=given)
+    assert settings.database == read(DATABASE_URL=GIVEN).database
+    assert settings.engine_url.drivername == "postgresql+psycopg"
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgres://u:p%25@host/name", "postgresql+psycopg://u:p%25@host/name"),
+        ("postgresql://host/name", "postgresql+psycopg://host/name"),
+        ("postgresql+psycopg2://host/name", "postgresql+psycopg2://host/name"),
+        ("sqlite:////data/app.db", "sqlite:////data/app.db"),
+        ("sqlite:///app.db", f"sqlite:///{os.getcwd()}/app.db"),
+        ("sqlite://", "sqlite://"),
+    ],
+)
+def test_for_sqlalchemy(given, used):
+    assert read(DATABASE_URL=given).engine_url.render_as_string(hide_password=False) == used
+
+
+def test_a_sqlite_uri_is_left_as_it_is():
+    assert read(DATABASE_URL="sqlite:///file:app.db?uri=true").engine_url.database == "file:app.db"
+
+
+@pytest.mark.parametrize("url", ["postgresql://u:hunter2@host:port/name", "postgresql://u:p:hunter2:x/name"])
+def test_an_url_that_cannot_be_taken_apart_is_not_echoed(url):
+    with pytest.raises(ValueError, match="DATABASE_URL: give") as caught:
+        read(DATABASE_URL=url)
+    assert "hunter2" not in str(caught.value)
