@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import commands, identity, listening, locate, places, platforms, secrets_store, sizing
+from flagon import commands, database, identity, listening, locate, places, platforms, secrets_store, sizing
 from flagon import settings as settings_module
 from flagon.kinds import integer
 from flagon.logs import Output
@@ -62,6 +62,8 @@ class Boot:
         served = commands.served_instead(command, environ, directory) if command else None
         self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
         self.values = self.settings.values
+        debug = self.settings.environment.get("FLASK_DEBUG", "")
+        self.debug = debug.lower() not in ("", "0", "false", "no")  # as Flask reads it
         if served:
             self._take_from_command(served)
         wanted = self.values["LOG_FORMAT"]
@@ -122,11 +124,13 @@ class Boot:
                 raise BootError(str(error)) from None
             self.settings.set("SECRET_KEY", key, source)
             self.warnings += [warning] if warning else []
-        url = self.values["DATABASE_URL"]
-        if not url:
+        if not self.values["DATABASE_URL"]:
             self._embed_sqlite()
-        elif url.startswith("postgres://"):
-            self.settings.set("DATABASE_URL", "postgresql://" + url[11:], self.settings.sources["DATABASE_URL"])
+        try:
+            self.database, self.direct_database, remarks = database.both(self.settings, self.directory)
+        except ValueError as error:
+            raise BootError(str(error)) from None
+        self.warnings += remarks
 
     def _has_secret(self) -> bool:
         """A secret in a data directory that is read-only now is still the secret."""
@@ -163,9 +167,17 @@ class Boot:
             else:
                 self.application = locate.locate(self.directory, given, flask_app)
         except locate.NotFound as error:
-            raise BootError(str(error)) from None
+            if not self.debug or not locate.holds_anything(self.directory):
+                raise BootError(str(error)) from None
+            # Found at a save, and until then the reason is shown.
+            self.application = locate.Application("", self.directory, str(error))
         source = self.settings.sources["APP_MODULE"] if given else self.application.why
         self.settings.set("APP_MODULE", self.application.target, source)
+        self.database = database.placed(self.database, self.application.directory)
+        self.direct_database = database.placed(self.direct_database, self.application.directory)
+        if self.values["MIGRATE"] is None:
+            of_starter = self.application.directory == STARTER
+            self.settings.set("MIGRATE", "auto" if of_starter else "off", "the starter" if of_starter else "default")
 
     def decide_size(self) -> None:
         """Workers, threads, connections and what depends on them."""
@@ -174,7 +186,10 @@ class Boot:
         machine = sizing.machine(fly_memory=settings.environment.get("FLY_VM_MEMORY_MB", ""))
         self.size = sizing.size(machine, values["WORKER_MEMORY"])
         self.size_reason = self.size.reason
-        if values["WEB_CONCURRENCY"] is None:
+        if values["WEB_CONCURRENCY"] is None and self.debug:
+            settings.set("WEB_CONCURRENCY", 1, "FLASK_DEBUG")
+            self.size_reason = "FLASK_DEBUG is on"
+        elif values["WEB_CONCURRENCY"] is None:
             settings.set("WEB_CONCURRENCY", self.size.workers, "computed")
         else:
             self.size_reason = f"{settings.sources['WEB_CONCURRENCY']} says so"
@@ -189,6 +204,11 @@ class Boot:
                 settings.set(name, value, "computed")
         if settings.sources["HEADERS_MAX"] != "default" and not versions().get("max_headers", True):
             self.warnings.append("HEADERS_MAX has no effect: this nginx does not know max_headers")
+        if self.debug:
+            self.warnings.append(
+                "FLASK_DEBUG is on: code is loaded again on save, and local clients and DEBUG_CLIENTS "
+                f"({','.join(values['DEBUG_CLIENTS'])}) may run code in the debugger. NEVER in production"
+            )
         if values["REAL_IP_HEADER"] is None:
             settings.set("REAL_IP_HEADER", *platforms.real_ip_header(settings.environment))
         self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from flagon.database import read
 from flagon.secrets_store import random_key
 from flagon.table import Setting
 
@@ -115,7 +116,9 @@ def url(text: str, row: Setting) -> str:
 
 
 def database_url(text: str, row: Setting) -> str:
-    return url(text, row)
+    """Checked here, so that its error stands beside the others; read for use later, as the final user."""
+    read(text)
+    return text
 
 
 def text(text: str, row: Setting) -> str:

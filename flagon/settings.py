@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flagon import envfile, gunicorn_args
+from flagon import database, envfile, gunicorn_args
 from flagon.kinds import PARSERS
 from flagon.table import SETTINGS, Setting
 
 PREFIX = "FLAGON_"
+# Other people's names for a setting, below its own.
+ALIASES = {"DATABASE_DIRECT_URL": ("DATABASE_UNPOOLED_URL", "DIRECT_URL")}
 MASK = "********"
 # FastCGI: nginx sends all parameters in one record of at most 65,535 bytes, the request line up to three times in it.
 FASTCGI_RECORD = 65535
@@ -22,6 +24,7 @@ class Given(NamedTuple):
     text: str
     name: str
     source: str
+    raw: str  # before quotes and blanks were stripped
 
 
 class SettingsError(Exception):
@@ -38,6 +41,7 @@ class Settings:
     def __init__(self) -> None:
         self.values: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
+        self.raw: dict[str, str] = {}  # the texts as they were given, byte for byte
         self.warnings: list[str] = []
         self.environment: dict[str, str] = {}  # the container's environment above the .env file's
         self.gunicorn_args: list[str] = []  # what of GUNICORN_CMD_ARGS is gunicorn's own business
@@ -67,42 +71,46 @@ class Settings:
 def _from_file(given: Given, errors: list[str]) -> Given | None:
     try:
         with open(given.text, encoding="utf-8") as file:
-            text = envfile.clean(file.read())
+            raw = file.read().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         errors.append(f"{given.name}: cannot read {given.text!r}: {getattr(error, 'strerror', None) or error}")
         return None
+    text = envfile.clean(raw)
     if not text:
         errors.append(f"{given.name}: the file {given.text!r} is empty")
         return None
-    return Given(text, given.name, given.source)
+    return Given(text, given.name, given.source, raw)
 
 
 def _given(row: Setting, layers: list[tuple[str, Mapping[str, str]]], errors: list[str]) -> list[Given]:
     """All that was given for this row, the winner first."""
     found = []
     for source, layer in layers:
-        for name in (PREFIX + row.name, row.name):
+        for name in (PREFIX + row.name, row.name, *ALIASES.get(row.name, ())):
             text = envfile.clean(layer.get(name, ""))
             path = envfile.clean(layer.get(name + "_FILE", "")) if row.secret else ""
-            if text and path:
+            if text and path and "FLAGON_SUMMARY" not in layer:  # a command of the box: the file is read already
                 errors.append(f"{name} and {name}_FILE are both given: keep one")
-            elif path:
-                content = _from_file(Given(path, name + "_FILE", source), errors)
+            elif path and not text:
+                content = _from_file(Given(path, name + "_FILE", source, path), errors)
                 found += [content] if content else []
             elif text and not (name == PREFIX + row.name and text.startswith("tcp://")):
                 # FLAGON_PORT=tcp://10.0.0.1:80 is what Kubernetes injects for a Service named "flagon".
-                found.append(Given(text, name, source))
+                found.append(Given(text, name, source, layer[name]))
     return found
 
 
 def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[str]) -> None:
     """Take the first acceptable text; a bad one is an error, or a warning where the name is an ordinary word."""
-    for text, name, source in given:
+    for text, name, source, raw in given:
         strict = row.strict or name.startswith(PREFIX)
         try:
             value = PARSERS[row.kind](text, row)
         except ValueError as error:
             shown = MASK if row.secret else repr(text)
+            if strict and row.kind == "database_url":
+                errors.append(database.refusal(name, text, error))
+                return
             if strict:
                 errors.append(f"{name}={shown} is not accepted; accepted: {error}")
                 return
@@ -112,6 +120,7 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
             settings.warnings.append(f"{name}={text!r} is not a whole number >= 1: computed instead")
             continue
         settings.set(row.name, value, name if source == "environment" else f"{name} in {source}")
+        settings.raw[row.name] = raw
         return
     settings.set(row.name, PARSERS[row.kind](row.default, row) if row.default else None, "default")
 
@@ -127,6 +136,8 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
     layers: list[tuple[str, Mapping[str, str]]] = [("environment", environ), (".env", dotenv)]
     for row in SETTINGS.values():
         _typed(row, _given(row, layers, errors), settings, errors)
+    if "DATABASE_URL" in settings.values and settings["DATABASE_URL"] is None:
+        _database_elsewhere(settings, errors)
     arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
     detected = gunicorn_args.split(command_args or [])
     _apply_arguments(settings, detected, "command line", errors, only_defaults=True)
@@ -136,6 +147,23 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
         raise SettingsError(errors)
     _warn_near_misses(settings)
     return settings
+
+
+def _database_elsewhere(settings: Settings, errors: list[str]) -> None:
+    """A platform's own name for the database, where nobody gave DATABASE_URL."""
+    source = ""
+    try:
+        found = database.elsewhere(settings.environment)
+        if not found:
+            return
+        source, text = found.source, envfile.clean(found.url)
+        settings.set("DATABASE_URL", PARSERS["database_url"](text, SETTINGS["DATABASE_URL"]), source)
+    except ValueError as error:
+        errors.append(database.refusal(source, text, error) if source else str(error))
+        return
+    settings.raw["DATABASE_URL"] = found.url
+    if found.ignored:
+        settings.warnings.append(f"{source}: {', '.join(found.ignored)} mean nothing to Postgres and are ignored")
 
 
 def _apply_arguments(
@@ -183,7 +211,9 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
 
 def _warn_near_misses(settings: Settings) -> None:
     """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it."""
-    known = set(SETTINGS) | {PREFIX + name for name in SETTINGS}
+    known = (
+        set(SETTINGS) | {PREFIX + name for name in SETTINGS} | {name for names in ALIASES.values() for name in names}
+    )
     for name in settings.environment:
         if name in known or name.endswith("_FILE") or (name.startswith(PREFIX) and name[7:] in INTERNAL):
             continue
@@ -194,7 +224,7 @@ def _warn_near_misses(settings: Settings) -> None:
             settings.warnings.append(f"{name} is not a setting; did you mean {near}?")
 
 
-INTERNAL = frozenset({"VERSION", "SUMMARY"})  # what the box tells the application
+INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE"})  # what the box tells the application
 
 
 def near_miss(name: str) -> str | None:

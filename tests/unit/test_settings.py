@@ -13,8 +13,8 @@ from flagon import envfile, gunicorn_args, kinds, show
 from flagon.settings import SettingsError, near_miss, resolve
 from flagon.table import SETTINGS
 
-STRICT = {"PORT", "DATABASE_URL", "SECRET_KEY", "REDIS_URL", "APP_MODULE"}
-SECRETS = {"DATABASE_URL", "SECRET_KEY", "REDIS_URL"}
+STRICT = {"PORT", "DATABASE_URL", "DATABASE_DIRECT_URL", "SECRET_KEY", "REDIS_URL", "APP_MODULE"}
+SECRETS = {"DATABASE_URL", "DATABASE_DIRECT_URL", "SECRET_KEY", "REDIS_URL"}
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -57,6 +57,9 @@ GOOD = [
     ("REAL_IP_HEADER", "CF-Connecting-IP", "CF-Connecting-IP"),
     ("DATABASE_URL", "postgres://u:p@h/n", "postgres://u:p@h/n"), ("DATABASE_URL", "sqlite:///x.db", "sqlite:///x.db"),
     ("REDIS_URL", "redis://h:6379/0", "redis://h:6379/0"),
+    ("DATABASE_DIRECT_URL", "postgres://u:p@h/n", "postgres://u:p@h/n"),
+    ("MIGRATE_COMMAND", "flask db upgrade", "flask db upgrade"),
+    ("READY_CHECKS", "none", ()), ("READY_CHECKS", "Database", ("database",)), ("READY_CHECKS", "migrations, database", ("migrations", "database")),
     ("SECRET_KEY", "correct horse battery", "correct horse battery"), ("SECRET_KEY", "12345678", "12345678"),
     ("TRUSTED_PROXIES", "private", ("private",)), ("TRUSTED_PROXIES", "*", ("any",)), ("TRUSTED_PROXIES", "NONE", ("none",)),
     ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32", ("10.0.0.0/8", "2001:db8::/32")),
@@ -85,6 +88,8 @@ BAD = [
     ("REAL_IP_HEADER", "X Real"), ("REAL_IP_HEADER", "X-Real-IP;"), ("REAL_IP_HEADER", "proxy_protocol"), ("REAL_IP_HEADER", "1"),
     ("DATABASE_URL", "localhost"), ("DATABASE_URL", "//host/name"), ("DATABASE_URL", "postgres://a b@c/d"),
     ("DATABASE_URL", "postgres://h/n\nX=1"), ("REDIS_URL", "host"), ("REDIS_URL", "6379"),
+    ("DATABASE_DIRECT_URL", "postgre://h/n"), ("DATABASE_URL", "postgres://h:54x2/n"), ("DATABASE_URL", "https://h/n"),
+    ("MIGRATE_COMMAND", "flask db\nupgrade"), ("READY_CHECKS", "redis"), ("READY_CHECKS", "none database"),
     ("SECRET_KEY", "short"), ("SECRET_KEY", "1234567"), ("SECRET_KEY", "changeme"), ("SECRET_KEY", "ChangeMe"),
     ("SECRET_KEY", "your-secret-key"), ("SECRET_KEY", "super-secret"), ("SECRET_KEY", "password"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "localhost"), ("TRUSTED_PROXIES", "10.0.0.0/8;"),
