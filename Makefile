@@ -1,12 +1,15 @@
 # Every target does all of its own set-up; the steps are the scripts in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long bench lint unit engine base image lock clean
+.PHONY: help run compose test test-long bench lint unit engine base image test-images lock clean
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-10s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
 
 run: ## Build, start, print the URL: PORT=8080, ARGS="-e NAME=value" for docker run; Ctrl-C stops
 	@tools/run.sh $(ARGS)
+
+compose: ## The application and a Postgres: docker compose up, or ARGS="..." (ARGS="down")
+	@tools/compose.sh $(or $(ARGS),up)
 
 test: ## Lint, unit tests and the image's tests
 	@tools/test.sh sample
@@ -31,6 +34,9 @@ base: engine ## The Debian base image: pulled, or built here where no registry c
 
 image: ## flagon:runtime and flagon:latest
 	@tools/image.sh
+
+test-images: ## The servers that the image's tests run against
+	@tools/test-images.sh
 
 lock: ## Lock requirements/ again; UPGRADE=1 takes newer versions
 	@tools/lock.sh

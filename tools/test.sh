@@ -10,8 +10,10 @@ trap 'say "total: $((SECONDS / 60)) min $((SECONDS % 60)) s"' EXIT
 
 tools/lint.sh
 tools/unit.sh
-tools/packages.sh curl wrk
+tools/packages.sh curl wrk openssl
 tools/image.sh
+tools/test-images.sh
+tools/compose.sh version >/dev/null
 
 selection=()
 [ "$campaign" = full ] || selection=(-m "not long")
@@ -21,4 +23,5 @@ export FLAGON_CAMPAIGN=$campaign
 # The wire's own tests run on both wires by themselves; all the others once more on HTTP.
 say "image tests ($campaign) on the HTTP wire"
 WIRE=gthread .venv/bin/python -m pytest tests/image "${selection[@]}" --ignore-glob='*/test_wire_*' \
+    --ignore tests/image/test_servers.py --ignore tests/image/test_compose.py \
     --deselect tests/image/test_image.py --deselect tests/image/test_ways_in.py

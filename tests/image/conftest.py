@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from . import box as boxes
+from . import servers
 from .box import Box
 
 
@@ -28,10 +29,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     outcome: Any = yield
     report = outcome.get_result()
     if report.failed:
-        for box in list(boxes.open_boxes):
-            report.sections.append((f"container {box.name}", box.report()))
+        for running in [*boxes.open_boxes, *servers.open_servers]:
+            report.sections.append((f"container {running.name}", running.report()))
 
 
 def pytest_sessionfinish() -> None:
-    for box in list(boxes.open_boxes):
-        box.__exit__(None, None, None)
+    for running in [*boxes.open_boxes, *servers.open_servers]:
+        running.__exit__(None, None, None)
