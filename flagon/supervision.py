@@ -17,8 +17,10 @@ from supervisor.states import ProcessStates, SupervisorStates
 
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.logs import Lines, Output, message_of
+from flagon.port import Port
 from flagon.reload import Reload
 
+ONE_SHOT = "migrate"  # the program that is meant to end
 RESTART_LIMIT, RESTART_WINDOW = 5, 60.0  # deaths within seconds before the container ends
 COULD_NOT_START = 127  # what a shell says of a command that it cannot find
 SAME_FAILURE = 10.0  # seconds within which several workers say the same
@@ -40,8 +42,7 @@ class Plugin:
         self.supervisord, self.options, self.box = supervisord, supervisord.options, box
         self.output: Output = box.output
         self.exit_code: int | None = None
-        self.served = False  # nginx was started once
-        self.routes: list[str] = []  # health paths that the application answers itself
+        self.port = Port(box, lambda: self._process("nginx"))
         self.failure: str | None = None  # what the launcher or a worker said before it gave up
         self.failed_at = 0.0
         self.lines: dict[str, Lines] = {}
@@ -70,6 +71,7 @@ class Plugin:
         events.subscribe(events.ProcessStateBackoffEvent, self._on_no_start)
         events.subscribe(events.ProcessStateStoppingEvent, self._on_stopping)
         events.subscribe(events.Tick5Event, self._look_at_memory)
+        self._process(ONE_SHOT).config.autostart = self.box.migrate
         self.wake_up.now()
 
     def _process(self, name: str) -> Any:
@@ -89,7 +91,11 @@ class Plugin:
             self.pipes.add(descriptors[0])
         elif kind == "ready" and isinstance(message.get("pid"), int):
             self.workers.add(message["pid"])
-            self._open_port(message.get("routes", []))
+            if not self.stopping:
+                self.port.loaded(message.get("routes", []))
+        elif kind == "migration" and isinstance(message.get("pid"), int):
+            if not self.stopping:
+                self.port.migration(str(message.get("state")), message["pid"])
         elif kind == "failed":
             self._tell_failure(str(message.get("message")))
 
@@ -100,20 +106,6 @@ class Plugin:
             self.output.record("flagon", "critical", text)
             self.failed_at = now
         self.failure = text
-
-    def _open_port(self, routes: list[str]) -> None:
-        if self.stopping or (self.served and routes == self.routes):
-            return
-        self.routes = routes
-        self.box.write_fragments(routes)
-        if self.served:  # a reload has brought or taken health routes of the application's own
-            nginx = self._process("nginx")
-            if nginx.pid:
-                os.kill(nginx.pid, signal.SIGHUP)
-            return
-        self.served = True
-        self._process("nginx").spawn()
-        self.output.record("flagon", "info", self.box.ready_line())
 
     # Logs.
 
@@ -160,20 +152,30 @@ class Plugin:
         self.messages.read()  # what it said before it died comes first
         self.pipes.drain()
         code = os.waitstatus_to_exitcode(self.statuses.pop(process.pid, 0))
+        if name == ONE_SHOT and code == 0:
+            self.port.migration("done", 0)
+            return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        code = 128 - code if code < 0 else code or 1
+        killed = code < 0
+        code = 128 - code if killed else code or 1
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # A killed nginx master leaves workers that hold the port.
             os.killpg(process.pid, signal.SIGKILL)
         recent = [at for at in self.deaths.get(name, []) if time.monotonic() - at < RESTART_WINDOW]
         self.deaths[name] = [*recent, time.monotonic()]
         words = f"; its last line: {self.last_words[name]}" if name in self.last_words and not self.failure else ""
-        if self.served and len(recent) < RESTART_LIMIT:
+        again = self.port.opened if name != ONE_SHOT else killed  # a migration that fails is not tried once more
+        if again and len(recent) < RESTART_LIMIT:
             self.output.record("flagon", "error", f"{name} {how}: restarted{words}")
             self._restart(process)
             return
-        when = f"{len(recent) + 1} times in {RESTART_WINDOW:g} s" if self.served else "before it served"
-        self.end(code, f"{name} {how} {when}: the container ends with code {code}{words}")
+        if name == ONE_SHOT and self.box.boot.debug:
+            self.output.record("flagon", "error", f"{name} {how}: it goes on, FLASK_DEBUG is on. Then: flagon migrate")
+            self.port.migration("done", 0)
+            return
+        when = f" {len(recent) + 1} times in {RESTART_WINDOW:g} s" if again else ""
+        when = " before it served" if name != ONE_SHOT and not self.port.opened else when
+        self.end(code, f"{name} {how}{when}: the container ends with code {code}{words}")
 
     def _on_no_start(self, event: Any) -> None:
         """supervisord could not even start the program."""
@@ -199,6 +201,8 @@ class Plugin:
     def _get_signal(self) -> int | None:
         self._answer_late_requests()
         self.reload.look()
+        if not self.stopping:
+            self.port.look()
         if self.held is not None:
             number, until = self.held
             if time.monotonic() < until:
@@ -223,7 +227,7 @@ class Plugin:
         delay = self.box.values["DRAIN_DELAY"]
         draining = f" after draining for {delay:g} s" if delay else ""
         self.output.record("flagon", "info", f"{signal.Signals(number).name}: stopping{draining}")
-        if delay and self.served:
+        if delay and self.port.opened:
             self.held = (number, time.monotonic() + delay)
             return None
         return number
@@ -264,7 +268,7 @@ class Plugin:
     def _look_at_memory(self, _: Any) -> None:
         """One line if a worker needs more memory than it was sized for. Soon after boot, then once a minute."""
         now = time.monotonic()
-        if self.memory_warned or not self.served or now < self.next_look:
+        if self.memory_warned or not self.port.opened or now < self.next_look:
             return
         self.next_look = now + 60
         expected = self.box.values["WORKER_MEMORY"]

@@ -1,4 +1,4 @@
-"""Health: a socket and a thread of its own in each worker, so it answers while every request thread is busy."""
+"""Health: a socket and threads of its own in each worker, so it answers while every request thread is busy."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from flagon.inside.slots import Board, Slot
 
 LIVE = frozenset({"/up", "/health", "/healthz", "/livez", "/-/up"})
 BACKLOG = 64
+THREADS = 2  # one may wait for a check; then the other answers
+GOOD = ("ok", "skipped")
 
-# name -> a check that returns "" if all is well, or a word that says what is not. Database and migrations join here.
-checks: dict[str, Callable[[], str]] = {}
 _listener: socket.socket | None = None  # made by gunicorn's master, inherited by every worker, kept over reloads
 
 
@@ -37,8 +37,9 @@ def listen(path: str) -> None:
 class Health:
     """A small WSGI application: liveness touches nothing, readiness runs the checks."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, checks: Callable[[], dict[str, str]] = dict) -> None:
         self.draining = os.path.join(run, "draining")
+        self.checks = checks
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
@@ -48,7 +49,7 @@ class Health:
         if environ.get("PATH_INFO") not in LIVE:
             results = self.readiness()
             report["checks"] = results
-            if any(word != "ok" for word in results.values()):
+            if any(word not in GOOD for word in results.values()):
                 status, report["status"] = "503 Service Unavailable", "unavailable"
         headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
         if status[0] == "5":
@@ -57,23 +58,18 @@ class Health:
         return [json.dumps(report).encode() + b"\n"]
 
     def readiness(self) -> dict[str, str]:
-        """name -> "ok" or one word that says what is wrong; never an exception's text."""
-        results = {"serving": "draining" if os.path.exists(self.draining) else "ok"}
-        for name, check in checks.items():
-            try:
-                results[name] = check() or "ok"
-            except Exception:
-                results[name] = "failed"
-        return results
+        """name -> "ok", "skipped", or a word that says what is wrong; never an exception's text."""
+        return {"serving": "draining" if os.path.exists(self.draining) else "ok", **self.checks()}
 
 
-def start(run: str, log: Any) -> None:
-    """Start the health thread in a worker."""
+def start(run: str, log: Any, checks: Callable[[], dict[str, str]]) -> None:
+    """Start the health threads in a worker."""
     if _listener is not None:
         # A socket of this process: where gevent has patched the module, accepting must let other greenlets run.
         listener = socket.socket(fileno=os.dup(_listener.fileno()))
-        server = Server(Health(run), {}, log, streams_max=1)
-        threading.Thread(target=_loop, args=(server, listener), name="health", daemon=True).start()
+        server = Server(Health(run, checks), {}, log, streams_max=1)
+        for _ in range(THREADS):
+            threading.Thread(target=_loop, args=(server, listener), name="health", daemon=True).start()
 
 
 def _loop(server: Server, listener: socket.socket) -> None:

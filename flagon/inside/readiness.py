@@ -1,0 +1,175 @@
+"""What /ready asks: the database, the schema, and the application's own checks; one round in flight at most."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from flagon.inside import database, revisions
+
+LIMIT = 2.0  # seconds a round may take; what has not answered by then is "timeout"
+FRESH = 0.5  # seconds for which a finished round is the answer: /ready is open to everybody, connections are not
+LONGEST_WORD = 60
+Checks = dict[str, Callable[[], Any]]
+
+
+class Database:
+    """Two checks over one connection of their own: does it answer, and is the schema at head."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self.options = options["database"]
+        self.wanted = options["ready_checks"]
+        self.state_file = os.path.join(options["run"], "migration")
+        self.layout: revisions.Migrations | None = None
+        if "migrations" in self.wanted:
+            self.layout = revisions.find(options["directory"], options["target"])
+        self.connection: Any = None
+
+    def ask(self) -> dict[str, str]:
+        """check name -> "ok", "skipped" where there is nothing to ask, or what is wrong."""
+        answers = dict.fromkeys(self.wanted, "skipped")
+        found: set[str] | None = None
+        try:
+            found = self._revisions()
+            reached = "ok"
+        except database.Unknown:
+            reached = "skipped"
+        except Exception as error:
+            reached = database.word(error)
+        if "database" in answers:
+            answers["database"] = reached
+        if "migrations" in answers:
+            answers["migrations"] = self.migration() or self._schema(reached, found)
+        return answers
+
+    def _revisions(self) -> set[str] | None:
+        layout = self.layout or revisions.Migrations("")
+        if self.options["kind"] == "sqlite" and not os.path.exists(self.options["path"]):
+            raise database.Unknown("no file yet: the application has stored nothing")
+        with database.closing(database.connect(self.options, LIMIT)) as connection:
+            self.connection = connection
+            try:
+                return database.revisions(connection, self.options, layout.table, layout.schema)
+            finally:
+                self.connection = None
+
+    def _schema(self, reached: str, found: set[str] | None) -> str:
+        if self.layout is None or not self.layout.known or reached == "skipped":
+            return "skipped"
+        if reached != "ok":
+            return "unknown"
+        return "behind" if self.layout.behind(found or ()) else "ok"
+
+    def migration(self) -> str:
+        """What the one-shot program says of itself while it is not done; empty otherwise."""
+        try:
+            with open(self.state_file, encoding="ascii") as file:
+                return file.read(LONGEST_WORD).strip()
+        except OSError:
+            return ""
+
+    def give_up(self) -> None:
+        """The round is over: whoever waits for the database shall not wait on."""
+        if self.connection is not None and self.options["kind"] == "postgresql":
+            database.cut(self.connection)
+
+
+def own_checks(application: Any) -> Checks:
+    """The application's: its attribute `ready_checks`, name -> callable. Anything else counts as none."""
+    found = getattr(application, "ready_checks", None)
+    if not isinstance(found, dict):
+        return {}
+    return {str(name): check for name, check in found.items() if callable(check)}
+
+
+def verdict(check: Callable[[], Any]) -> str:
+    """ "ok", or a word: the check's own (a short text that it returns), or "failed" if it raises or returns False."""
+    try:
+        answer = check()
+    except Exception:
+        return "failed"
+    if isinstance(answer, str) and answer:
+        return answer.splitlines()[0][:LONGEST_WORD]
+    return "failed" if answer is False else "ok"
+
+
+class Round:
+    """One round of all checks, in threads that are left alone when the time is up."""
+
+    def __init__(self, checks: Checks, store: Database | None) -> None:
+        self.answers: dict[str, str] = {}
+        self.names = [*checks, *(store.wanted if store else ())]
+        self.store = store
+        self.threads = [threading.Thread(target=self._own, args=item, daemon=True) for item in checks.items()]
+        if store and store.wanted:
+            self.threads.append(threading.Thread(target=self._ask, args=(store,), daemon=True))
+        for thread in self.threads:
+            thread.start()
+
+    def _own(self, name: str, check: Callable[[], Any]) -> None:
+        self.answers[name] = verdict(check)
+
+    def _ask(self, store: Database) -> None:
+        self.answers.update(store.ask())
+
+    def wait(self) -> dict[str, str]:
+        """All answers within LIMIT; "timeout" for the rest."""
+        until = time.monotonic() + LIMIT
+        for thread in self.threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        answers = {name: self.answers.get(name, "timeout") for name in self.names}
+        if self.store and any(thread.is_alive() for thread in self.threads):
+            self.store.give_up()
+        return answers
+
+    @property
+    def over(self) -> bool:
+        return not any(thread.is_alive() for thread in self.threads)
+
+
+class Readiness:
+    """The newest answers. A caller who comes while a round runs gets those of the last one, at once."""
+
+    def __init__(self, options: dict[str, Any], application: Any) -> None:
+        self.checks = own_checks(application)
+        self.store = Database(options)
+        self.lock = threading.Lock()
+        self.running: Round | None = None
+        self.answers: dict[str, str] = {}
+        self.at = 0.0
+
+    def ask(self) -> dict[str, str]:
+        """name -> "ok", "skipped", or what is wrong."""
+        # A worker has one thread that may wait here, and another that answers: liveness never waits for a database.
+        # Only the very first answer is worth waiting for twice.
+        if self.lock.acquire(timeout=0 if self.answers else LIMIT):
+            try:
+                if time.monotonic() - self.at > FRESH and (self.running is None or self.running.over):
+                    self.running = Round(self.checks, self.store)
+                    self.answers = self.running.wait()
+                    self.at = time.monotonic()
+            finally:
+                self.lock.release()
+        return self.answers or dict.fromkeys([*self.checks, *self.store.wanted], "not asked yet")
+
+
+def announce(readiness: Readiness, run: str, log: Any) -> None:
+    """One line at boot, from the first worker, if the schema is behind and nobody here is to migrate it."""
+
+    def look() -> None:
+        layout = readiness.store.layout
+        if readiness.ask().get("migrations") == "behind" and layout and not readiness.store.migration():
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(os.path.join(run, "schema-told"), os.O_CREAT | os.O_EXCL))
+                log.warning(
+                    "the database's schema is behind this application's migrations (%s): "
+                    "run `flagon migrate` or set MIGRATE=auto",
+                    layout.tool,
+                )
+
+    if readiness.store.layout is not None and not readiness.store.migration():
+        threading.Thread(target=look, name="schema", daemon=True).start()

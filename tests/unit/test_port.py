@@ -1,0 +1,100 @@
+"""When nginx starts, with which fragments, and when it is told anew."""
+
+import os
+import signal
+import types
+
+import pytest
+
+from flagon.port import Port
+
+
+class Nginx:
+    def __init__(self):
+        self.pid, self.spawned = 0, 0
+
+    def spawn(self):
+        self.pid, self.spawned = os.getpid(), self.spawned + 1
+
+
+@pytest.fixture
+def reloads(monkeypatch):
+    sent = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append(number))
+    return sent
+
+
+def make(tmp_path, migrate):
+    written, nginx = [], Nginx()
+    box = types.SimpleNamespace(
+        migrate=migrate,
+        run=str(tmp_path),
+        write_fragments=lambda routes, gated: written.append((routes, gated)),
+        output=types.SimpleNamespace(record=lambda *_: None),
+        ready_line=lambda: "",
+    )
+    return Port(box, lambda: nginx), nginx, written
+
+
+def test_without_migrations_it_opens_when_the_application_is_loaded(tmp_path, reloads):
+    port, nginx, written = make(tmp_path, migrate=False)
+    port.loaded(["/up"])
+    assert (nginx.spawned, written, reloads) == (1, [(["/up"], False)], [])
+
+
+@pytest.mark.parametrize("schema_first", [True, False])
+def test_a_schema_at_head_is_never_seen_from_outside(tmp_path, reloads, schema_first):
+    port, nginx, written = make(tmp_path, migrate=True)
+    steps = [lambda: port.migration("done", 7), lambda: port.loaded([])]
+    first, second = steps if schema_first else steps[::-1]
+    first()
+    assert nginx.spawned == 0
+    second()
+    assert (nginx.spawned, written, reloads) == (1, [([], False)], [])
+
+
+def test_a_schema_behind_opens_the_port_with_the_gate_shut_and_opens_it_once(tmp_path, reloads):
+    port, nginx, written = make(tmp_path, migrate=True)
+    (tmp_path / "migration").write_text("migrating")
+    port.loaded([])
+    port.migration("waiting", 7)  # the database is away
+    port.migration("migrating", 7)
+    assert (nginx.spawned, written, reloads) == (1, [([], True)], [])
+    assert (tmp_path / "migration").exists()
+    port.migration("done", 7)
+    port.migration("done", 7)
+    assert (nginx.spawned, written[-1], reloads) == (1, ([], False), [signal.SIGHUP])
+    assert not (tmp_path / "migration").exists()
+
+
+def test_a_quick_migration_holds_the_port_and_a_long_one_does_not(tmp_path, reloads, monkeypatch):
+    port, nginx, written = make(tmp_path, migrate=True)
+    port.loaded([])
+    port.migration("migrating", 7)
+    port.look()
+    assert nginx.spawned == 0
+    monkeypatch.setattr("flagon.port.HOLD", 0.0)
+    port.look()
+    assert (nginx.spawned, written) == (1, [([], True)])
+
+
+def test_a_later_migration_shuts_the_gate_and_its_death_opens_it(tmp_path, reloads):
+    port, nginx, written = make(tmp_path, migrate=False)
+    port.loaded([])
+    port.migration("migrating", os.getpid())
+    assert written[-1] == ([], True)
+    port.look()
+    assert written[-1] == ([], True)
+    port.migrating_pid = 2**22 + 1  # beyond the largest pid
+    port.look()
+    assert written[-1] == ([], False)
+    assert reloads == [signal.SIGHUP, signal.SIGHUP]
+
+
+def test_new_routes_after_a_reload_are_told(tmp_path, reloads):
+    port, nginx, written = make(tmp_path, migrate=False)
+    port.loaded([])
+    port.loaded([])
+    assert reloads == []
+    port.loaded(["/up"])
+    assert (written[-1], reloads) == ((["/up"], False), [signal.SIGHUP])

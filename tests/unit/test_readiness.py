@@ -1,0 +1,141 @@
+"""What /ready asks, within its limit, one round at a time."""
+
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from flagon.inside import readiness
+from flagon.inside.readiness import Readiness
+
+
+class Application:
+    def __init__(self, **checks):
+        self.ready_checks = checks
+
+
+def options(tmp_path, checks=(), **database):
+    return {
+        "database": {"kind": "other", "libpq": {}, "path": "", "schema": "", **database},
+        "ready_checks": list(checks),
+        "run": str(tmp_path),
+        "directory": str(tmp_path),
+        "target": "app:app",
+    }
+
+
+def sqlite_with(tmp_path, revision=None):
+    path = tmp_path / "app.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("create table notes (id)")
+        if revision:
+            connection.execute("create table alembic_version (version_num)")
+            connection.execute("insert into alembic_version values (?)", (revision,))
+    (tmp_path / "app" / "migrations").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "app" / "migrations" / "a.py").write_text("revision = 'two'\ndown_revision = 'one'\n")
+    (tmp_path / "app" / "migrations" / "b.py").write_text("revision = 'one'\ndown_revision = None\n")
+    return options(tmp_path, ["database", "migrations"], kind="sqlite", path=str(path))
+
+
+@pytest.mark.parametrize(
+    ("check", "word"),
+    [
+        (lambda: None, "ok"),
+        (lambda: True, "ok"),
+        (lambda: "", "ok"),
+        (lambda: False, "failed"),
+        (lambda: "queue full", "queue full"),
+        (lambda: "two\nlines", "two"),
+        (lambda: 1 / 0, "failed"),
+    ],
+)
+def test_a_check_says_ok_a_word_or_failed(tmp_path, check, word):
+    assert Readiness(options(tmp_path), Application(queue=check)).ask() == {"queue": word}
+
+
+@pytest.mark.parametrize("application", [None, object(), Application(), Application(x=1)])
+def test_no_checks_is_fine(tmp_path, application):
+    assert Readiness(options(tmp_path), application).ask() == {}
+
+
+def test_a_check_that_hangs_is_a_timeout_and_is_not_asked_again_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(readiness, "LIMIT", 0.2)
+    monkeypatch.setattr(readiness, "FRESH", 0.0)
+    calls, end = [], threading.Event()
+
+    def hang():
+        calls.append(1)
+        end.wait(10)
+
+    ready = Readiness(options(tmp_path), Application(slow=hang, quick=lambda: None))
+    begun = time.monotonic()
+    assert ready.ask() == {"slow": "timeout", "quick": "ok"}
+    assert time.monotonic() - begun < 2
+    for _ in range(3):
+        assert ready.ask()["slow"] == "timeout"
+    assert len(calls) == 1
+    end.set()
+    while not ready.running.over:
+        time.sleep(0.01)
+    assert ready.ask() == {"slow": "ok", "quick": "ok"}
+
+
+def test_who_comes_during_a_round_gets_the_last_answers_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(readiness, "FRESH", 0.0)
+    wait = threading.Event()
+    wait.set()
+    ready = Readiness(options(tmp_path), Application(slow=lambda: wait.wait(5) and None))
+    ready.ask()
+    wait.clear()
+    first = threading.Thread(target=ready.ask)
+    first.start()
+    while not ready.lock.locked():
+        time.sleep(0.001)
+    begun = time.monotonic()
+    assert ready.ask() == {"slow": "ok"}
+    assert time.monotonic() - begun < 0.5
+    wait.set()
+    first.join()
+
+
+def test_a_round_is_the_answer_for_a_moment(tmp_path):
+    calls = []
+    ready = Readiness(options(tmp_path), Application(one=lambda: calls.append(1)))
+    ready.ask()
+    ready.ask()
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("revision", "word"), [(None, "behind"), ("one", "behind"), ("two", "ok"), ("of a newer release", "ok")]
+)
+def test_the_schema_is_compared_with_head(tmp_path, revision, word):
+    assert Readiness(sqlite_with(tmp_path, revision), None).ask() == {"database": "ok", "migrations": word}
+
+
+def test_the_running_migration_has_the_word(tmp_path):
+    given = sqlite_with(tmp_path, "one")
+    (tmp_path / "migration").write_text("migrating")
+    assert Readiness(given, None).ask()["migrations"] == "migrating"
+
+
+def test_a_file_that_is_not_there_yet_is_skipped(tmp_path):
+    given = options(tmp_path, ["database", "migrations"], kind="sqlite", path=str(tmp_path / "none.db"))
+    assert Readiness(given, None).ask() == {"database": "skipped", "migrations": "skipped"}
+
+
+def test_a_file_that_is_no_database_is_named_in_a_word(tmp_path):
+    (tmp_path / "app.db").write_bytes(b"no database at all" * 100)
+    given = options(tmp_path, ["database"], kind="sqlite", path=str(tmp_path / "app.db"))
+    assert Readiness(given, None).ask() == {"database": "no SQLite file"}
+
+
+def test_a_refused_connection_is_one_word(tmp_path):
+    libpq = {"host": "127.0.0.1", "port": "9", "user": "a", "dbname": "b", "password": "c4nary"}
+    ready = Readiness(options(tmp_path, ["database", "migrations"], kind="postgresql", libpq=libpq), None)
+    assert ready.ask() == {"database": "refused", "migrations": "skipped"}
+
+
+def test_what_cannot_be_asked_is_skipped(tmp_path):
+    assert Readiness(options(tmp_path, ["database"]), None).ask() == {"database": "skipped"}
