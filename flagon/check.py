@@ -11,7 +11,8 @@ import tempfile
 
 from flagon import dangers
 from flagon.boot import APPLICATION_PYTHON, HOME, Boot
-from flagon.handover import application_environment, launch_options, nginx_box, write, write_fragments
+from flagon.handover import application_environment, nginx_box, write, write_fragments
+from flagon.launch_options import launch_options
 
 
 def run() -> list[str]:

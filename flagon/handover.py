@@ -9,6 +9,8 @@ from typing import Any
 
 from flagon import __version__, listening, places, render
 from flagon.boot import APPLICATION_PYTHON, HOME, Boot, versions
+from flagon.database import masked
+from flagon.launch_options import database_summary, launch_options
 
 # gunicorn reads these behind our back; the application does not see them.
 WITHHELD = (
@@ -59,40 +61,11 @@ def application_environment(boot: Boot) -> dict[str, str]:
         environment["TMPDIR"] = boot.run
     environment["FLAGON_VERSION"] = __version__
     environment["FLAGON_SUMMARY"] = json.dumps(summary(boot))
+    environment["FLAGON_DATABASE"] = database_summary(boot, boot.database)
     return environment
 
 
-def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
-    """What crosses to the application's interpreter, as one JSON file."""
-    values = boot.values
-    search = boot.environment.get("PYTHONPATH", "")
-    return {
-        "run": boot.run,
-        "target": boot.application.target,
-        "why": boot.application.why,
-        "directory": boot.application.directory,
-        "python_path": [part for part in search.split(os.pathsep) if part],
-        "prefix": values["URL_PREFIX"] or "",
-        "fastcgi": boot.fastcgi,
-        "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],
-        "workers": values["WEB_CONCURRENCY"],
-        "threads": values["THREADS"],
-        "timeout": values["TIMEOUT"],
-        "graceful_timeout": boot.graceful_timeout,
-        "backlog": values["BACKLOG"],
-        "streams_max": values["STREAMS_MAX"],
-        "max_requests": values["MAX_REQUESTS"],
-        "max_requests_jitter": values["MAX_REQUESTS_JITTER"],
-        "log_level": values["LOG_LEVEL"],
-        "json_logs": boot.output.as_json,
-        "spool": spool,
-        "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
-        "gunicorn_args": boot.settings.gunicorn_args,
-        "routes": [],
-    }
-
-
-def nginx_box(boot: Boot, addresses: list[str], spool: str, routes: list[str]) -> render.Box:
+def nginx_box(boot: Boot, addresses: list[str], spool: str, routes: list[str], gated: bool = False) -> render.Box:
     """What nginx's fragments depend on."""
     return render.Box(
         values=boot.values,
@@ -107,6 +80,8 @@ def nginx_box(boot: Boot, addresses: list[str], spool: str, routes: list[str]) -
         json_logs=boot.output.as_json,
         max_headers=bool(versions().get("max_headers", True)),
         app_routes=frozenset(routes),
+        gated=gated,
+        debug=boot.debug,
     )
 
 
@@ -115,6 +90,15 @@ def write_fragments(folder: str, box: render.Box) -> None:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     for name, text in render.fragments(box).items():
         write(os.path.join(folder, name), text)
+
+
+def launcher(run: str, program: str) -> str:
+    """The shell script with which supervisord starts a program of the application's side."""
+    path = os.path.join(HOME, "code", "flagon", "inside", program)
+    return (
+        "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
+        f'exec {APPLICATION_PYTHON} {path} {run}/launch.json "$@"\n'
+    )
 
 
 class Box:
@@ -127,19 +111,16 @@ class Box:
         for name in ("nginx.conf", "supervisord.conf"):
             os.symlink(os.path.join(HOME, name), os.path.join(self.run, name))
         write(os.path.join(self.run, "launch.json"), json.dumps(launch_options(boot, self.spool)))
-        write(os.path.join(self.run, "gunicorn"), self._launcher())
+        write(os.path.join(self.run, "gunicorn"), launcher(self.run, "run-gunicorn.py"))
+        write(os.path.join(self.run, "migrate"), launcher(self.run, "run-migrate.py"))
+        self.migrate = self.values["MIGRATE"] == "auto"
+        if self.migrate:
+            write(os.path.join(self.run, "migration"), "migrating")
         write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
 
-    def _launcher(self) -> str:
-        launcher = os.path.join(HOME, "code", "flagon", "inside", "run-gunicorn.py")
-        return (
-            "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
-            f'exec {APPLICATION_PYTHON} {launcher} {self.run}/launch.json "$@"\n'
-        )
-
-    def write_fragments(self, routes: list[str]) -> None:
+    def write_fragments(self, routes: list[str], gated: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""
-        box = nginx_box(self.boot, self.boot.addresses, self.spool, routes)
+        box = nginx_box(self.boot, self.boot.addresses, self.spool, routes, gated)
         write_fragments(os.path.join(self.run, "fragments"), box)
 
     def ready_line(self) -> str:
@@ -149,6 +130,14 @@ class Box:
             f"listening on {', '.join(boot.addresses)} after {time.time() - boot.started_at:.2f} s; "
             f"trusted proxies: {','.join(self.values['TRUSTED_PROXIES'])} by {self.values['REAL_IP_HEADER']}"
         )
+
+    def database_line(self) -> str:
+        """Which database, from where, and how many connections it has to bear: a plan's limit is met at this number."""
+        values, database = self.values, self.boot.database
+        source = self.boot.settings.sources["DATABASE_URL"]
+        connections = values["WEB_CONCURRENCY"] * values["THREADS"]
+        bears = f"; up to {connections} connections, one a thread" if database.kind != "sqlite" else ""
+        return f"database: {masked(database.given)} ({source}{bears}); MIGRATE={values['MIGRATE']}"
 
     def tell(self) -> None:
         """The boot lines: what was decided and why, then what deserves a look."""
@@ -161,5 +150,6 @@ class Box:
             f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
             f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
         )  # fmt: skip
+        say("flagon", "info", self.database_line())
         for line in boot.settings.warnings + boot.warnings:
             say("flagon", "warning", line)

@@ -19,7 +19,7 @@ class Port:
         self.box, self.nginx = box, nginx
         self.routes: list[str] | None = None  # health paths that the application answers itself, once it is loaded
         self.schema = "unknown" if box.migrate else "done"  # or "migrating", "waiting"
-        self.migrating_pid = 0
+        self.visitor = 0  # pid of a `flagon migrate` that works on our SQLite file
         self.loaded_at = 0.0
         self.told: tuple[list[str], bool] | None = None
 
@@ -34,33 +34,38 @@ class Port:
         self.loaded_at = self.loaded_at or time.monotonic()
         self._apply()
 
-    def migration(self, state: str, pid: int) -> None:
-        """The migrate program, or `flagon migrate` beside us, says where it stands."""
-        self.schema = state if state in ("done", "migrating") else "waiting"
-        self.migrating_pid = 0 if state == "done" else pid
+    def migration(self, state: str, pid: int, own: bool) -> None:
+        """Our migrate program says where it stands, or (not `own`) a `flagon migrate` that somebody runs beside us."""
+        if own:
+            self.schema = state if state in ("done", "migrating") else "waiting"
+        else:
+            self.visitor = 0 if state == "done" else pid
         # The file is the gate and what /ready says, so both change in the same moment, whatever nginx is doing.
         gate = os.path.join(self.box.run, "migration")
-        if state == "done":
+        if self.shut:
+            with open(gate, "w", encoding="ascii") as file:
+                file.write("migrating" if self.visitor else self.schema)
+        else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(gate)
-        else:
-            with open(gate, "w", encoding="ascii") as file:
-                file.write(self.schema)
         self._apply()
 
+    @property
+    def shut(self) -> bool:
+        """Whether requests are answered 503."""
+        return self.schema != "done" or self.visitor != 0
+
     def look(self) -> None:
-        """Now and then: has a migration held the port long enough; was a `flagon migrate` beside us killed."""
-        if self.schema == "done":
-            return
-        if self.box.migrate:
+        """Now and then: has a migration held the port for long enough; was a visitor killed before it was done."""
+        if self.visitor and not os.path.exists(f"/proc/{self.visitor}"):
+            self.migration("done", self.visitor, own=False)
+        elif self.shut:
             self._apply()
-        elif not os.path.exists(f"/proc/{self.migrating_pid}"):
-            self.migration("done", 0)
 
     def _apply(self) -> None:
         if self.routes is None or self.schema == "unknown":
             return
-        wanted = (self.routes, self.schema != "done")
+        wanted = (self.routes, self.shut)
         held = self.schema == "migrating" and not self.opened and time.monotonic() - self.loaded_at < HOLD
         if wanted == self.told or held:
             return

@@ -95,7 +95,8 @@ class Plugin:
                 self.port.loaded(message.get("routes", []))
         elif kind == "migration" and isinstance(message.get("pid"), int):
             if not self.stopping:
-                self.port.migration(str(message.get("state")), message["pid"])
+                own = message["pid"] == self._process(ONE_SHOT).pid
+                self.port.migration(str(message.get("state")), message["pid"], own)
         elif kind == "failed":
             self._tell_failure(str(message.get("message")))
 
@@ -153,7 +154,7 @@ class Plugin:
         self.pipes.drain()
         code = os.waitstatus_to_exitcode(self.statuses.pop(process.pid, 0))
         if name == ONE_SHOT and code == 0:
-            self.port.migration("done", 0)
+            self.port.migration("done", process.pid, own=True)
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         killed = code < 0
@@ -171,7 +172,7 @@ class Plugin:
             return
         if name == ONE_SHOT and self.box.boot.debug:
             self.output.record("flagon", "error", f"{name} {how}: it goes on, FLASK_DEBUG is on. Then: flagon migrate")
-            self.port.migration("done", 0)
+            self.port.migration("done", process.pid, own=True)
             return
         when = f" {len(recent) + 1} times in {RESTART_WINDOW:g} s" if again else ""
         when = " before it served" if name != ONE_SHOT and not self.port.opened else when

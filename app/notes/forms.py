@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from flask_wtf import FlaskForm  # type: ignore[import-untyped]
-from wtforms import Field, HiddenField, StringField, TextAreaField, ValidationError  # type: ignore[import-untyped]
-from wtforms.validators import DataRequired, Length  # type: ignore[import-untyped]
+from flask_wtf import FlaskForm
+from wtforms import Field, HiddenField, StringField, TextAreaField, ValidationError
+from wtforms.validators import DataRequired, Length
 
 from .models import BODY_LENGTH, TITLE_LENGTH
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from gunicorn.errors import HaltServer
 
-from flagon.inside import health, logs, notice
+from flagon.inside import debugging, health, logs, notice, readiness
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 DEATHS_BEFORE_LOADED = 3
@@ -33,6 +33,10 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
         "limit_request_field_size": 0,
         "forwarder_headers": "",
     }
+    if options["debug"]:
+        # Nobody accepts while the only worker leaves: a stream that runs must not hold up the new code.
+        values |= {"reload": True, "reload_engine": "poll", "graceful_timeout": 1}
+        debugging.install(options["directory"])
     if options["worker_class"] == "gthread":
         # never accept more than can run: the worker's own queue hides requests from idle workers (benoitc/gunicorn#908)
         values["worker_connections"] = max(1, options["threads"])
@@ -81,8 +85,10 @@ def post_worker_init(worker: Any) -> None:
     """The worker has loaded the application: tell the box, and answer health."""
     options = worker.cfg.flagon
     worker.flagon_loaded[0] = ever_loaded[0] = 1
-    health.start(options["run"], worker.log)
+    ready = readiness.Readiness(options, options.get("application"))
+    health.start(options["run"], worker.log, ready.ask)
     notice.send({"event": "ready", "routes": options["routes"]})
+    readiness.announce(ready, options["run"], worker.log)
 
 
 def child_exit(arbiter: Any, worker: Any) -> None:

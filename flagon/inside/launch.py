@@ -62,7 +62,7 @@ def hint(worker_class: str) -> str:
 
 def make_application_class(base: Any) -> Any:
     """gunicorn's application object, fed by our options."""
-    from flagon.inside import gunicorn_conf, loading, logs, middleware, users_config
+    from flagon.inside import debugging, gunicorn_conf, loading, logs, middleware, users_config
 
     class Box(base):  # type: ignore[misc]
         def __init__(self, options: dict[str, Any]) -> None:
@@ -98,17 +98,31 @@ def make_application_class(base: Any) -> Any:
 
         def load(self) -> Any:
             logs.set_up_root(self.options["json_logs"], self.options["log_level"])
+            debug = self.options["debug"]
+            debugging.guard(debug)
             try:
+                if not self.options["target"]:
+                    debugging.relocate(self.options)
                 application = loading.load(self.options["target"], self.options["why"])
             except loading.LoadError as error:
+                if debug:
+                    return self.behind(debugging.broken(str(error)))
                 if gunicorn_conf.ever_loaded[0]:
                     time.sleep(RETRY_PAUSE)  # the others serve; gunicorn starts another one at once
                     fail(str(error), LOAD_FAILED_LATER)
                 fail(str(error), WORKER_BOOT_ERROR)
+            self.options["application"] = application
             self.options["routes"] = loading.own_routes(application, gunicorn_conf.HEALTH_PATHS)
+            return self.behind(debugging.with_debugger(application) if debug else application)
+
+        def behind(self, application: Any) -> Any:
+            """What lies between the wire and the application."""
+            fastcgi = self.options["fastcgi"]
             if self.options["prefix"]:
                 application = middleware.sub_path(application, self.options["prefix"])
-            return application if self.options["fastcgi"] else middleware.behind_nginx(application)
+            if not fastcgi:
+                application = middleware.behind_nginx(application)
+            return debugging.mark(application, fastcgi) if self.options["debug"] else application
 
     return Box
 

@@ -82,6 +82,7 @@ def set_up_root(as_json: bool, level: str) -> None:
         root.addHandler(make_handler(as_json))
         root.setLevel(level.upper())
     logging.captureWarnings(True)
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # seven lines at each import, for nobody
 
 
 def own_pipe() -> None:

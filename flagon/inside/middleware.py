@@ -34,6 +34,7 @@ def behind_nginx(application: WSGI) -> WSGI:
         environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", environ["wsgi.url_scheme"])
         for name in ("SERVER_NAME", "SERVER_PORT", "REMOTE_PORT"):
             environ[name] = environ.pop("HTTP_X_FLAGON_" + name, environ.get(name, ""))
+        environ.pop("HTTP_X_FLAGON_DEBUGGER", None)  # read by now
         if "/." in environ["PATH_INFO"]:
             environ["PATH_INFO"] = without_dots(environ["PATH_INFO"])
         environ.setdefault("REQUEST_URI", environ.get("RAW_URI", ""))

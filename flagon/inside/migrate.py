@@ -10,31 +10,15 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from flagon.inside import database, notice, report, revisions, sqlite_copy, upgrade
+from flagon.inside.migration_lock import CONNECT_LIMIT, POLL, Away, Busy, Lock, away, hold
 from flagon.inside.report import say
 
-LOCK_NUMBER = 0x464C41474F4E  # "FLAGON": advisory locks are numbers that all users of a database share
-POLL = 0.5
 LONGEST_PAUSE = 5.0
-CONNECT_LIMIT = 2.0
 OK, FAILED, AWAY, NOTHING = 0, 1, 75, 78
 ENDED_BY_SIGNAL = 128
-# One statement for servers that know fewer of these: a lock that waits for a long migration is idle, not lost.
-NO_LIMITS = (
-    "select set_config(name, '0', true) from pg_settings where name in "
-    "('idle_in_transaction_session_timeout', 'transaction_timeout', 'statement_timeout')"
-)
-
-
-class Away(Exception):
-    """The database cannot be asked now; the text is the word that says why."""
-
-
-class Busy(Exception):
-    """Somebody else migrates, and our time is over."""
 
 
 class Migration:
@@ -84,10 +68,10 @@ class Migration:
             say(f"the schema is at head ({layout.tool}): nothing to do")
             self.tell("done")
             return OK
-        with self.lock():
+        with hold(self.store, self.deadline, lambda: self.tell("migrating")) as lock:
             if self.cut_off() or not self.at_head(layout):  # another replica may have been first
                 self.tell("migrating")
-                code = self.upgrade(layout)
+                code = self.upgrade(layout, lock)
                 if code:
                     return code
             self.tell("done")
@@ -111,50 +95,10 @@ class Migration:
         except Exception as error:
             if type(error).__name__ == "ProgrammingError":  # libpq's own refusal of a key in the URL
                 raise SystemExit(refused(error)) from None
-            raise Away(f"the database does not answer: {database.word(error)}") from None
+            raise away(error) from None
         return not layout.behind(found or ())
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Nobody else migrates meanwhile. Raises Away, Busy."""
-        if self.store["kind"] == "sqlite" and self.store["path"]:
-            with sqlite_copy.lock(self.store["path"]) as mine:
-                if not mine:
-                    raise Busy("another migration of this file runs")
-                yield
-            return
-        try:
-            connection = database.connect(self.store, CONNECT_LIMIT)
-        except database.Unknown:
-            yield
-            return
-        except Exception as error:
-            raise Away(f"the database does not answer: {database.word(error)}") from None
-        with database.closing(connection):
-            self.take(connection)
-            self.lock_connection = connection
-            yield
-
-    def take(self, connection: Any) -> None:
-        """An advisory lock that ends with its transaction, so it holds through a transaction pooler too."""
-        try:
-            cursor = connection.cursor()
-            while True:
-                cursor.execute(NO_LIMITS)
-                cursor.execute(f"select pg_try_advisory_xact_lock({LOCK_NUMBER})")
-                if cursor.fetchone()[0]:
-                    return
-                connection.rollback()  # who waits must not hold a pooler's connection that the migration needs
-                self.tell("migrating")
-                if self.deadline is not None and time.monotonic() > self.deadline:
-                    raise Busy("another migration holds the lock")
-                time.sleep(POLL)
-        except Busy:
-            raise
-        except Exception as error:
-            raise Away(f"the database does not answer: {database.word(error)}") from None
-
-    def upgrade(self, layout: revisions.Migrations) -> int:
+    def upgrade(self, layout: revisions.Migrations, lock: Lock) -> int:
         """Under the lock. A failure leaves the previous schema: Postgres by its transaction, SQLite by the copy."""
         started = time.monotonic()
         say(f"migrating ({self.command or layout.tool})")
@@ -163,7 +107,7 @@ class Migration:
                 code = outcome.code = self.run_tool(layout)
         else:
             code = self.run_tool(layout)
-        if code == AWAY or (code and not self.still_locked()):
+        if code == AWAY or (code and lock.lost()):
             raise Away("the database went away during the migration, which was rolled back")
         if code:
             if code != upgrade.NOT_LOADED:  # which has been said by whoever could not load it
@@ -198,17 +142,6 @@ class Migration:
             return self.store["kind"] == "postgresql" or bool(self.store["path"])
         return False
 
-    def still_locked(self) -> bool:
-        """Whether the lock's connection lives: if not, the database went away and the tool could not know."""
-        connection = getattr(self, "lock_connection", None)
-        if connection is None:
-            return True
-        try:
-            connection.cursor().execute("select 1")
-        except Exception:
-            return False
-        return True
-
     def tell(self, state: str) -> None:
         """Where we stand: supervisord's plug-in shuts and opens the gate, and /ready says it."""
         if not self.once or self.store["kind"] == "sqlite":
@@ -239,4 +172,9 @@ def main(arguments: list[str]) -> int:
     # A stop ends the tool, and undoes what it has not finished.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: sys.exit(ENDED_BY_SIGNAL + received))
-    return Migration(options, "--once" in arguments).run()
+    migration = Migration(options, "--once" in arguments)
+    try:
+        return migration.run()
+    finally:
+        if migration.once:  # also after a failure: the previous schema is served on
+            migration.tell("done")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import traceback
 from typing import Any
@@ -19,7 +18,6 @@ FRAMES_SHOWN = 4
 def run(options: dict[str, Any], layout: Migrations) -> int:
     """Bring the schema to all heads with the application's own tool. 0, FAILED, AWAY or NOT_LOADED."""
     logs.set_up_root(options["json_logs"], options["log_level"])
-    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
     try:
         if layout.tool == "alembic":
             bare_alembic(layout, options)

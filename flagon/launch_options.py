@@ -1,0 +1,78 @@
+"""What crosses from the boot to the application's interpreter: one JSON file, and the database for the starter."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from flagon import places
+from flagon.boot import Boot
+from flagon.database import Database
+
+
+def database_options(database: Database) -> dict[str, Any]:
+    """What readiness and migrations need of a database."""
+    return {"kind": database.kind, "libpq": database.libpq, "path": database.path, "schema": database.schema}
+
+
+def database_summary(boot: Boot, database: Database) -> str:
+    """FLAGON_DATABASE: the database as the starter takes it, JSON."""
+    pooled: bool = boot.values["DATABASE_POOLED"]
+    if boot.settings.sources["DATABASE_POOLED"] == "default":
+        pooled = pooled or database.pooled
+    return json.dumps(
+        {
+            "given": database.given,
+            "url": database.sqlalchemy,
+            "schema": database.schema,
+            "pooled": pooled,
+            "timeout": boot.values["DATABASE_TIMEOUT"],
+            "threads": boot.values["THREADS"],
+        }
+    )
+
+
+def direct_environment(boot: Boot) -> dict[str, str]:
+    """What a migration sees in place of the application's: the way past the pooler."""
+    if boot.direct_database.given == boot.database.given:
+        return {}
+    direct = boot.direct_database
+    return {"DATABASE_URL": direct.given, "FLAGON_DATABASE": database_summary(boot, direct)}
+
+
+def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
+    """What crosses to the application's interpreter, as one JSON file."""
+    values = boot.values
+    search = boot.environment.get("PYTHONPATH", "")
+    return {
+        "run": boot.run,
+        "target": boot.application.target,
+        "why": boot.application.why,
+        "directory": boot.application.directory,
+        "python_path": [part for part in search.split(os.pathsep) if part],
+        "prefix": values["URL_PREFIX"] or "",
+        "fastcgi": boot.fastcgi,
+        "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],
+        "workers": values["WEB_CONCURRENCY"],
+        "threads": values["THREADS"],
+        "timeout": values["TIMEOUT"],
+        "graceful_timeout": boot.graceful_timeout,
+        "backlog": values["BACKLOG"],
+        "streams_max": values["STREAMS_MAX"],
+        "max_requests": values["MAX_REQUESTS"],
+        "max_requests_jitter": values["MAX_REQUESTS_JITTER"],
+        "log_level": values["LOG_LEVEL"],
+        "json_logs": boot.output.as_json,
+        "spool": spool,
+        "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
+        "gunicorn_args": boot.settings.gunicorn_args,
+        "routes": [],
+        "debug": boot.debug,
+        "database": database_options(boot.database),
+        "direct_database": database_options(boot.direct_database),
+        "direct_environment": direct_environment(boot),
+        "database_wait": values["DATABASE_WAIT"],
+        "migrate_command": values["MIGRATE_COMMAND"] or "",
+        "ready_checks": list(values["READY_CHECKS"]),
+    }
