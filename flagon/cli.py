@@ -1,7 +1,8 @@
-"""The verbs: serve (default), check, config, secret, version; anything else is run in the application's environment."""
+"""The verbs, serve by default; anything that is no verb is run in the application's environment."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -15,10 +16,14 @@ if TYPE_CHECKING:
 
 CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-VERBS = ("serve", "check", "config", "secret", "version", "help")
-USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | secret | version]
+VERBS = ("serve", "check", "config", "migrate", "backup", "restore", "secret", "version", "help")
+USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | migrate |
+               backup [--to FILE] | restore FILE | secret | version]
   serve    nginx, gunicorn and the application (default)
   check    settings, application and nginx configuration; exit code 0 or 78
+  migrate  brings the database's schema to head, once; waits DATABASE_WAIT for the database
+  backup   a copy of the SQLite database, also while serving; --to - is standard output
+  restore  the SQLite database from such a copy, also while serving; - is standard input
   config   every setting's value and where it came from
   secret   a random SECRET_KEY
 anything else is run in the application's environment, such as: flask routes, bash, python -c ..."""
@@ -76,6 +81,27 @@ def supervise(box: Box) -> int:
     return plugin.exit_code or 0
 
 
+def migrate(rest: list[str]) -> int:
+    """Bring the schema to head once: for release phases, pre-deploy commands and Jobs. Returns only on misuse."""
+    from flagon.handover import application_environment, launcher, write
+    from flagon.launch_options import launch_options
+
+    if rest:
+        print(USAGE, file=sys.stderr)
+        return USAGE_ERROR
+    boot = Boot(os.environ, os.getcwd())
+    boot.decide(fresh=False)
+    folder = os.path.join(boot.run, "once")  # beside the files of a box that may serve from here
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    write(os.path.join(folder, "launch.json"), json.dumps(launch_options(boot, folder)))
+    write(os.path.join(folder, "migrate"), launcher(folder, "run-migrate.py"))
+    for line in boot.settings.warnings + boot.warnings:
+        boot.output.record("flagon", "warning", line)
+    os.chdir(boot.application.directory)
+    words = ["/bin/sh", os.path.join(folder, "migrate"), "--once"]
+    return os.execve(words[0], words, application_environment(boot))
+
+
 def run_command(words: list[str]) -> int:
     """Replace this process by a command, in the application's environment and as its user."""
     from flagon.handover import application_environment
@@ -115,6 +141,16 @@ def main(arguments: list[str]) -> int:
             from flagon import check
 
             return say_errors(errors) if (errors := check.run()) else 0
+        if verb == "migrate":
+            return migrate(rest)
+        if verb == "backup":
+            from flagon import backup
+
+            return backup.run(rest)
+        if verb == "restore":
+            from flagon import restore
+
+            return restore.run(rest)
         if verb == "config":
             from flagon import show
 

@@ -43,6 +43,8 @@ class Box(NamedTuple):
     json_logs: bool
     max_headers: bool  # whether this nginx knows the directive (1.29.8, and Debian's backport)
     app_routes: frozenset[str] = frozenset()  # health paths that the application answers itself
+    gated: bool = False  # the schema may not be ready: 503 for all but health while it says so
+    debug: bool = False  # FLASK_DEBUG is on
 
 
 def _main(box: Box) -> str:
@@ -92,6 +94,10 @@ def _client(box: Box) -> str:
         lines += [f"real_ip_header {box.values['REAL_IP_HEADER']};", "real_ip_recursive on;"]
     lines += ["geo $realip_remote_addr $flagon_trusted {", "    default 0;"]
     lines += [f"    {network} 1;" for network in networks] + ["}"]
+    if box.debug:
+        from flagon import debug_clients
+
+        lines += debug_clients.lines(trusted_networks(box.values["DEBUG_CLIENTS"]))
     return "\n".join(lines) + "\n"
 
 
@@ -117,7 +123,7 @@ def _health(box: Box) -> str:
     for path in (*LIVE, *READY, RESERVED):
         for spelling in dict.fromkeys((path, prefix + path)):
             text += f"location = {spelling} {{\n    access_log off;\n"
-            own = path in box.app_routes and path != RESERVED
+            own = path in box.app_routes and path != RESERVED and not box.gated
             text += "    include fragments/app.conf;\n" if own else _health_pass(box, path)
             text += "}\n"
     return text
@@ -158,6 +164,8 @@ def _fastcgi(box: Box) -> str:
         "fastcgi_ignore_headers X-Accel-Buffering;",
         "fastcgi_hide_header X-Request-ID;",
     ]
+    if box.debug:
+        parameters.append(("FLAGON_DEBUGGER", "$flagon_debugger"))
     lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
     lines += [f'fastcgi_param HTTP_{name.upper().replace("-", "_")} "";' for name in DROPPED_HEADERS]
     return "\n".join(lines) + "\n"
@@ -177,6 +185,7 @@ def _http(box: Box) -> str:
         ("X-Flagon-Server-Name", "$flagon_server_name"),
         ("X-Flagon-Server-Port", "$flagon_port"),
         ("X-Flagon-Remote-Port", "$remote_port"),
+        ("X-Flagon-Debugger", "$flagon_debugger" if box.debug else '""'),
     ]
     lines = [
         f"proxy_pass http://unix:{box.run}/app.sock:;",
@@ -199,6 +208,11 @@ def _logs(box: Box) -> str:
     return f"access_log /dev/stdout flagon_{'json' if box.json_logs else 'text'} buffer=4k flush=500ms;\n"
 
 
+def _app(box: Box) -> str:
+    gate = f"if (-f {box.run}/migration) {{ return 503; }}\n" if box.gated else ""
+    return gate + (_fastcgi(box) if box.fastcgi else _http(box))
+
+
 def fragments(box: Box) -> dict[str, str]:
     """File name -> text of every fragment."""
     return {
@@ -209,5 +223,5 @@ def fragments(box: Box) -> dict[str, str]:
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
         "health.conf": _health(box),
-        "app.conf": _fastcgi(box) if box.fastcgi else _http(box),
+        "app.conf": _app(box),
     }

@@ -22,6 +22,9 @@ CASES = {
     "proxies-networks": ({"TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::/32 192.0.2.1"}, {}, ["client.conf"]),
     "own-routes": ({}, {"app_routes": frozenset({"/up", "/readyz", "/-/up"})}, ["health.conf"]),
     "own-routes-prefix": ({"URL_PREFIX": "/a"}, {"app_routes": frozenset({"/health"})}, ["health.conf"]),
+    "gated": ({}, {"gated": True, "app_routes": frozenset({"/up", "/ready"})}, ["app.conf", "health.conf"]),
+    "debug": ({"DEBUG_CLIENTS": "10.9.0.0/16 ::1/128"}, {"debug": True}, ["client.conf", "app.conf"]),
+    "debug-http": ({"WORKER_CLASS": "gthread"}, {"debug": True, "fastcgi": False}, ["client.conf", "app.conf"]),
     "spool-in-memory": ({}, {"spool_in_memory": True, "spool": "/run/flagon/spool"}, ["limits.conf"]),
     "as-root": ({}, {"as_root": True}, ["main.conf"]),
     "old-nginx": ({}, {"max_headers": False}, ["limits.conf"]),
@@ -94,7 +97,7 @@ def test_a_variable_belongs_to_nginx_conf_or_nginx():
     for _, fragments in all_cases():
         text = "".join(fragments.values())
         ours = set(re.findall(r"\$(flagon_\w+)", text)) - {"flagon_trusted", "flagon_draining"}
-        assert all(re.search(rf"^\s*map .*\${name} {{", conf, re.MULTILINE) for name in ours), ours
+        assert all(re.search(rf"^\s*(map|geo) .*\${name} {{", conf + text, re.MULTILINE) for name in ours), ours
         assert "geo $realip_remote_addr $flagon_trusted {" in text
         assert "set $flagon_draining /run/flagon/draining;" in text
 

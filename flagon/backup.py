@@ -1,0 +1,139 @@
+"""`flagon backup`: a consistent copy of the SQLite database by the online backup API, safe while the box serves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from typing import NamedTuple, NoReturn
+
+from flagon.boot import Boot, BootError
+from flagon.copies import Failed, copy, fresh_name, write
+from flagon.database import masked
+from flagon.inside import sqlite_copy
+
+USAGE = """usage: flagon backup [--to FILE]
+  --to FILE   where to; - is standard output. Else a new file in DATA_DIR/backups"""
+USAGE_ERROR = 64  # EX_USAGE of sysexits.h
+POSTGRES_RECIPE = r"""Postgres is copied with its own tools, in the server's version or a newer one:
+  pg_dump --format=custom --no-owner --no-acl --file=app.dump "$DATABASE_URL"
+  pg_restore --clean --if-exists --no-owner --no-acl --single-transaction --dbname="$DATABASE_URL" app.dump
+or with those in the database's own container, which compose.yaml calls db:
+  docker compose exec -T db sh -c \
+    'pg_dump -Fc -O -x -U "${POSTGRES_USER:-postgres}" "${POSTGRES_DB:-postgres}"' > app.dump
+  docker compose exec -T db sh -c \
+    'pg_restore -c --if-exists -O -x -1 -U "${POSTGRES_USER:-postgres}" -d "${POSTGRES_DB:-postgres}"' < app.dump"""
+
+
+class Place(NamedTuple):
+    """The database's file, where copies go by default, and where a passing copy may lie."""
+
+    path: str
+    copies: str
+    scratch: tuple[str, ...]
+
+
+def place(verb: str) -> Place:
+    """The database of the serving box, resolved as it does. Raises Failed, BootError, SettingsError."""
+    boot = Boot(os.environ, os.getcwd())
+    boot.become_user()
+    boot.choose_places(fresh=False)
+    boot.resolve_secrets()
+    with contextlib.suppress(BootError):
+        boot.find_application()  # a relative path in the URL is taken from its folder
+    database = boot.database
+    if database.kind == "postgresql":
+        raise Failed(f"`flagon {verb}` is for SQLite; DATABASE_URL is {masked(database.given)}.\n{POSTGRES_RECIPE}")
+    if database.kind != "sqlite":
+        raise Failed(
+            f"`flagon {verb}` is for SQLite; DATABASE_URL is {masked(database.given)}: use that database's tools"
+        )
+    if not database.path:
+        raise Failed(f"DATABASE_URL is {masked(database.given)}, a database in memory: there is no file")
+    home = os.path.dirname(database.path)
+    scratch = [folder for folder in (boot.data, "/tmp", "/var/tmp", boot.run) if folder]
+    return Place(database.path, os.path.join(boot.data or home, "backups"), tuple(scratch))
+
+
+def guarded(verb: Callable[[], int]) -> int:
+    """Run a verb: errors as one message on standard error, a signal as an ordinary end that cleans up."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, _leave)
+    try:
+        return verb()
+    except Failed as error:
+        message = str(error)
+    except sqlite3.Error as error:
+        message = f"SQLite says: {error}"
+    except OSError as error:
+        message = f"{error.filename or 'a file'}: {error.strerror}"
+    print(f"flagon: {message}", file=sys.stderr)
+    return 1
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def run(arguments: list[str]) -> int:
+    """The verb; `arguments` without its name."""
+    target = ""
+    if len(arguments) == 2 and arguments[0] == "--to":
+        target = arguments[1]
+    elif len(arguments) == 1 and arguments[0].startswith("--to="):
+        target = arguments[0].removeprefix("--to=")
+    if arguments and not target:
+        print(USAGE, file=sys.stderr)
+        return USAGE_ERROR
+    if target == "-" and os.isatty(1):
+        print("flagon: no database is written to a terminal: send it to a file, with > app.db", file=sys.stderr)
+        return USAGE_ERROR
+    return guarded(lambda: _backup(target))
+
+
+def _backup(target: str) -> int:
+    found = place("backup")
+    source = found.path
+    if not os.path.exists(source):
+        raise Failed(f"there is no database yet: {source}")
+    if sqlite_copy.left_behind(source):
+        source += sqlite_copy.SUFFIX
+        if not os.path.getsize(source):
+            raise Failed(f"the first migration of {found.path} is at work: there is nothing to copy yet")
+        print(f"flagon: a migration is at work or was cut off: this is {found.path} as before it", file=sys.stderr)
+    if target == "-":
+        return _to_output(source, found.scratch)
+    path = os.path.abspath(target) if target else fresh_name(found.copies, found.path)
+    print(f"{path} ({_bytes(write(source, path))})")
+    return 0
+
+
+def _to_output(source: str, scratch: tuple[str, ...]) -> int:
+    """To standard output, once it is known to be whole."""
+    import shutil
+    import tempfile
+
+    size = os.path.getsize(source)
+    wal = source + "-wal"
+    needed = size + (os.path.getsize(wal) if os.path.exists(wal) else 0)
+    folders = [name for name in scratch if os.access(name, os.W_OK) and shutil.disk_usage(name).free > needed]
+    if not folders:
+        raise Failed(f"no room for a passing copy of {needed} bytes in any of {', '.join(scratch)}")
+    descriptor, draft = tempfile.mkstemp(prefix=".flagon-backup-", dir=folders[0])
+    os.close(descriptor)
+    try:
+        copy(source, draft, check=True)
+        with open(draft, "rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer, 1 << 20)
+            sys.stdout.buffer.flush()
+            print(f"standard output ({_bytes(file.tell())})", file=sys.stderr)
+    finally:
+        sqlite_copy.remove(draft)
+    return 0
+
+
+def _bytes(size: int) -> str:
+    return f"{size:,} bytes"
