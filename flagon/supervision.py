@@ -201,6 +201,7 @@ class Plugin:
 
     def _get_signal(self) -> int | None:
         self._answer_late_requests()
+        self._hurry_stop()
         self.reload.look()
         if not self.stopping:
             self.port.look()
@@ -216,6 +217,12 @@ class Plugin:
                 self.reload.request()
             return None
         return self._begin_stop(received) if received in STOP_SIGNALS else received
+
+    def _hurry_stop(self) -> None:
+        """supervisord stops one group a round: a group that has nothing to stop must not cost a round's second."""
+        groups = getattr(self.supervisord, "stop_groups", None)
+        if self.options.mood < SupervisorStates.RUNNING and groups and not groups[-1].get_unstopped_processes():
+            self.wake_up.now()
 
     def _begin_stop(self, number: int) -> int | None:
         """/ready turns 503; the signal takes effect after DRAIN_DELAY."""

@@ -91,6 +91,16 @@ def connect(database: dict[str, Any], timeout: float) -> Any:
     raise Unknown(f"a {database['kind']} database")
 
 
+def turned(database: dict[str, Any], times: int) -> dict[str, Any]:
+    """The same, another host of its list in front: one that stands still would take all the time that there is."""
+    libpq = dict(database["libpq"])
+    for key in {"host", "hostaddr", "port"} & libpq.keys():
+        values = libpq[key].split(",")
+        first = times % len(values)
+        libpq[key] = ",".join(values[first:] + values[:first])
+    return {**database, "libpq": libpq}
+
+
 def revisions(connection: Any, database: dict[str, Any], table: str, schema: str) -> set[str] | None:
     """What the version table holds; None if there is no such table. One short transaction."""
     name = ".".join('"' + part.replace('"', '""') + '"' for part in (schema, table) if part)

@@ -28,6 +28,7 @@ class Database:
         if "migrations" in self.wanted:
             self.layout = revisions.find(options["directory"], options["target"])
         self.connection: Any = None
+        self.turns = 0  # rounds that ran out of time: each one lets the next begin with another host
 
     def ask(self) -> dict[str, str]:
         """check name -> "ok", "skipped" where there is nothing to ask, or what is wrong."""
@@ -50,7 +51,8 @@ class Database:
         layout = self.layout or revisions.Migrations("")
         if self.options["kind"] == "sqlite" and not os.path.exists(self.options["path"]):
             raise database.Unknown("no file yet: the application has stored nothing")
-        with database.closing(database.connect(self.options, LIMIT)) as connection:
+        options = database.turned(self.options, self.turns)
+        with database.closing(database.connect(options, LIMIT)) as connection:
             self.connection = connection
             try:
                 return database.revisions(connection, self.options, layout.table, layout.schema)
@@ -74,6 +76,7 @@ class Database:
 
     def give_up(self) -> None:
         """The round is over: whoever waits for the database shall not wait on."""
+        self.turns += 1
         if self.connection is not None and self.options["kind"] == "postgresql":
             database.cut(self.connection)
 
