@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
 from flagon.boot import Boot, BootError
-from flagon.copies import Failed, copy, fresh_name, write
+from flagon.copies import copy, fresh_name, write
 from flagon.database import masked
 from flagon.inside import sqlite_copy
+from flagon.inside.sqlite_copy import Failed
 
 USAGE = """usage: flagon backup [--to FILE]
   --to FILE   where to; - is standard output. Else a new file in DATA_DIR/backups"""
@@ -99,7 +100,7 @@ def _backup(target: str) -> int:
     source = found.path
     if not os.path.exists(source):
         raise Failed(f"there is no database yet: {source}")
-    if sqlite_copy.left_behind(source):
+    if os.path.exists(source + sqlite_copy.SUFFIX):
         source += sqlite_copy.SUFFIX
         if not os.path.getsize(source):
             raise Failed(f"the first migration of {found.path} is at work: there is nothing to copy yet")

@@ -173,8 +173,11 @@ class Boot:
             self.application = locate.Application("", self.directory, str(error))
         source = self.settings.sources["APP_MODULE"] if given else self.application.why
         self.settings.set("APP_MODULE", self.application.target, source)
-        self.database = database.placed(self.database, self.application.directory)
-        self.direct_database = database.placed(self.direct_database, self.application.directory)
+        try:
+            self.database = database.placed(self.database, self.application.directory)
+            self.direct_database = database.placed(self.direct_database, self.application.directory)
+        except ValueError as error:
+            raise BootError(f"DATABASE_URL: {error}") from None
         if self.values["MIGRATE"] is None:
             of_starter = self.application.directory == STARTER
             self.settings.set("MIGRATE", "auto" if of_starter else "off", "the starter" if of_starter else "default")

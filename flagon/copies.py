@@ -11,17 +11,12 @@ import time
 from collections.abc import Iterator
 
 from flagon.inside import sqlite_copy
+from flagon.inside.sqlite_copy import BUSY, Failed, pour, sync
 from flagon.percent import encoded
 
 FULL = 1 << 16  # bytes: with less room SQLite cannot even begin
-BUSY = 15.0  # seconds to wait for writers
-SQLITE_BUSY, SQLITE_LOCKED = 5, 6  # result codes; the module names them since Python 3.11 only
 # What only the application's own connections know: SQLite cannot check an index that needs it.
 UNKNOWN_HERE = ("no such collation", "unknown function", "no such function", "no such module")
-
-
-class Failed(Exception):
-    """It cannot be done; the message says why. Exit code 1."""
 
 
 def fresh_name(folder: str, path: str, why: str = "") -> str:
@@ -79,20 +74,10 @@ def copy(source: str, draft: str, check: bool) -> None:
     ):
         taking.execute("PRAGMA journal_mode = OFF")  # nothing to go back to: a draft that fails is removed
         taking.execute("PRAGMA synchronous = OFF")  # one fsync at the end
-        transfer(giving, taking, source)
+        pour(giving, taking, source)
     if check:
         check_integrity(draft, source)
     sync(draft)
-
-
-def transfer(giving: sqlite3.Connection, taking: sqlite3.Connection, busy: str) -> None:
-    """All pages in one step: one transaction on each side, so old or new, and never a mixture. Raises Failed."""
-
-    def progress(status: int, _: int, __: int) -> None:
-        if status in (SQLITE_BUSY, SQLITE_LOCKED):  # the connections' own timeout is over; Python would ask for ever
-            raise Failed(f"{busy} is busy: no lock within {BUSY:g} s. Try again when less is written")
-
-    giving.backup(taking, progress=progress)
 
 
 @contextlib.contextmanager
@@ -143,15 +128,6 @@ def check_integrity(path: str, name: str) -> None:
         print(f"flagon: {name} is copied whole but could not be checked: {answer}", file=sys.stderr)
     elif answer != "ok":
         raise Failed(f"{name} does not pass SQLite's integrity check: {answer}")
-
-
-def sync(path: str) -> None:
-    """On the disk, whatever happens to the machine."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def settle(draft: str, path: str) -> None:

@@ -40,18 +40,32 @@ class Found(NamedTuple):
 
 def find(environment: Mapping[str, str]) -> Found | None:
     """Raises ValueError that names the variables, without values."""
-    if clean(environment.get("POSTGRES_URI", "")):
-        return Found(environment["POSTGRES_URI"], "POSTGRES_URI")
+    uri = _given(environment, "POSTGRES_URI")
+    if clean(uri):
+        return Found(uri, "POSTGRES_URI")
     azure = sorted(name for name, text in environment.items() if name.startswith(AZURE) and clean(text))
     if len(azure) > 1:
         raise ValueError(f"{', '.join(azure)}: more than one database; say which one with DATABASE_URL")
     if azure:
         return connection_string(environment[azure[0]], azure[0])
     if clean(environment.get("PGHOST", "")):
-        given = {name: clean(environment.get(name, "")) for name in PARTS}
+        given = {name: clean(_given(environment, name)) for name in PARTS}
         present = [name for name in PARTS if given[name]]
         return Found(as_url({PARTS[name]: given[name] for name in present}), ", ".join(present))
     return None
+
+
+def _given(environment: Mapping[str, str], name: str) -> str:
+    """The variable, or what is in the file that NAME_FILE names. Raises ValueError."""
+    path = clean(environment.get(name + "_FILE", ""))
+    if name not in ("POSTGRES_URI", "PGPASSWORD") or not path or clean(environment.get(name, "")):
+        return environment.get(name, "")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().rstrip("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{name}_FILE: cannot read {path!r}: {reason}") from None
 
 
 def connection_string(text: str, name: str) -> Found:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from typing import Any
 
 from flagon import __version__, listening, places, render
 from flagon.boot import APPLICATION_PYTHON, HOME, Boot, versions
 from flagon.database import masked
+from flagon.inside.sqlite_lock import MARK, cut_off
 from flagon.launch_options import database_summary, launch_options
 
 # gunicorn reads these behind our back; the application does not see them.
@@ -113,14 +115,18 @@ class Box:
         write(os.path.join(self.run, "launch.json"), json.dumps(launch_options(boot, self.spool)))
         write(os.path.join(self.run, "gunicorn"), launcher(self.run, "run-gunicorn.py"))
         write(os.path.join(self.run, "migrate"), launcher(self.run, "run-migrate.py"))
-        self.migrate = self.values["MIGRATE"] == "auto"
+        self.sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
+        # What a kill has left of a migration is undone in any case.
+        self.migrate = self.values["MIGRATE"] == "auto" or bool(self.sqlite and cut_off(self.sqlite))
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
         write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
 
-    def write_fragments(self, routes: list[str], gated: bool) -> None:
+    def write_fragments(self, routes: list[str], gated: bool, migrations: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""
         box = nginx_box(self.boot, self.boot.addresses, self.spool, routes, gated)
+        if migrations and re.fullmatch(r"[\w/.@%+~-]+", self.sqlite):
+            box = box._replace(mark=self.sqlite + MARK)
         write_fragments(os.path.join(self.run, "fragments"), box)
 
     def ready_line(self) -> str:

@@ -73,6 +73,7 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "direct_database": database_options(boot.direct_database),
         "direct_environment": direct_environment(boot),
         "database_wait": values["DATABASE_WAIT"],
+        "migrate": values["MIGRATE"],
         "migrate_command": values["MIGRATE_COMMAND"] or "",
         "ready_checks": list(values["READY_CHECKS"]),
     }

@@ -19,32 +19,31 @@ class Port:
         self.box, self.nginx = box, nginx
         self.routes: list[str] | None = None  # health paths that the application answers itself, once it is loaded
         self.schema = "unknown" if box.migrate else "done"  # or "migrating", "waiting"
-        self.visitor = 0  # pid of a `flagon migrate` that works on our SQLite file
         self.loaded_at = 0.0
-        self.told: tuple[list[str], bool] | None = None
+        self.migrations = False  # the application has some
+        self.told: tuple[list[str], bool, bool] | None = None
 
     @property
     def opened(self) -> bool:
         """nginx was started once."""
         return self.told is not None
 
-    def loaded(self, routes: list[str]) -> None:
+    def loaded(self, routes: list[str], migrations: bool = False) -> None:
         """A worker has loaded the application."""
-        self.routes = routes
+        self.routes, self.migrations = routes, migrations
         self.loaded_at = self.loaded_at or time.monotonic()
         self._apply()
 
-    def migration(self, state: str, pid: int, own: bool) -> None:
-        """Our migrate program says where it stands, or (not `own`) a `flagon migrate` that somebody runs beside us."""
-        if own:
-            self.schema = state if state in ("done", "migrating") else "waiting"
-        else:
-            self.visitor = 0 if state == "done" else pid
+    def migration(self, state: str) -> None:
+        """Our migrate program says where it stands."""
+        if state == "waiting" and self.opened and not self.shut:
+            return  # a reload asks while the database is away: what is loaded serves on
+        self.schema = state if state in ("done", "migrating") else "waiting"
         # The file is the gate and what /ready says, so both change in the same moment, whatever nginx is doing.
         gate = os.path.join(self.box.run, "migration")
         if self.shut:
             with open(gate, "w", encoding="ascii") as file:
-                file.write("migrating" if self.visitor else self.schema)
+                file.write(self.schema)
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(gate)
@@ -53,21 +52,18 @@ class Port:
     @property
     def shut(self) -> bool:
         """Whether requests are answered 503."""
-        return self.schema != "done" or self.visitor != 0
+        return self.schema != "done"
 
     def look(self) -> None:
-        """Now and then: has a migration held the port for long enough; was a visitor killed before it was done."""
-        if self.visitor and not os.path.exists(f"/proc/{self.visitor}"):
-            self.migration("done", self.visitor, own=False)
-        elif self.shut:
+        """Now and then: has a migration, or a database that says nothing, held the port for long enough."""
+        if self.shut:
             self._apply()
 
     def _apply(self) -> None:
-        if self.routes is None or self.schema == "unknown":
+        if self.routes is None or (self.shut and not self.opened and self._may_hold()):
             return
-        wanted = (self.routes, self.shut)
-        held = self.schema == "migrating" and not self.opened and time.monotonic() - self.loaded_at < HOLD
-        if wanted == self.told or held:
+        wanted = (self.routes, self.shut, self.migrations)
+        if wanted == self.told:
             return
         first, self.told = not self.opened, wanted
         self.box.write_fragments(*wanted)
@@ -77,3 +73,7 @@ class Port:
             self.box.output.record("flagon", "info", self.box.ready_line())
         elif nginx.pid:
             os.kill(nginx.pid, signal.SIGHUP)
+
+    def _may_hold(self) -> bool:
+        """A database that is away opens the port at once."""
+        return self.schema != "waiting" and time.monotonic() - self.loaded_at < HOLD

@@ -43,6 +43,7 @@ class Box(NamedTuple):
     json_logs: bool
     max_headers: bool  # whether this nginx knows the directive (1.29.8, and Debian's backport)
     app_routes: frozenset[str] = frozenset()  # health paths that the application answers itself
+    mark: str = ""  # is there while somebody migrates our SQLite file: 503 for all but health
     gated: bool = False  # the schema may not be ready: 503 for all but health while it says so
     debug: bool = False  # FLASK_DEBUG is on
 
@@ -209,7 +210,8 @@ def _logs(box: Box) -> str:
 
 
 def _app(box: Box) -> str:
-    gate = f"if (-f {box.run}/migration) {{ return 503; }}\n" if box.gated else ""
+    marks = [f"{box.run}/migration"] * box.gated + [box.mark] * bool(box.mark)
+    gate = "".join(f"if (-f {mark}) {{ return 503; }}\n" for mark in marks)
     return gate + (_fastcgi(box) if box.fastcgi else _http(box))
 
 

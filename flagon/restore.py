@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from flagon import copies
 from flagon.backup import USAGE_ERROR, Place, guarded, place
-from flagon.copies import Failed, check_integrity, fresh_name, reading, settle, sync, transfer, write
-from flagon.inside import sqlite_copy
+from flagon.copies import check_integrity, fresh_name, reading, settle, write
+from flagon.inside import sqlite_copy, sqlite_lock
+from flagon.inside.sqlite_copy import BUSY, Failed, pour, sync
 
 USAGE = """usage: flagon restore FILE
   FILE   a copy that `flagon backup` made; - is standard input"""
@@ -55,9 +56,9 @@ def _alone(path: str) -> Iterator[None]:
         raise Failed(f"{folder} does not exist or cannot be written by uid {os.geteuid()}")
     if os.path.exists(path) and not os.access(path, os.W_OK):
         raise Failed(f"{path} cannot be written by uid {os.geteuid()}")
-    deadline = time.monotonic() + copies.BUSY
+    deadline = time.monotonic() + BUSY
     while True:
-        with sqlite_copy.lock(path) as free:
+        with sqlite_lock.lock(path) as free:
             if free:
                 _undo_migration(path)
                 yield
@@ -69,9 +70,7 @@ def _alone(path: str) -> Iterator[None]:
 
 def _undo_migration(path: str) -> None:
     """Or the next start would do it, over what is restored now."""
-    if sqlite_copy.left_behind(path):
-        sqlite_copy.put_back(path + sqlite_copy.SUFFIX, path)
-        sqlite_copy.remove(path + sqlite_copy.SUFFIX)
+    sqlite_copy.settle(path, "alembic_version", lambda text, _: print(f"flagon: {text}", file=sys.stderr))
 
 
 def _stage(file: str, draft: str, live: str) -> bool:
@@ -179,7 +178,7 @@ def _replace(draft: str, path: str) -> None:
             if wal and _pragma(live, "page_size") != _pragma(staged, "page_size"):
                 _match_pages(staged, live, draft)
         with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as staged:
-            transfer(staged, live, path)
+            pour(staged, live, path)
         live.execute(f"PRAGMA busy_timeout = {SETTLE}")
         with contextlib.suppress(sqlite3.OperationalError):
             if wal:
@@ -200,7 +199,7 @@ def _match_pages(staged: sqlite3.Connection, live: sqlite3.Connection, draft: st
             raise Failed(f"its pages have another size than the database's: stop the box first ({error})") from None
         check_integrity(draft, "the rebuilt copy")
     finally:
-        live.execute(f"PRAGMA busy_timeout = {round(copies.BUSY * 1000)}")
+        live.execute(f"PRAGMA busy_timeout = {round(BUSY * 1000)}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> object:

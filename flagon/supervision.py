@@ -16,6 +16,7 @@ from supervisor import events
 from supervisor.states import ProcessStates, SupervisorStates
 
 from flagon.channels import Messages, Pipes, WakeUp
+from flagon.inside.sqlite_lock import cut_off
 from flagon.logs import Lines, Output, message_of
 from flagon.port import Port
 from flagon.reload import Reload
@@ -50,6 +51,7 @@ class Plugin:
         self.deaths: dict[str, list[float]] = {}
         self.statuses: dict[int, int] = {}
         self.workers: set[int] = set()
+        self.reloading = False  # a HUP waits for the migrate program
         self.memory_warned, self.next_look = False, 0.0
         self.stop_at: float | None = None
         self.held: tuple[int, float] | None = None  # a stop signal held back for DRAIN_DELAY
@@ -92,11 +94,10 @@ class Plugin:
         elif kind == "ready" and isinstance(message.get("pid"), int):
             self.workers.add(message["pid"])
             if not self.stopping:
-                self.port.loaded(message.get("routes", []))
+                self.port.loaded(message.get("routes", []), bool(message.get("migrations")))
         elif kind == "migration" and isinstance(message.get("pid"), int):
             if not self.stopping:
-                own = message["pid"] == self._process(ONE_SHOT).pid
-                self.port.migration(str(message.get("state")), message["pid"], own)
+                self.port.migration(str(message.get("state")))
         elif kind == "failed":
             self._tell_failure(str(message.get("message")))
 
@@ -154,7 +155,8 @@ class Plugin:
         self.pipes.drain()
         code = os.waitstatus_to_exitcode(self.statuses.pop(process.pid, 0))
         if name == ONE_SHOT and code == 0:
-            self.port.migration("done", process.pid, own=True)
+            self.port.migration("done")
+            self._reload_after_migration()
             return
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         killed = code < 0
@@ -170,9 +172,15 @@ class Plugin:
             self.output.record("flagon", "error", f"{name} {how}: restarted{words}")
             self._restart(process)
             return
+        if name == ONE_SHOT and self.reloading:
+            self.reloading = False
+            self.output.record("flagon", "error", f"HUP: {name} {how}: the old application goes on serving")
+            self.port.migration("done")
+            return
         if name == ONE_SHOT and self.box.boot.debug:
             self.output.record("flagon", "error", f"{name} {how}: it goes on, FLASK_DEBUG is on. Then: flagon migrate")
-            self.port.migration("done", process.pid, own=True)
+            self.port.migration("done")
+            self._reload_after_migration()
             return
         when = f" {len(recent) + 1} times in {RESTART_WINDOW:g} s" if again else ""
         when = " before it served" if name != ONE_SHOT and not self.port.opened else when
@@ -205,6 +213,7 @@ class Plugin:
         self.reload.look()
         if not self.stopping:
             self.port.look()
+            self._settle_cut_off()
         if self.held is not None:
             number, until = self.held
             if time.monotonic() < until:
@@ -266,7 +275,26 @@ class Plugin:
             left = self.stop_at + self.box.values["STOP_TIMEOUT"] - time.monotonic()
             event.process.delay = time.time() + max(0.5, left)
 
+    def _settle_cut_off(self) -> None:
+        """A migration of our SQLite file was killed: the gate is shut until the migrate program has undone it."""
+        if self.port.opened and self.box.sqlite and cut_off(self.box.sqlite) and not self._process(ONE_SHOT).pid:
+            self._process(ONE_SHOT).spawn()
+
     def _reload_gunicorn(self) -> None:
+        """New code may want a new schema: the migrate program first, where it is ours to run."""
+        if self.box.migrate:
+            self.reloading = True
+            if not self._process(ONE_SHOT).pid:
+                self._process(ONE_SHOT).spawn()
+            return
+        self._signal_gunicorn()
+
+    def _reload_after_migration(self) -> None:
+        if self.reloading:
+            self.reloading = False
+            self._signal_gunicorn()
+
+    def _signal_gunicorn(self) -> None:
         gunicorn = self._process("gunicorn")
         if gunicorn.pid and not self.stopping:
             os.kill(gunicorn.pid, signal.SIGHUP)

@@ -8,10 +8,14 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
-DROPPED = ("08", "57P0", "53")  # SQLSTATE: connection exceptions, shutdowns, out of resources (PostgreSQL, appendix A)
+# SQLSTATE (PostgreSQL, appendix A): connection exceptions, shutdowns, no connection or memory left; not a full disk.
+DROPPED = ("08", "57P0", "53200", "53300", "53400")
+WORTH_WAITING = ("28P01", "28000", "3D000", "40P01", "55P03", "40001")  # login, no such database yet, locks of others
+MYSQL_DROPPED = (1040, 1053, 2002, 2003, 2006, 2013)  # too many connections, shutdown, gone; others are the statement's
 WORDS = {
     "28P01": "password refused",
     "28000": "login refused",
@@ -88,7 +92,7 @@ def connect(database: dict[str, Any], timeout: float) -> Any:
         unchanging = "" if os.access(os.path.dirname(database["path"]), os.W_OK) else "&immutable=1"
         uri = f"file:{quote(database['path'])}?mode=ro{unchanging}"
         return sqlite3.connect(uri, timeout=timeout, uri=True, check_same_thread=False)
-    raise Unknown(f"a {database['kind']} database")
+    raise Unknown("no driver of ours for this kind of database")
 
 
 def turned(database: dict[str, Any], times: int) -> dict[str, Any]:
@@ -150,8 +154,25 @@ def lost(error: BaseException) -> bool:
     if getattr(error, "connection_invalidated", False):
         return True
     if state is not None:
-        return bool(state.startswith(DROPPED)) or state in ("28P01", "28000", "3D000", "40P01", "55P03", "40001")
-    return type(inner).__name__ in ("OperationalError", "ConnectionTimeout") and type(inner).__module__ != "sqlite3"
+        return str(state).startswith((*DROPPED, *WORTH_WAITING))
+    library, name = type(inner).__module__.partition(".")[0], type(inner).__name__
+    if library in ("psycopg", "psycopg2"):  # without a state it is of connecting, or of an answer that never came
+        return any(kind.__name__ == "OperationalError" for kind in type(inner).__mro__) or name == "InterfaceError"
+    if library in ("pg8000", "asyncpg"):
+        return name == "InterfaceError" or isinstance(inner, OSError)
+    return bool(inner.args) and inner.args[0] in MYSQL_DROPPED
+
+
+@contextlib.contextmanager
+def cut_after(connection: Any, seconds: float) -> Iterator[None]:
+    """End the connection if what is asked in the body has no answer by then."""
+    timer = threading.Timer(seconds, cut, (connection,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def cut(connection: Any) -> None:

@@ -87,7 +87,8 @@ def post_worker_init(worker: Any) -> None:
     worker.flagon_loaded[0] = ever_loaded[0] = 1
     ready = readiness.Readiness(options, options.get("application"))
     health.start(options["run"], worker.log, ready.ask)
-    notice.send({"event": "ready", "routes": options["routes"]})
+    migrations = ready.store.layout is not None
+    notice.send({"event": "ready", "routes": options["routes"], "migrations": migrations})
     readiness.announce(ready, options["run"], worker.log)
 
 

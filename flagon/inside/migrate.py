@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from typing import Any
 
-from flagon.inside import database, notice, report, revisions, sqlite_copy, upgrade
-from flagon.inside.migration_lock import CONNECT_LIMIT, POLL, Away, Busy, Lock, away, hold
+from flagon.inside import database, notice, report, revisions, sqlite_copy, tool, upgrade
+from flagon.inside.migration_lock import ANSWER_LIMIT, CONNECT_LIMIT, POLL, Away, Busy, Lock, away, hold
 from flagon.inside.report import say
+from flagon.inside.upgrade import AWAY, FAILED
 
 LONGEST_PAUSE = 5.0
-OK, FAILED, AWAY, NOTHING = 0, 1, 75, 78
+OK, NOTHING = 0, 78
 ENDED_BY_SIGNAL = 128
+
+
+class Broken(Exception):
+    """No waiting will mend it; the text says what is wrong."""
 
 
 class Migration:
@@ -30,9 +33,11 @@ class Migration:
         self.command = options["migrate_command"]
         self.deadline = time.monotonic() + options["database_wait"] if once else None
         self.said = ""
-        self.child: subprocess.Popen[bytes] | None = None
         found = revisions.find(options["directory"], options["target"])
         self.layout = found or (revisions.Migrations("command") if self.command else None)
+        path = self.store["path"]
+        # A relative path is our reading of it; where we cannot write, the file is the application's own business.
+        self.file = path if path and os.access(os.path.dirname(path), os.W_OK) else ""
 
     def run(self) -> int:
         """The exit code: 0 at head, 75 database away or locked for too long, 78 nothing found, else the tool's own."""
@@ -43,10 +48,12 @@ class Migration:
         pause = POLL
         while True:
             try:
-                code = self.attempt(self.layout)
-            except (OSError, sqlite3.Error) as error:  # of the copy: nothing was begun
-                say(f"cannot prepare the migration of {self.store['path']}: {error}", "critical")
-                self.tell("done")
+                return self.attempt(self.layout)
+            except Broken as error:
+                say(str(error), "critical")
+                return FAILED
+            except (OSError, sqlite3.Error, sqlite_copy.Failed) as error:  # of the copy: nothing was begun
+                say(f"cannot prepare the migration of {self.file}: {error}", "critical")
                 return FAILED
             except (Away, Busy) as error:
                 self.tell("waiting" if isinstance(error, Away) else "migrating")
@@ -58,18 +65,19 @@ class Migration:
                     return AWAY
                 time.sleep(pause)
                 pause = min(LONGEST_PAUSE, pause * 1.5)
-                continue
-            if code != AWAY:
-                return code
 
     def attempt(self, layout: revisions.Migrations) -> int:
-        """Compare without a lock; only if behind, take it. Raises Away, Busy."""
-        if self.at_head(layout) and not self.cut_off():
-            say(f"the schema is at head ({layout.tool}): nothing to do")
+        """Compare without a lock; only if behind, take it. Raises Away, Busy, Broken."""
+        only_settle = not self.once and self.options["migrate"] == "off"
+        cut_off = bool(self.file) and sqlite_copy.left_behind(self.file)
+        if not cut_off and (only_settle or self.at_head(layout)):
+            say(f"the schema is at head ({layout.tool}): nothing to do", "debug" if only_settle else "info")
             self.tell("done")
             return OK
-        with hold(self.store, self.deadline, lambda: self.tell("migrating")) as lock:
-            if self.cut_off() or not self.at_head(layout):  # another replica may have been first
+        with hold(self.store, self.file, self.deadline, lambda: self.tell("migrating")) as lock:
+            if self.file:
+                sqlite_copy.settle(self.file, layout.table, say)
+            if not only_settle and not self.at_head(layout):  # another replica may have been first
                 self.tell("migrating")
                 code = self.upgrade(layout, lock)
                 if code:
@@ -77,38 +85,40 @@ class Migration:
             self.tell("done")
         return OK
 
-    def cut_off(self) -> bool:
-        return self.store["kind"] == "sqlite" and sqlite_copy.left_behind(self.store["path"])
-
     def at_head(self, layout: revisions.Migrations) -> bool:
-        """False where nothing is known of the revisions: then the command decides, each time."""
-        if not layout.known:
-            return False
-        if self.store["kind"] == "sqlite" and not os.path.exists(self.store["path"]):
+        """False where nothing is known of the revisions: then the tool decides, each time. Raises Away, Broken."""
+        if not layout.known or (self.store["kind"] == "sqlite" and not os.path.exists(self.store["path"])):
             return False
         try:
-            with database.closing(database.connect(self.store, CONNECT_LIMIT)) as connection:
+            with (
+                database.closing(database.connect(self.store, CONNECT_LIMIT)) as connection,
+                database.cut_after(connection, ANSWER_LIMIT),
+            ):
                 found = database.revisions(connection, self.store, layout.table, layout.schema)
         except database.Unknown as error:
-            say(f"cannot compare with the database ({error}): migrating without a look and without a lock", "warning")
+            if str(error) != self.said:
+                self.said = str(error)
+                say(f"migrating without a look and without a lock: {error}", "warning")
             return False
         except Exception as error:
             if type(error).__name__ == "ProgrammingError":  # libpq's own refusal of a key in the URL
                 raise SystemExit(refused(error)) from None
-            raise away(error) from None
+            if database.lost(error) or database.word(error) == "locked":
+                raise away(error) from None
+            raise Broken(f"cannot read the schema's revision from {layout.table}: {database.word(error)}") from None
         return not layout.behind(found or ())
 
     def upgrade(self, layout: revisions.Migrations, lock: Lock) -> int:
         """Under the lock. A failure leaves the previous schema: Postgres by its transaction, SQLite by the copy."""
         started = time.monotonic()
-        say(f"migrating ({self.command or layout.tool})")
-        if self.store["kind"] == "sqlite" and self.store["path"]:
-            with sqlite_copy.guarded(self.store["path"], say) as outcome:
+        say(f"migrating ({'MIGRATE_COMMAND' if self.command else layout.tool})")
+        if self.file:
+            with sqlite_copy.guarded(self.file, layout.table, say) as outcome:
                 code = outcome.code = self.run_tool(layout)
         else:
             code = self.run_tool(layout)
-        if code == AWAY or (code and lock.lost()):
-            raise Away("the database went away during the migration, which was rolled back")
+        if (code == AWAY and not self.command) or (code and lock.lost()):
+            raise Away("the database went away during the migration")
         if code:
             if code != upgrade.NOT_LOADED:  # which has been said by whoever could not load it
                 say(f"the migration FAILED with code {code}: the schema is as it was", "critical")
@@ -117,34 +127,24 @@ class Migration:
         return OK
 
     def run_tool(self, layout: revisions.Migrations) -> int:
-        """The tool's exit code; FAILED if it says 0 and the schema is not at head all the same."""
-        own = [sys.executable, *sys.argv[:2], "--upgrade"]
-        words = ["/bin/sh", "-c", self.command] if self.command else own
+        """The tool's exit code; FAILED if a command says 0 and the schema is not at head all the same."""
         environment = {**os.environ, **self.options["direct_environment"]}
-        self.child = subprocess.Popen(words, cwd=self.options["directory"], env=environment, start_new_session=True)
-        try:
-            code = self.child.wait()
-        finally:
-            end_group(self.child)
-            self.child = None
+        words = [sys.executable, *sys.argv[:2], "--command" if self.command else "--upgrade"]
+        code = tool.run(words, self.options["directory"], environment, own_session=self.once)
         if code < 0:
             say(f"the migration was killed by {signal.Signals(-code).name}", "error")
             return ENDED_BY_SIGNAL - code
-        if code == 0 and layout.known and self.can_ask() and not self.at_head(layout):
-            say("the migration ended with 0, and the schema is not at head", "error")
-            return FAILED
+        if code == 0 and layout.known and not self.at_head(layout):
+            if self.command:  # Flask-DB's own says 0 whatever Alembic says
+                say("the migration ended with 0, and the schema is not at head", "error")
+                return FAILED
+            say(f"the migration ended well, and DATABASE_URL has no such revision in {layout.table}: does it use "
+                "another database or table? Then set READY_CHECKS=database", "warning")  # fmt: skip
         return code
-
-    def can_ask(self) -> bool:
-        with contextlib.suppress(database.Unknown):
-            if self.store["kind"] == "postgresql":
-                database.driver()
-            return self.store["kind"] == "postgresql" or bool(self.store["path"])
-        return False
 
     def tell(self, state: str) -> None:
         """Where we stand: supervisord's plug-in shuts and opens the gate, and /ready says it."""
-        if not self.once or self.store["kind"] == "sqlite":
+        if not self.once:
             notice.send({"event": "migration", "state": state})
 
 
@@ -153,28 +153,20 @@ def refused(error: Exception) -> int:
     return NOTHING
 
 
-def end_group(child: subprocess.Popen[bytes]) -> None:
-    """Whatever the tool started ends with it."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
-
-
 def main(arguments: list[str]) -> int:
-    """run-migrate.py OPTIONS [--once | --upgrade]."""
+    """run-migrate.py OPTIONS [--once | --upgrade | --command]."""
     with open(arguments[1], encoding="utf-8") as file:
         options = json.load(file)
     notice.set_up(options["run"])
     report.set_up(options)
+    if "--command" in arguments:
+        tool.die_with_parent()
+        os.execv("/bin/sh", ["/bin/sh", "-c", options["migrate_command"]])
     if "--upgrade" in arguments:
+        tool.die_with_parent()
         layout = revisions.find(options["directory"], options["target"])
         return upgrade.run(options, layout) if layout else FAILED
     # A stop ends the tool, and undoes what it has not finished.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: sys.exit(ENDED_BY_SIGNAL + received))
-    migration = Migration(options, "--once" in arguments)
-    try:
-        return migration.run()
-    finally:
-        if migration.once:  # also after a failure: the previous schema is served on
-            migration.tell("done")
+    return Migration(options, "--once" in arguments).run()

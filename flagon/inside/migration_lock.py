@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from flagon.inside import database, sqlite_copy
+from flagon.inside import database
+from flagon.inside.sqlite_lock import lock
 
 NUMBER = 0x464C41474F4E  # "FLAGON": advisory locks are numbers that all users of a database share
 POLL = 0.5
 CONNECT_LIMIT = 2.0
+ANSWER_LIMIT = 5.0  # a pooler before a dead server accepts the login and then says nothing
 # One statement for servers that know fewer of these: whoever holds the lock is idle, and must not be taken for lost.
 NO_LIMITS = (
     "select set_config(name, '0', true) from pg_settings where name in "
@@ -38,17 +40,21 @@ class Lock:
         if self.connection is None:
             return False
         try:
-            self.connection.cursor().execute("select 1")
+            with database.cut_after(self.connection, ANSWER_LIMIT):
+                self.connection.cursor().execute("select 1")
         except Exception:
             return True
         return False
 
 
 @contextlib.contextmanager
-def hold(store: dict[str, Any], deadline: float | None, waiting: Callable[[], None]) -> Iterator[Lock]:
-    """Take the lock of a database; `waiting` is called while another has it. Raises Away, Busy (after `deadline`)."""
-    if store["kind"] == "sqlite" and store["path"]:
-        with sqlite_copy.lock(store["path"]) as mine:
+def hold(store: dict[str, Any], path: str, deadline: float | None, waiting: Callable[[], None]) -> Iterator[Lock]:
+    """Take the lock of a database, or of the SQLite file `path`; `waiting` is called while another has it.
+
+    Raises Away, Busy (after `deadline`).
+    """
+    if path:
+        with lock(path) as mine:
             if not mine:
                 waiting()
                 raise Busy("another migration of this file runs")
@@ -71,11 +77,12 @@ def _take(connection: Any, deadline: float | None, waiting: Callable[[], None]) 
     try:
         cursor = connection.cursor()
         while True:
-            cursor.execute(NO_LIMITS)
-            cursor.execute(f"select pg_try_advisory_xact_lock({NUMBER})")
-            if cursor.fetchone()[0]:
-                return
-            connection.rollback()  # who waits must not hold a pooler's connection that the migration needs
+            with database.cut_after(connection, ANSWER_LIMIT):
+                cursor.execute(NO_LIMITS)
+                cursor.execute(f"select pg_try_advisory_xact_lock({NUMBER})")
+                if cursor.fetchone()[0]:
+                    return
+                connection.rollback()  # who waits must not hold a pooler's connection that the migration needs
             waiting()
             if deadline is not None and time.monotonic() > deadline:
                 raise Busy("another migration holds the lock")

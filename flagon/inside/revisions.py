@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-LOOKED_AT = "alembic.ini, migrations/, db/, and migrations/ in the application's package"
+LOOKED_AT = "alembic.ini, and migrations/ and db/ beside the application and in its package"
 
 
 class Migrations(NamedTuple):
@@ -18,6 +18,7 @@ class Migrations(NamedTuple):
     tool: str  # "alembic", "flask-migrate", "flask-alembic", "command"
     config: str = ""  # alembic.ini
     folder: str = ""  # what holds env.py, or the revisions themselves
+    given_folder: bool = False  # the ini does not name it: it is where it is by custom
     heads: frozenset[str] = frozenset()
     known: frozenset[str] = frozenset()
     table: str = "alembic_version"
@@ -37,38 +38,41 @@ def find(directory: str, target: str) -> Migrations | None:
     """
     root_ini = os.path.join(directory, "alembic.ini")
     if os.path.isfile(root_ini):
-        return _alembic("alembic", root_ini, directory)
-    for name in ("migrations", "db"):
-        folder = os.path.join(directory, name)
-        ini = os.path.join(folder, "alembic.ini")
-        if os.path.isfile(os.path.join(folder, "env.py")) and os.path.isfile(ini):
-            text = _text(os.path.join(folder, "env.py"))
-            if "current_app" in text:
-                return _with_revisions(Migrations("flask-migrate", ini, folder), [os.path.join(folder, "versions")])
-            return _alembic("alembic", ini, directory, folder)
-    return _flask_alembic(directory, target.partition(":")[0].split("."))
+        return _alembic(root_ini, directory)
+    module = target.partition(":")[0].split(".")
+    packages = [os.path.join(directory, *module[:depth]) for depth in range(len(module) + 1)]
+    for folder in (os.path.join(parent, name) for name in ("migrations", "db") for parent in packages):
+        ini, env = os.path.join(folder, "alembic.ini"), os.path.join(folder, "env.py")
+        if os.path.isfile(env) and os.path.isfile(ini):
+            if "current_app" in _text(env):
+                return _with_revisions(
+                    Migrations("flask-migrate", ini, folder, True), [os.path.join(folder, "versions")]
+                )
+            return _alembic(ini, directory, folder)
+    return _flask_alembic(packages[::-1])
 
 
-def _alembic(tool: str, ini: str, directory: str, folder: str = "") -> Migrations:
+def _alembic(ini: str, directory: str, custom: str = "") -> Migrations:
     """Bare Alembic: script_location and version_locations from the file (alembic.ini's own rules for %(here)s)."""
     parser = configparser.ConfigParser({"here": os.path.dirname(ini)})
-    locations = ""
-    try:
+    named, locations, recursive = "", "", False
+    with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
         parser.read(ini, encoding="utf-8")
-        folder = folder or parser.get("alembic", "script_location", fallback="alembic")
+        named = parser.get("alembic", "script_location", fallback="")
         locations = parser.get("alembic", "version_locations", fallback="")
-    except configparser.Error:
-        folder = folder or "alembic"
-    folder = os.path.join(directory, folder)
+        recursive = parser.get("alembic", "recursive_version_locations", fallback="") == "true"
+    package, colon, inner = named.partition(":")  # `shop:migrations` is a folder in a package
+    folder = os.path.join(directory, *package.split("."), inner) if colon else os.path.join(directory, named or custom)
     separators = str.maketrans(dict.fromkeys(",;\n:", " "))
     versions = [os.path.join(directory, part) for part in locations.translate(separators).split()]
-    return _with_revisions(Migrations(tool, ini, folder), versions or [os.path.join(folder, "versions")])
+    layout = Migrations("alembic", ini, folder, bool(custom and not named))
+    return _with_revisions(layout, versions or [os.path.join(folder, "versions")], recursive)
 
 
-def _flask_alembic(directory: str, package: list[str]) -> Migrations | None:
+def _flask_alembic(packages: list[str]) -> Migrations | None:
     """Revisions beside each other in migrations/ of the package, and no env.py: Flask-Alembic brings its own."""
-    for parts in (package, package[:-1]):
-        folder = os.path.join(directory, *parts, "migrations")
+    for package in packages:
+        folder = os.path.join(package, "migrations")
         if os.path.isdir(folder) and not os.path.exists(os.path.join(folder, "env.py")):
             found = _with_revisions(Migrations("flask-alembic", "", folder), [folder])
             if found.known:
@@ -76,24 +80,26 @@ def _flask_alembic(directory: str, package: list[str]) -> Migrations | None:
     return None
 
 
-def _with_revisions(layout: Migrations, folders: list[str]) -> Migrations:
+def _with_revisions(layout: Migrations, folders: list[str], recursive: bool = False) -> Migrations:
     """Read every revision file. A head is what no other revision follows or depends on."""
     known: set[str] = set()
     followed: set[str] = set()
-    for path in _files(folders):
+    for path in _files(folders, recursive):
         values = _assigned(path)
         revision = values.get("revision")
         if isinstance(revision, str):
             known.add(revision)
             followed |= _names(values.get("down_revision")) | _names(values.get("depends_on"))
     table, schema = _version_table(os.path.join(layout.folder, "env.py"))
+    if not table:  # named by a variable: no revision of this database can be read
+        return layout
     return layout._replace(heads=frozenset(known - followed), known=frozenset(known), table=table, schema=schema)
 
 
-def _files(folders: list[str]) -> Iterator[str]:
+def _files(folders: list[str], recursive: bool) -> Iterator[str]:
     for top in folders:
         for folder, inner, names in os.walk(top):
-            inner[:] = [name for name in inner if name != "__pycache__"]
+            inner[:] = [name for name in inner if recursive and name != "__pycache__"]
             yield from (os.path.join(folder, name) for name in sorted(names) if name.endswith(".py"))
 
 
@@ -132,9 +138,11 @@ def _names(value: object) -> set[str]:
 
 
 def _version_table(env: str) -> tuple[str, str]:
-    """(version_table, version_table_schema) that env.py gives context.configure(), where they are literals."""
+    """(version_table, version_table_schema) that env.py gives context.configure(); empty where they are no literals."""
     found = {"version_table": "alembic_version", "version_table_schema": ""}
     for node in ast.walk(_tree(env)):
-        if isinstance(node, ast.keyword) and node.arg in found and isinstance(node.value, ast.Constant):
+        if isinstance(node, ast.keyword) and node.arg in found:
+            if not isinstance(node.value, ast.Constant):
+                return "", ""
             found[node.arg] = str(node.value.value or found[node.arg])
     return found["version_table"], found["version_table_schema"]

@@ -44,15 +44,20 @@ def bare_alembic(layout: Migrations, options: dict[str, Any]) -> None:
     from alembic.config import Config
 
     put_on_path(options)
-    config = Config(layout.config)
-    config.set_main_option("script_location", layout.folder.replace("%", "%%"))
+    more: dict[str, Any] = {"toml_file": "pyproject.toml"} if os.path.isfile("pyproject.toml") else {}
+    try:
+        config = Config(layout.config, **more)
+    except TypeError:  # before Alembic 1.16
+        config = Config(layout.config)
+    if layout.given_folder:
+        config.set_main_option("script_location", layout.folder.replace("%", "%%"))
     command.upgrade(config, "heads")
 
 
 def within_application(layout: Migrations, options: dict[str, Any]) -> None:
     """Flask-Migrate and Flask-Alembic read their settings from the application."""
     put_on_path(options)
-    application = loading.load(options["target"], options["why"])
+    application = flask_inside(loading.load(options["target"], options["why"]))
     with application.app_context():
         if layout.tool == "flask-migrate":
             import flask_migrate
@@ -60,6 +65,16 @@ def within_application(layout: Migrations, options: dict[str, Any]) -> None:
             flask_migrate.upgrade(directory=layout.folder, revision="heads")
         else:
             application.extensions["alembic"].upgrade()
+
+
+def flask_inside(application: Any) -> Any:
+    """The Flask application below middleware that was put around it. Raises loading.LoadError if there is none."""
+    for _ in range(10):
+        if hasattr(application, "app_context"):
+            return application
+        inner = (getattr(application, name, None) for name in ("app", "wsgi_app", "application"))
+        application = next((one for one in inner if callable(one)), None)
+    raise loading.LoadError("APP_MODULE is no Flask application: set MIGRATE_COMMAND, such as `flask db upgrade`")
 
 
 def put_on_path(options: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from flagon import backup, copies, restore
 from flagon.backup import Place
-from flagon.inside import sqlite_copy
+from flagon.inside import sqlite_copy, sqlite_lock
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 12 if os.environ.get("FLAGON_CAMPAIGN") == "full" else 4
@@ -253,7 +253,7 @@ def test_an_index_that_only_the_application_understands(tmp_path: Path) -> None:
 
 def test_during_a_migration_the_state_before_it(tmp_path: Path) -> None:
     path = live(tmp_path)
-    with contextlib.suppress(KeyboardInterrupt), sqlite_copy.guarded(str(path), print):
+    with contextlib.suppress(KeyboardInterrupt), sqlite_copy.guarded(str(path), "alembic_version", print):
         with contextlib.closing(connect(path)) as connection:
             connection.execute("UPDATE mark SET text = 'half migrated'")
         done = flagon(tmp_path, "backup", "--to", str(tmp_path / "x.db"))
@@ -408,7 +408,9 @@ def test_over_what_is_damaged(tmp_path: Path) -> None:
 def test_a_busy_database_is_waited_for_and_not_for_ever(
     tmp_path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sqlite_copy, "BUSY", 0.5)
     monkeypatch.setattr(copies, "BUSY", 0.5)
+    monkeypatch.setattr(restore, "BUSY", 0.5)
     path = live(tmp_path, mode=mode)
     file = make(tmp_path / "x.db", "restored")
     with contextlib.closing(connect(path)) as connection:
@@ -419,7 +421,7 @@ def test_a_busy_database_is_waited_for_and_not_for_ever(
         assert 0.4 < time.monotonic() - begun < 5
         connection.execute("ROLLBACK")
         assert mark(path) == "live"
-    with sqlite_copy.lock(str(path)), pytest.raises(copies.Failed, match="a migration or another restore"):
+    with sqlite_lock.lock(str(path)), pytest.raises(copies.Failed, match="a migration or another restore"):
         restore._restore(str(file), to(path))
     assert not list(path.parent.glob(".app.db*"))
     restore._restore(str(file), to(path))
@@ -431,6 +433,7 @@ def test_a_migration_that_was_cut_off_does_not_come_back(tmp_path: Path) -> None
     sqlite_copy.take(str(path), str(path) + sqlite_copy.SUFFIX)
     with contextlib.closing(connect(path)) as connection:
         connection.execute("UPDATE mark SET text = 'half migrated'")
+        connection.execute("CREATE TABLE half (x)")
     file = make(tmp_path / "x.db", "restored")
     restore._restore(str(file), to(path))
     assert mark(path) == "restored"

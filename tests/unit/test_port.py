@@ -29,7 +29,7 @@ def make(tmp_path, migrate):
     box = types.SimpleNamespace(
         migrate=migrate,
         run=str(tmp_path),
-        write_fragments=lambda routes, gated: written.append((routes, gated)),
+        write_fragments=lambda routes, gated, migrations: written.append((routes, gated)),
         output=types.SimpleNamespace(record=lambda *_: None),
         ready_line=lambda: "",
     )
@@ -45,7 +45,7 @@ def test_without_migrations_it_opens_when_the_application_is_loaded(tmp_path, re
 @pytest.mark.parametrize("schema_first", [True, False])
 def test_a_schema_at_head_is_never_seen_from_outside(tmp_path, reloads, schema_first):
     port, nginx, written = make(tmp_path, migrate=True)
-    steps = [lambda: port.migration("done", 7, own=True), lambda: port.loaded([])]
+    steps = [lambda: port.migration("done"), lambda: port.loaded([])]
     first, second = steps if schema_first else steps[::-1]
     first()
     assert nginx.spawned == 0
@@ -57,12 +57,12 @@ def test_a_schema_behind_opens_the_port_with_the_gate_shut_and_opens_it_once(tmp
     port, nginx, written = make(tmp_path, migrate=True)
     (tmp_path / "migration").write_text("migrating")
     port.loaded([])
-    port.migration("waiting", 7, own=True)  # the database is away
-    port.migration("migrating", 7, own=True)
+    port.migration("waiting")  # the database is away
+    port.migration("migrating")
     assert (nginx.spawned, written, reloads) == (1, [([], True)], [])
     assert (tmp_path / "migration").exists()
-    port.migration("done", 7, own=True)
-    port.migration("done", 7, own=True)
+    port.migration("done")
+    port.migration("done")
     assert (nginx.spawned, written[-1], reloads) == (1, ([], False), [signal.SIGHUP])
     assert not (tmp_path / "migration").exists()
 
@@ -70,7 +70,7 @@ def test_a_schema_behind_opens_the_port_with_the_gate_shut_and_opens_it_once(tmp
 def test_a_quick_migration_holds_the_port_and_a_long_one_does_not(tmp_path, reloads, monkeypatch):
     port, nginx, written = make(tmp_path, migrate=True)
     port.loaded([])
-    port.migration("migrating", 7, own=True)
+    port.migration("migrating")
     port.look()
     assert nginx.spawned == 0
     monkeypatch.setattr("flagon.port.HOLD", 0.0)
@@ -78,30 +78,26 @@ def test_a_quick_migration_holds_the_port_and_a_long_one_does_not(tmp_path, relo
     assert (nginx.spawned, written) == (1, [([], True)])
 
 
-def test_a_later_migration_shuts_the_gate_and_its_death_opens_it(tmp_path, reloads):
-    port, nginx, written = make(tmp_path, migrate=False)
-    port.loaded([])
-    port.migration("migrating", os.getpid(), own=False)
-    assert written[-1] == ([], True)
-    assert (tmp_path / "migration").read_text() == "migrating"
-    port.look()
-    assert written[-1] == ([], True)
-    port.visitor = 2**22 + 1  # beyond the largest pid
-    port.look()
-    assert written[-1] == ([], False)
-    assert not (tmp_path / "migration").exists()
-    assert reloads == [signal.SIGHUP, signal.SIGHUP]
-
-
-def test_a_visitor_that_is_done_opens_nothing_while_our_own_migration_waits(tmp_path, reloads):
+def test_a_database_that_says_nothing_does_not_keep_the_port_shut(tmp_path, reloads, monkeypatch):
     port, nginx, written = make(tmp_path, migrate=True)
     port.loaded([])
-    port.migration("waiting", 7, own=True)
-    port.migration("migrating", 8, own=False)
-    port.migration("done", 8, own=False)
-    assert port.shut
-    assert written == [([], True)]
-    assert (tmp_path / "migration").read_text() == "waiting"
+    port.look()
+    assert nginx.spawned == 0
+    monkeypatch.setattr("flagon.port.HOLD", 0.0)
+    port.look()
+    assert (nginx.spawned, written) == (1, [([], True)])
+
+
+def test_a_reload_while_the_database_is_away_does_not_shut_the_gate(tmp_path, reloads):
+    port, nginx, written = make(tmp_path, migrate=True)
+    port.loaded([])
+    port.migration("done")
+    port.migration("waiting")
+    assert not port.shut
+    assert not (tmp_path / "migration").exists()
+    port.migration("migrating")  # the new code's migration really runs
+    assert written[-1] == ([], True)
+    assert (tmp_path / "migration").read_text() == "migrating"
 
 
 def test_new_routes_after_a_reload_are_told(tmp_path, reloads):

@@ -22,6 +22,7 @@ CASES = {
     "proxies-networks": ({"TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::/32 192.0.2.1"}, {}, ["client.conf"]),
     "own-routes": ({}, {"app_routes": frozenset({"/up", "/readyz", "/-/up"})}, ["health.conf"]),
     "own-routes-prefix": ({"URL_PREFIX": "/a"}, {"app_routes": frozenset({"/health"})}, ["health.conf"]),
+    "marked": ({}, {"mark": "/data/app.db.migrating"}, ["app.conf"]),
     "gated": ({}, {"gated": True, "app_routes": frozenset({"/up", "/ready"})}, ["app.conf", "health.conf"]),
     "debug": ({"DEBUG_CLIENTS": "10.9.0.0/16 ::1/128"}, {"debug": True}, ["client.conf", "app.conf"]),
     "debug-http": ({"WORKER_CLASS": "gthread"}, {"debug": True, "fastcgi": False}, ["client.conf", "app.conf"]),

@@ -38,10 +38,15 @@ def revision(name: str, after: str = "None", more: str = "") -> str:
          "alembic", "db", {"a1"}),
         ({"migrations/alembic.ini": "[alembic]\n", "migrations/env.py": FLASK_ENV,
           "migrations/versions/a.py": revision("a1")}, "flask-migrate", "migrations", {"a1"}),
+        ({"alembic.ini": "[alembic]\nscript_location = shop:store/migrations\n",
+          "shop/store/migrations/versions/a.py": revision("a1")}, "alembic", "shop/store/migrations", {"a1"}),
+        ({"app/migrations/alembic.ini": "[alembic]\n", "app/migrations/env.py": FLASK_ENV,
+          "app/migrations/versions/a.py": revision("a1"), "app/migrations/versions/archive/old.py": revision("old")},
+         "flask-migrate", "app/migrations", {"a1"}),
         ({"app/migrations/1_a.py": revision("1"), "app/migrations/script.py.mako": ""},
          "flask-alembic", "app/migrations", {"1"}),
     ],
-    ids=["bare", "here", "locations", "flask-db", "db-ini", "flask-migrate", "flask-alembic"],
+    ids=["bare", "here", "locations", "flask-db", "db-ini", "flask-migrate", "package", "in-package", "flask-alembic"],
 )  # fmt: skip
 def test_finds_the_tool_by_its_files(tmp_path, files, tool, folder, heads):
     found = revisions.find(write(tmp_path, files), "app:create_app()")
@@ -63,7 +68,7 @@ def test_finds_nothing_where_there_is_nothing(tmp_path, files):
 
 def test_reads_annotated_merged_dependent_and_broken_revisions(tmp_path):
     files = {
-        "alembic.ini": "[alembic]\nscript_location = m\n",
+        "alembic.ini": "[alembic]\nscript_location = m\nrecursive_version_locations = true\n",
         "m/versions/a.py": 'revision: str = "a"\ndown_revision: str | None = None\n',
         "m/versions/b.py": revision("b", "'a'"),
         "m/versions/c.py": revision("c", "'a'"),
@@ -109,3 +114,11 @@ def test_one_branch_of_two_is_behind():
     layout = revisions.Migrations("alembic", heads=frozenset("bc"), known=frozenset("abc"))
     assert layout.behind("b")
     assert not layout.behind("bc")
+
+
+def test_a_version_table_named_by_a_variable_is_not_guessed(tmp_path):
+    files = {"alembic.ini": "[alembic]\nscript_location = m\n", "m/versions/a.py": revision("a")}
+    files["m/env.py"] = "context.configure(version_table=TABLE)\n"
+    found = revisions.find(write(tmp_path, files), "app:app")
+    assert (found.tool, found.known) == ("alembic", frozenset())
+    assert not found.behind([])

@@ -23,7 +23,7 @@ def plugin(tmp_path):
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     box = types.SimpleNamespace(
-        run=str(tmp_path), output=Output(True, descriptor=writing), migrate=False,
+        run=str(tmp_path), output=Output(True, descriptor=writing), migrate=False, sqlite="",
         values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1},
     )  # fmt: skip
     plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1)), box)
@@ -89,7 +89,7 @@ def test_the_last_lines_of_all_pipes_are_not_lost(plugin):
 def test_messages_by_datagram(plugin, tmp_path):
     assert os.stat(tmp_path / "events.sock").st_mode & 0o777 == 0o600
     ready = []
-    plugin.port.loaded = ready.append
+    plugin.port.loaded = lambda routes, migrations: ready.append(routes)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
         peer.connect(str(tmp_path / "events.sock"))
         peer.send(b"junk")
@@ -112,7 +112,7 @@ def test_messages_by_datagram(plugin, tmp_path):
 )
 def test_junk_on_the_channel_does_not_end_the_box(plugin, tmp_path, text):
     """The application's user may write to this socket, on purpose or not."""
-    plugin.port.loaded = lambda routes: None
+    plugin.port.loaded = lambda routes, migrations: None
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
         peer.connect(str(tmp_path / "events.sock"))
         peer.send(text)
@@ -180,7 +180,7 @@ def test_a_stop_is_held_back_for_the_drain_delay(plugin, tmp_path, monkeypatch, 
     now = [1000.0]
     view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
     plugin.box.values["DRAIN_DELAY"] = 5.0
-    plugin.port.told = ([], False)
+    plugin.port.told = ([], False, False)
     signals = [number]
     plugin._real_get_signal = lambda: signals.pop() if signals else None
     assert plugin._get_signal() is None
@@ -214,7 +214,7 @@ def test_memory_is_warned_of_once(plugin, monkeypatch):
     monkeypatch.setattr(supervision, "proportional_set_size", lambda pid: 99)
     plugin._look_at_memory(None)
     assert plugin.said() == []  # not before it serves
-    plugin.port.told = ([], False)
+    plugin.port.told = ([], False, False)
     for _ in range(2):
         plugin.next_look = 0
         plugin._look_at_memory(None)
