@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Generator
+from concurrent.futures import Future
+from threading import Thread
 from time import monotonic
 from typing import Any, TypeVar
 
 import psycopg
 import sqlalchemy as sa
 from flask import g, has_request_context
+from psycopg._conninfo_attempts import conninfo_attempts
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import _WaitTimeout
 
 from .settings import Database
@@ -38,6 +43,28 @@ class Connection(psycopg.Connection[Any]):
         except _WaitTimeout:
             self.close()  # its answer may still come, to the next question
             raise deadline_passed(f"no answer within {self.limit:g} s") from None
+        except psycopg.InternalError as error:
+            if error.sqlstate:
+                raise
+            self.close()  # two answers to one question: to the last one of a server that died a pooler adds its own
+            raise psycopg.OperationalError(str(error)) from None
+
+    def rollback(self) -> None:
+        """Never an error, never an endless wait: it comes at the end of a request, outside of its context.
+
+        The server undoes what a lost connection had begun, and the pool opens another.
+        """
+        try:
+            with self.lock:
+                self.wait(self._rollback_gen(), timeout=self.limit)
+        except (psycopg.Error, _WaitTimeout):
+            self.close()
+
+    @classmethod
+    def connect(cls, conninfo: str = "", **options: Any) -> Connection:
+        if has_request_context():
+            options |= looked_up(cls.limit, conninfo_to_dict(conninfo, **options))
+        return super().connect(conninfo, **options)
 
     @classmethod
     def _connect_gen(cls, conninfo: str = "") -> Generator[Any, Any, Any]:
@@ -60,6 +87,26 @@ def within(limit: float, connecting: Generator[Any, Any, T]) -> Generator[Any, A
         except StopIteration as done:
             g.pop("database_connecting_ends", None)
             return done.value  # type: ignore[no-any-return]
+
+
+def looked_up(limit: float, options: dict[str, Any]) -> dict[str, str]:
+    """The hosts with their addresses. A resolver that nobody answers takes ten seconds, and cannot be interrupted."""
+    refuse_after_deadline()
+    found: Future[list[dict[str, Any]]] = Future()
+
+    def look_up() -> None:
+        try:
+            found.set_result(conninfo_attempts(options))
+        except Exception as error:
+            found.set_exception(error)
+
+    Thread(target=look_up, name="resolver", daemon=True).start()
+    try:
+        attempts = found.result(limit)
+    except concurrent.futures.TimeoutError:  # another than the built-in one before Python 3.11
+        raise deadline_passed(f"no address of the host within {limit:g} s") from None
+    keys = [key for key in ("host", "hostaddr", "port") if any(one.get(key) for one in attempts)]
+    return {key: ",".join(str(one.get(key) or "") for one in attempts) for key in keys}
 
 
 def deadline_passed(reason: str) -> psycopg.OperationalError:

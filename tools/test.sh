@@ -20,8 +20,11 @@ selection=()
 say "image tests ($campaign)"
 export FLAGON_CAMPAIGN=$campaign
 .venv/bin/python -m pytest tests/image "${selection[@]}"
-# The wire's own tests run on both wires by themselves; all the others once more on HTTP.
+# The wire's own tests run on both wires by themselves, the database's do not care; all the others once more on HTTP.
 say "image tests ($campaign) on the HTTP wire"
 WIRE=gthread .venv/bin/python -m pytest tests/image "${selection[@]}" --ignore-glob='*/test_wire_*' \
-    --ignore tests/image/test_servers.py --ignore tests/image/test_compose.py \
+    --ignore-glob='*/test_migrate*' --ignore-glob='*/test_bad_days*' --ignore-glob='*/test_*postgres.py' \
+    --ignore tests/image/test_servers.py --ignore tests/image/test_compose.py --ignore tests/image/test_kills.py \
+    --ignore tests/image/test_backup.py --ignore tests/image/test_sqlite_days.py --ignore tests/image/test_debug.py \
+    --ignore tests/image/test_database_url.py \
     --deselect tests/image/test_image.py --deselect tests/image/test_ways_in.py

@@ -87,8 +87,7 @@ def post_worker_init(worker: Any) -> None:
     worker.flagon_loaded[0] = ever_loaded[0] = 1
     ready = readiness.Readiness(options, options.get("application"))
     health.start(options["run"], worker.log, ready.ask)
-    migrations = ready.store.layout is not None
-    notice.send({"event": "ready", "routes": options["routes"], "migrations": migrations})
+    notice.send({"event": "ready", "routes": options["routes"], "migrations": ready.store.has_migrations})
     readiness.announce(ready, options["run"], worker.log)
 
 

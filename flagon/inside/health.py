@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
+import select
 import socket
 import threading
 import time
@@ -16,6 +18,7 @@ from flagon.inside.slots import Board, Slot
 
 LIVE = frozenset({"/up", "/health", "/healthz", "/livez", "/-/up"})
 BACKLOG = 64
+LAST_ANSWER = 0.2  # seconds for an answer that is under way when the process ends
 THREADS = 2  # one may wait for a check; then the other answers
 GOOD = ("ok", "skipped")
 
@@ -67,17 +70,38 @@ def start(run: str, log: Any, checks: Callable[[], dict[str, str]]) -> None:
     if _listener is not None:
         # A socket of this process: where gevent has patched the module, accepting must let other greenlets run.
         listener = socket.socket(fileno=os.dup(_listener.fileno()))
+        listener.setblocking(False)
         server = Server(Health(run, checks), {}, log, streams_max=1)
-        for _ in range(THREADS):
-            threading.Thread(target=_loop, args=(server, listener), name="health", daemon=True).start()
+        stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        threads = [
+            threading.Thread(target=_loop, args=(server, listener, stop), name="health", daemon=True)
+            for _ in range(THREADS)
+        ]
+        for thread in threads:
+            thread.start()
+        atexit.register(_end, server, stop, threads)
 
 
-def _loop(server: Server, listener: socket.socket) -> None:
+def _end(server: Server, stop: int, threads: list[threading.Thread]) -> None:
+    """An interpreter that ends still accepts and never answers: a probe would be cut. Other workers answer it."""
+    server.accepting = False
+    os.eventfd_write(stop, 1)
+    for thread in threads:
+        thread.join(LAST_ANSWER)
+
+
+def _loop(server: Server, listener: socket.socket, stop: int) -> None:
     """Unlike a request thread it goes on while the worker leaves: /up must not blink."""
     slot = Slot(Board(1).memory, 0)
-    while True:
+    poller = select.poll()
+    poller.register(listener, select.POLLIN)
+    poller.register(stop, select.POLLIN)
+    while server.accepting:
         try:
             connection, _ = listener.accept()
+        except BlockingIOError:
+            poller.poll()
+            continue
         except OSError:
             time.sleep(0.1)  # out of descriptors: do not spin
             continue

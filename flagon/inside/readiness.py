@@ -24,9 +24,9 @@ class Database:
         self.options = options["database"]
         self.wanted = options["ready_checks"]
         self.state_file = os.path.join(options["run"], "migration")
-        self.layout: revisions.Migrations | None = None
-        if "migrations" in self.wanted:
-            self.layout = revisions.find(options["directory"], options["target"])
+        found = revisions.find(options["directory"], options["target"])
+        self.has_migrations = found is not None
+        self.layout = found if "migrations" in self.wanted else None
         self.connection: Any = None
         self.turns = 0  # rounds that ran out of time: each one lets the next begin with another host
 

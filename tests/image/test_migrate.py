@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import subprocess
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -126,13 +130,15 @@ def test_a_migration_that_is_killed_is_undone_and_done_again(volume, whom):
         else:
             box.exec("sh", "-c", KILL.format("!"))
             box.wait_log("migrate was killed by SIGKILL: restarted")
-            box.wait_log("a migration was cut off")
-            wait_until(lambda: box.running() and box.get("/ready").status_code == 200, 20)
+            box.wait_log("is as it was before the migration")
+            box.wait_up(20, "/ready")
             assert titles(box) == ["before"]
             assert "extra" in tables(box)
             return
     with with_revision(volume, "") as box:
-        assert ("a migration was cut off" in box.wait_log("migrated in") + box.logs()) is (whom == "container")
+        assert ("is as it was before the migration" in box.wait_log("migrated in") + box.logs()) is (
+            whom == "container"
+        )
         assert titles(box) == ["before"]
         assert "extra" in tables(box)
 
@@ -232,3 +238,80 @@ def test_a_broken_application_is_told_once_and_ends_with_its_own_code(volume):
     with Box(mounts=mounts, wait=False) as box:
         assert box.wait_exit() == 3
         assert box.logs().count("no module named 'nothing_like_this'") == 1
+
+
+def write_notes(box: Box, end: threading.Event, told: list[str]) -> None:
+    """Notes one after the other; the titles that were acknowledged."""
+    number = 0
+    while not end.is_set():
+        title = f"{threading.get_ident()}-{number}"
+        number += 1
+        with contextlib.suppress(requests.RequestException):
+            if requests.post(box.url("/api/notes"), json={"title": title}, timeout=20).status_code == 201:
+                told.append(title)
+
+
+@pytest.mark.parametrize("where", ["exec", "another container"])
+def test_a_migration_that_fails_beside_a_serving_box_loses_nothing_that_was_acknowledged(volume, where):
+    """The gate lies beside the file, so boxes of other containers see it too."""
+    folder = write_files(next_revision(SLOW.format(2) + BAD))
+    mounts = {volume: "/data", f"{folder}/extra.py": f"{IN_IMAGE}/extra.py:ro"}
+    with Box(mounts={volume: "/data"}) as first:
+        make_note(first, "before")
+    end, told = threading.Event(), ["before"]
+    with Box(env={"MIGRATE": "off", "READY_CHECKS": "database"}, mounts=mounts) as box:
+        writers = [threading.Thread(target=write_notes, args=(box, end, told)) for _ in range(8)]
+        for writer in writers:
+            writer.start()
+        time.sleep(1)
+        if where == "exec":
+            assert "FAILED" in box.exec("flagon", "migrate", check=False)
+        else:
+            args = [word for host, inside in mounts.items() for word in ("-v", f"{host}:{inside}")]
+            assert run_once(["migrate"], args=args).returncode == 1
+        time.sleep(1)
+        end.set()
+        for writer in writers:
+            writer.join()
+        assert len(told) > 20
+        assert box.get("/api/notes").json()["total"] >= len(told)
+        query = "sqlite3.connect('/data/app.db').execute('select title from notes')"
+        rows = box.exec("python", "-c", f"import sqlite3; print(*[row[0] for row in {query}])").split()
+        assert set(told) <= set(rows)
+        assert "extra" not in tables(box)
+
+
+def test_a_migration_by_hand_that_was_killed_is_undone_by_the_serving_box(volume):
+    with Box(mounts={volume: "/data"}) as box:
+        make_note(box, "before")
+    with_slow = write_files(next_revision(SLOW.format(60)))
+    mounts = {volume: "/data", f"{with_slow}/extra.py": f"{IN_IMAGE}/extra.py:ro"}
+    with Box(env={"MIGRATE": "off", "READY_CHECKS": "database"}, mounts=mounts) as box:
+        docker("exec", "-d", box.name, "flagon", "migrate")
+        wait_until(lambda: box.get("/").status_code == 503, 10, "the gate")
+        assert box.get("/up").status_code == 200
+        time.sleep(2)
+        box.exec("sh", "-c", KILL.format("!"))
+        wait_until(lambda: box.get("/").status_code == 200, 10, "the gate opens again")
+        make_note(box, "after")
+        assert sorted(titles(box)) == ["after", "before"]
+        assert not {name for name in box.exec("ls", "/data").split() if "migrating" in name or "before-" in name}
+
+
+def test_a_reload_migrates_before_the_new_code_serves(volume):
+    copied = Path(write_files({}))
+    shutil.copytree(REPOSITORY / "app", copied / "app", dirs_exist_ok=True)
+    with Box(env={"MIGRATE": "auto"}, mounts={volume: "/data", copied: "/app"}) as box:
+        wait_until(lambda: box.get("/ready").status_code == 200, 15)
+        for name, text in next_revision(BAD).items():
+            (copied / "app" / "migrations" / name).write_text(text)
+        box.kill("HUP")
+        box.wait_log("HUP: migrate ended with code 1: the old application goes on serving")
+        assert box.running()
+        assert box.get("/notes").status_code == 200
+        for name, text in next_revision("").items():
+            (copied / "app" / "migrations" / name).write_text(text)
+        box.kill("HUP")
+        wait_until(lambda: "extra" in tables(box), 15, "the new schema")
+        wait_until(lambda: box.get("/ready").status_code == 200, 10)
+    shutil.rmtree(copied)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from .box import IMAGE, Box, env_options, name_for, run_once, size, wait_until, write_files
 from .servers import PgBouncer, Postgres, network, url_of
-from .test_migrate import BAD, IN_IMAGE, SLOW, next_revision
+from .test_migrate import BAD, IN_IMAGE, KILL, SLOW, next_revision
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +134,7 @@ def test_lost_during_the_migration_it_is_done_again(net):
     with Postgres(net) as server, starter(net, server.url(), SLOW.format(3), wait=False) as box:
         box.wait_log("-> extra")
         server.kill()
-        box.wait_log("which was rolled back", 15)
+        box.wait_log("the database went away during the migration", 15)
         server.start()
         box.wait_log("migrated in", 30)
         box.wait_up(10, "/ready")
@@ -178,3 +179,31 @@ def test_libpqs_refusal_of_an_unknown_key_is_shown(net, postgres, database):
     with starter(net, postgres.url(database=database, nonsense="1"), wait=False) as box:
         assert box.wait_exit() == 78
         assert any('invalid connection option "nonsense"' in one["message"] for one in box.records())
+
+
+def test_a_program_that_is_killed_takes_its_tool_along(net, postgres, database):
+    """Else the orphan goes on without the lock, beside the next one."""
+    with starter(net, postgres.url(database=database), SLOW.format(3), wait=False) as box:
+        box.wait_log("-> extra")
+        box.exec("sh", "-c", KILL.format("!"))
+        box.wait_log("migrate was killed by SIGKILL: restarted")
+        box.wait_up(30, "/ready")
+        assert box.logs().count("migrated in") == 1
+    assert tables(postgres, database) == {"notes", "alembic_version", "extra"}
+
+
+def test_a_pooler_before_a_server_that_says_nothing(net):
+    """The login is answered and the query never: the port opens all the same, and the verb ends in its time."""
+    with Postgres(net) as server, PgBouncer(net, server) as bouncer:
+        with starter(net, bouncer.url()) as box:
+            box.wait_up(20, "/ready")
+        with server.paused(), starter(net, bouncer.url()) as box:
+            assert box.get("/up").status_code == 200
+            assert box.get("/").status_code == 503
+            env = {"DATABASE_URL": bouncer.url(), "DATABASE_WAIT": "2"}
+            begun = time.monotonic()
+            assert run_once(["migrate"], env=env, args=["--network", net], timeout=40).returncode == 75
+            assert time.monotonic() - begun < 20
+            server.unpause()
+            box.wait_up(30, "/ready")
+            server.pause()
