@@ -631,7 +631,9 @@ def test_a_base_exception_does_not_end_the_request_thread(error, kind):
     assert box.ask().body == b"alive"
 
 
-@pytest.mark.parametrize("piece", ["text", 7, None, bytearray(b"x"), memoryview(b"x"), ["nested"]], ids=repr)
+@pytest.mark.parametrize(
+    "piece", ["text", 7, None, bytearray(b"x"), memoryview(b"x"), ["nested"]], ids=lambda piece: type(piece).__name__
+)
 @pytest.mark.parametrize("kind", [as_list, answer])
 def test_pieces_that_are_no_bytes_are_500(kind, piece):
     if kind is answer and not piece:
