@@ -177,6 +177,7 @@ class Box:
     args      more options for docker run
     port      the container's port that is published (further ones: `ports`)
     wait      until /up answers 200; False: return at once
+    migrated  wait, too, for the end of a migration that runs beside the start
     """
 
     def __init__(
@@ -191,6 +192,7 @@ class Box:
         ports: Sequence[int] = (),
         wait: bool = True,
         deadline: float = START_DEADLINE,
+        migrated: bool = True,
     ) -> None:
         self.name = name_for()
         self.session = requests.Session()
@@ -198,7 +200,7 @@ class Box:
         self.port = port
         self.folder: Path | None = None
         self._final_log: str | None = None
-        self._wait, self._deadline = wait, deadline
+        self._wait, self._deadline, self._migrated = wait, deadline, migrated
         self._words = ["run", "-d", "--name", self.name]
         for number in dict.fromkeys((port, *ports)):
             self._words += ["-p", f"127.0.0.1::{number}"]
@@ -218,6 +220,8 @@ class Box:
             docker(*self._words, *self._args, self._image, *self._command)
             if self._wait:
                 self.wait_up(self._deadline)
+                if self._migrated:
+                    wait_until(lambda: '"migrating"' not in self.get("/ready").text, self._deadline, "the migration")
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise

@@ -85,7 +85,7 @@ def test_the_first_start_migrates_and_shows_no_503(volume):
 def test_while_a_long_migration_runs_health_answers_and_all_else_is_503(volume):
     with Box(mounts={volume: "/data"}) as box:
         make_note(box, "before")
-    with with_revision(volume, SLOW.format(8)) as box:
+    with with_revision(volume, SLOW.format(8), migrated=False) as box:
         assert box.get("/up").status_code == 200
         for path in ("/", "/notes", "/static/flagon.svg", "/nowhere"):
             answer = box.get(path)

@@ -146,7 +146,8 @@ def test_off_is_the_default_and_one_line_says_that_the_schema_is_behind(image, v
 
 def test_auto_migrates_a_strangers_application_beside_its_start(image, volume):
     env = {"MIGRATE": "auto", "SLOW": "5"}
-    with Box(image=image, args=["-w", "/apps/bare", "-v", f"{volume}:/data"], env=env) as box:
+    args = ["-w", "/apps/bare", "-v", f"{volume}:/data"]
+    with Box(image=image, args=args, env=env, migrated=False) as box:
         assert box.get("/").status_code == 503
         wait_until(lambda: box.get("/").status_code == 200, 15, "the end of the migration")
         assert box.get("/ready").status_code == 200
