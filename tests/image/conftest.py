@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from . import box as boxes
-from . import servers
+from . import networked, servers
 from .box import Box
 
 
@@ -17,6 +17,20 @@ def starter() -> Iterator[Box]:
     """The starter application, one container for a test file."""
     with Box() as box:
         yield box
+
+
+@pytest.fixture(scope="module")
+def net() -> Iterator[str]:
+    """A docker network, one for a test file; its name."""
+    with networked.network() as name:
+        yield name
+
+
+@pytest.fixture
+def volume() -> Iterator[str]:
+    """A named volume of this test's own; its name."""
+    with networked.volume() as name:
+        yield name
 
 
 @pytest.fixture

@@ -11,19 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from .box import IMAGE, RUNTIME, Box, docker, name_for, run_once, size, wait_until
+from .box import IMAGE, RUNTIME, Box, docker, run_once, size, wait_until
 from .sqlite_app import FILES
 
 BIG = "test $(stat -c %s /data/app.db-wal 2>/dev/null || echo 0) -gt 8000000"  # half of what the test restores
 POSTGRES = "postgresql://app:hidden@db/app"
-
-
-@pytest.fixture
-def volume() -> Iterator[str]:
-    name = name_for()
-    docker("volume", "create", name)
-    yield name
-    docker("volume", "rm", "-f", name, check=False)
 
 
 @pytest.fixture

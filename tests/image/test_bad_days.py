@@ -13,7 +13,7 @@ import pytest
 
 from .bad_days import DATABASE_TIMEOUT, SLACK, TIMEOUT, Application, bad_day, starter_in, stranger_image, stranger_in
 from .box import Box, docker, wait_until
-from .servers import PASSWORD, Postgres, network
+from .servers import PASSWORD, Postgres
 
 WORKERS, THREADS = 2, 4
 SIZE = {"WEB_CONCURRENCY": str(WORKERS), "THREADS": str(THREADS)}
@@ -34,12 +34,6 @@ def last():
     return ""
 print(app.test_client().get("/last").status_code, time.monotonic() - left)
 """
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[str]:
-    with network() as name:
-        yield name
 
 
 @pytest.fixture(scope="module")

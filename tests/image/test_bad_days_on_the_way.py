@@ -14,17 +14,11 @@ import pytest
 from .authority import Authority
 from .bad_days import DATABASE_TIMEOUT, SLACK, TIMEOUT, Application, bad_day, starter_in, stranger_image, stranger_in
 from .box import Box, docker, wait_until
-from .servers import PgBouncer, Postgres, network, url_of
+from .servers import PgBouncer, Postgres, url_of
 
 POOL = 2
 SIZE = {"WEB_CONCURRENCY": "2", "THREADS": "4"}
 CA = "/ca/ca.crt"
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[str]:
-    with network() as name:
-        yield name
 
 
 @pytest.fixture(scope="module")

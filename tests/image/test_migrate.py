@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import requests
 
 from flagon.inside import revisions
 
-from .box import IMAGE, Box, docker, name_for, run_once, wait_until, write_files
+from .box import IMAGE, Box, docker, run_once, wait_until, write_files
 
 REPOSITORY = Path(__file__).parents[2]
 HEAD = next(iter(revisions.find(str(REPOSITORY), "app:create_app()").heads))  # type: ignore[union-attr]
@@ -31,14 +31,6 @@ def next_revision(body: str) -> Mapping[str, str]:
     text = f"from alembic import op\nimport sqlalchemy as sa\nrevision = 'extra'\ndown_revision = {HEAD!r}\n"
     text += f"def upgrade():\n    op.create_table('extra', sa.Column('id', sa.Integer, primary_key=True))\n{body}"
     return {"extra.py": text + "def downgrade():\n    op.drop_table('extra')\n"}
-
-
-@pytest.fixture
-def volume() -> Iterator[str]:
-    name = name_for()
-    docker("volume", "create", name)
-    yield name
-    docker("volume", "rm", "-f", name)
 
 
 def with_revision(volume: str, body: str, **more: object) -> Box:

@@ -10,14 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from .box import IMAGE, Box, env_options, name_for, run_once, size, wait_until, write_files
-from .servers import PgBouncer, Postgres, network, url_of
+from .servers import PgBouncer, Postgres, url_of
 from .test_migrate import BAD, IN_IMAGE, KILL, SLOW, next_revision
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[str]:
-    with network() as name:
-        yield name
 
 
 @pytest.fixture(scope="module")

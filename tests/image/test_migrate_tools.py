@@ -87,14 +87,6 @@ def image() -> Iterator[str]:
     docker("rmi", "-f", tag, check=False)
 
 
-@pytest.fixture
-def volume() -> Iterator[str]:
-    name = name_for()
-    docker("volume", "create", name)
-    yield name
-    docker("volume", "rm", "-f", name)
-
-
 def migrate(image: str, volume: str, tool: str, command: tuple[str, ...] = ("migrate",), **env: str):
     args = ["-w", f"/apps/{tool}", "-v", f"{volume}:/data"]
     return run_once(command, env={"WITH_MIGRATE": "1" if tool == "migrate" else "", **env}, args=args, image=image)

@@ -8,14 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from .box import IMAGE, Box, env_options, size
-from .servers import PgBouncer, Postgres, network
+from .servers import PgBouncer, Postgres
 from .test_notes import exercise_notes, wait_for_notes
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[str]:
-    with network() as name:
-        yield name
 
 
 @pytest.fixture(scope="module")

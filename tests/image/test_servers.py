@@ -9,13 +9,7 @@ import pytest
 
 from .authority import Authority
 from .box import docker, wait_until
-from .servers import PASSWORD, PgBouncer, Postgres, network, url_of, volume
-
-
-@pytest.fixture(scope="module")
-def net() -> Iterator[str]:
-    with network() as name:
-        yield name
+from .servers import PASSWORD, PgBouncer, Postgres, url_of, volume
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from .box import Box, docker, name_for, run_once, wait_until
+from .box import Box, docker, run_once, wait_until
 from .sqlite_app import FILES
 
 TMPFS = ["--mount", "type=tmpfs,tmpfs-size=6m,destination=/data"]
 BODY = "x" * 9_000
 CHECK = "import sqlite3; print(sqlite3.connect('/data/app.db').execute('PRAGMA integrity_check').fetchone()[0])"
-
-
-@pytest.fixture
-def volume() -> Iterator[str]:
-    name = name_for()
-    docker("volume", "create", name)
-    yield name
-    docker("volume", "rm", "-f", name, check=False)
 
 
 def warned(box: Box, text: str) -> bool:
