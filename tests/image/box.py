@@ -23,7 +23,7 @@ import requests
 Record = dict[str, Any]
 
 IMAGE = os.environ.get("IMAGE", "flagon")
-RUNTIME = "flagon:runtime"
+RUNTIME = os.environ.get("RUNTIME_IMAGE", "flagon:runtime")
 FULL = os.environ.get("FLAGON_CAMPAIGN") == "full"
 # The whole suite on the other wire: WIRE=gthread make test.
 WIRE = os.environ.get("WIRE", "")
