@@ -62,6 +62,7 @@ class Boot:
         served = commands.served_instead(command, environ, directory) if command else None
         self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
         self.values = self.settings.values
+        self.given = dict(self.values)  # before anything is computed: a reload compares with it
         debug = self.settings.environment.get("FLASK_DEBUG", "")
         self.debug = debug.lower() not in ("", "0", "false", "no")  # as Flask reads it
         if served:

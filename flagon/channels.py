@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -48,10 +49,12 @@ class WakeUp:
     """supervisord polls for up to a second; a signal, and the very start, must not wait for that."""
 
     def __init__(self, sockets: Sockets) -> None:
+        self._moments: list[float] = []
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._reading, False)
         os.set_blocking(self._writing, False)
         signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGALRM, lambda *_: None)
         Watch(self._reading, self._empty, sockets)
 
     def now(self) -> None:
@@ -59,9 +62,21 @@ class WakeUp:
         with contextlib.suppress(BlockingIOError):
             os.write(self._writing, b"\0")
 
+    def at(self, moment: float) -> None:
+        """End the poll that runs at that moment (time.monotonic)."""
+        self._moments.append(moment)
+        self._arm()
+
+    def _arm(self) -> None:
+        now = time.monotonic()
+        self._moments = [moment for moment in self._moments if moment > now]
+        if self._moments:
+            signal.setitimer(signal.ITIMER_REAL, min(self._moments) - now + 0.001)
+
     def _empty(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._reading, 4096)
+        self._arm()
 
 
 class Messages:
@@ -98,11 +113,11 @@ class Pipes:
         self._sockets = sockets
         self._open: dict[int, tuple[Watch, Lines]] = {}
 
-    def add(self, descriptor: int) -> None:
+    def add(self, descriptor: int, lines: Lines | None = None) -> None:
         """Watch a pipe until its end."""
         os.set_blocking(descriptor, False)
         watch = Watch(descriptor, lambda: self.read(descriptor), self._sockets)
-        self._open[descriptor] = (watch, self._make_lines())
+        self._open[descriptor] = (watch, lines or self._make_lines())
 
     def read(self, descriptor: int) -> bool:
         """Read once; False at the end of the pipe or if there is nothing."""

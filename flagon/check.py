@@ -53,8 +53,14 @@ def _nginx(boot: Boot) -> list[str]:
         os.path.join(boot.run, "fragments"), nginx_box(boot, ["unix:" + boot.run + "/check.sock"], boot.run, [])
     )
     os.symlink(os.path.join(HOME, "nginx.conf"), os.path.join(boot.run, "nginx.conf"))
-    done = subprocess.run(
-        ["nginx", "-t", "-q", "-p", boot.run, "-c", "nginx.conf", "-e", "stderr"],
-        capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
+    return nginx_errors(boot.run)
+
+
+def nginx_errors(folder: str) -> list[str]:
+    """What nginx finds wrong with nginx.conf in a run directory."""
+    words = ["nginx", "-t", "-q", "-p", folder, "-c", "nginx.conf", "-e", "stderr"]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    except subprocess.TimeoutExpired:
+        return ["nginx: its check of nginx.conf takes longer than 30 s"]
     return [] if done.returncode == 0 else ["nginx: " + done.stderr.strip()]

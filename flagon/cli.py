@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-VERBS = ("serve", "check", "config", "migrate", "backup", "restore", "secret", "version", "help")
-USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | migrate |
+VERBS = ("serve", "check", "config", "reload", "migrate", "backup", "restore", "secret", "version", "help")
+USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | reload | migrate |
                backup [--to FILE] | restore FILE | secret | version]
   serve    nginx, gunicorn and the application (default)
   check    settings, application and nginx configuration; exit code 0 or 78
+  reload   the box that serves in this container takes new code and secrets, if they are good; exit code 0 or 1
   migrate  brings the database's schema to head, once; waits DATABASE_WAIT for the database
   backup   a copy of the SQLite database, also while serving; --to - is standard output
   restore  the SQLite database from such a copy, also while serving; - is standard input
@@ -49,7 +50,7 @@ def serve(command: list[str] | None = None) -> int:
             f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; "
             "SERVE_CMD=off runs it as it is"
         )
-    box = Box(boot)
+    box = Box(boot, os.environ, command)
     box.tell()
     environment = application_environment(boot)
     os.environ.clear()
@@ -94,7 +95,7 @@ def migrate(rest: list[str]) -> int:
     folder = os.path.join(boot.run, "once")  # beside the files of a box that may serve from here
     os.makedirs(folder, mode=0o700, exist_ok=True)
     write(os.path.join(folder, "launch.json"), json.dumps(launch_options(boot, folder)))
-    write(os.path.join(folder, "migrate"), launcher(folder, "run-migrate.py"))
+    write(os.path.join(folder, "migrate"), launcher(folder, "run-migrate.py", supervised=False))
     for line in boot.settings.warnings + boot.warnings:
         boot.output.record("flagon", "warning", line)
     os.chdir(boot.application.directory)
@@ -131,7 +132,7 @@ def run_command(words: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Exit code of the verb. Configuration errors are 78."""
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
-    if verb in ("serve", "check", "secret", "version") and rest:
+    if verb in ("serve", "check", "reload", "secret", "version") and rest:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
     try:
@@ -141,6 +142,10 @@ def main(arguments: list[str]) -> int:
             from flagon import check
 
             return say_errors(errors) if (errors := check.run()) else 0
+        if verb == "reload":
+            from flagon import ask, settings
+
+            return ask.reload(settings.resolve(os.environ, os.getcwd())["RUNTIME_DIR"] or "")
         if verb == "migrate":
             return migrate(rest)
         if verb == "backup":

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from flagon import __version__, listening, places, render
@@ -94,33 +95,39 @@ def write_fragments(folder: str, box: render.Box) -> None:
         write(os.path.join(folder, name), text)
 
 
-def launcher(run: str, program: str) -> str:
-    """The shell script with which supervisord starts a program of the application's side."""
+def launcher(run: str, program: str, supervised: bool = True) -> str:
+    """The shell script that starts a program of the application's side; under supervisord it ends with supervisord."""
+    under = "setpriv --pdeathsig TERM " if supervised else ""
     path = os.path.join(HOME, "code", "flagon", "inside", program)
     return (
         "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
-        f'exec {APPLICATION_PYTHON} {path} {run}/launch.json "$@"\n'
+        f'exec {under}{APPLICATION_PYTHON} {path} {run}/launch.json "$@"\n'
     )
 
 
 class Box:
     """The run directory of a serving box, and what supervisord's plug-in needs to know."""
 
-    def __init__(self, boot: Boot) -> None:
-        self.boot = boot
-        self.run, self.values, self.output = boot.run, boot.values, boot.output
+    def __init__(self, boot: Boot, environ: Mapping[str, str], command: list[str] | None = None) -> None:
+        self.environ, self.command = dict(environ), command  # as they were given: a reload reads them again
+        self.run, self.output = boot.run, boot.output
         self.spool = places.spool_directory(boot.run, boot.data)
         for name in ("nginx.conf", "supervisord.conf"):
             os.symlink(os.path.join(HOME, name), os.path.join(self.run, name))
-        write(os.path.join(self.run, "launch.json"), json.dumps(launch_options(boot, self.spool)))
+        self.adopt(boot, launch_options(boot, self.spool))
         write(os.path.join(self.run, "gunicorn"), launcher(self.run, "run-gunicorn.py"))
         write(os.path.join(self.run, "migrate"), launcher(self.run, "run-migrate.py"))
-        self.sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
         # What a kill has left of a migration is undone in any case.
         self.migrate = self.values["MIGRATE"] == "auto" or bool(self.sqlite and cut_off(self.sqlite))
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
         write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
+
+    def adopt(self, boot: Boot, options: dict[str, Any]) -> None:
+        """Serve from these decisions: at the start, and at each reload."""
+        self.boot, self.values, self.options = boot, boot.values, options
+        self.sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
+        write(os.path.join(self.run, "launch.json"), json.dumps(options))
 
     def write_fragments(self, routes: list[str], gated: bool, migrations: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""

@@ -76,4 +76,5 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "migrate": values["MIGRATE"],
         "migrate_command": values["MIGRATE_COMMAND"] or "",
         "ready_checks": list(values["READY_CHECKS"]),
+        "environment": {},  # what a reload changes in it
     }

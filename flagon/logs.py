@@ -15,6 +15,10 @@ NGINX_LEVELS = {
     "[debug]": "debug", "[info]": "info", "[notice]": "info", "[warn]": "warning", "[error]": "error",
     "[crit]": "critical", "[alert]": "critical", "[emerg]": "critical",
 }  # fmt: skip
+CALM = re.compile(
+    rb'"level": ?"(debug|info)"|"logger": ?"access"'  # JSON
+    rb"|^\S+ (debug|info) |^\S+ \w+ access |^\S+ \S+ \[(debug|info|notice)\] "  # ours as text, nginx's
+)
 QUERY = re.compile(r"\?[^\s\"?]+")
 
 
@@ -98,6 +102,11 @@ def message_of(line: bytes) -> str:
     return text
 
 
+def says_little(line: bytes) -> bool:
+    """A line that cannot be why a program died: of the access log, or below a warning."""
+    return CALM.search(line, 0, 200) is not None
+
+
 def _nginx(text: str) -> tuple[str, str]:
     """(level, text) of an error log line, without its date and query strings; ("", text) of any other line."""
     fields = text.split(" ", 3)
@@ -111,10 +120,10 @@ def _nginx(text: str) -> tuple[str, str]:
 class Lines:
     """Joins the bytes of one program, in whatever pieces they come, to lines."""
 
-    def __init__(self, output: Output, logger: str, tap: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, output: Output, logger: str, tap: Callable[[bytes], bool] | None = None) -> None:
         self.output = output
         self.logger = logger
-        self.tap = tap  # is shown each line, for the last words of a program that dies
+        self.tap = tap  # is shown lines, the last first, until it takes one: the last words of a program that dies
         self.rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -125,7 +134,7 @@ class Lines:
         if records:
             self.output.write(b"".join(records))
             if self.tap is not None:
-                self.tap(next(line for line in reversed(lines) if line))
+                any(self.tap(line) for line in reversed(lines) if line)
         if len(self.rest) > LONGEST_LINE:
             self.close()
 

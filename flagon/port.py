@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flagon.boot import HOME
+
 HOLD = 3.0  # seconds for which a running migration may keep the port shut: most are over by then, and nobody sees a 503
 
 
@@ -22,6 +24,7 @@ class Port:
         self.loaded_at = 0.0
         self.migrations = False  # the application has some
         self.told: tuple[list[str], bool, bool] | None = None
+        self._seen = self._stamp()
 
     @property
     def opened(self) -> bool:
@@ -71,8 +74,24 @@ class Port:
         if first:
             nginx.spawn()
             self.box.output.record("flagon", "info", self.box.ready_line())
-        elif nginx.pid:
-            os.kill(nginx.pid, signal.SIGHUP)
+        else:
+            self.signal_nginx()
+
+    def _stamp(self) -> tuple[int, int, int]:
+        """What changes with nginx.conf, which may be a mounted file."""
+        status = os.stat(os.path.join(HOME, "nginx.conf"))
+        return status.st_ino, status.st_size, status.st_mtime_ns
+
+    def files_changed(self) -> bool:
+        """Whether nginx.conf is another than nginx has read."""
+        return self._stamp() != self._seen
+
+    def signal_nginx(self) -> None:
+        """Have nginx read its files again."""
+        self._seen = self._stamp()
+        pid = self.nginx().pid
+        if pid:
+            os.kill(pid, signal.SIGHUP)
 
     def _may_hold(self) -> bool:
         """A database that is away opens the port at once."""

@@ -8,11 +8,13 @@ from typing import Any
 
 from gunicorn.errors import HaltServer
 
-from flagon.inside import debugging, health, logs, notice, readiness
+from flagon.inside import arbiter as arbiters
+from flagon.inside import debugging, health, logs, notice, oom, readiness
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 DEATHS_BEFORE_LOADED = 3
-ever_loaded = mmap.mmap(-1, 1)  # shared by the master and all workers: a worker has loaded the application once
+# Shared by the master and all workers: a worker has loaded the application once; failures in a row since.
+ever_loaded = mmap.mmap(-1, 2)
 
 
 def settings(options: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +70,7 @@ def always_ours(options: dict[str, Any]) -> dict[str, Any]:
 
 def when_ready(arbiter: Any) -> None:
     """In the master, before any worker."""
+    oom.more()  # of an earlier master: not ours to report
     health.listen(os.path.join(arbiter.cfg.flagon["run"], "health.sock"))
 
 
@@ -85,19 +88,25 @@ def post_worker_init(worker: Any) -> None:
     """The worker has loaded the application: tell the box, and answer health."""
     options = worker.cfg.flagon
     worker.flagon_loaded[0] = ever_loaded[0] = 1
+    ever_loaded[1] = 0
     ready = readiness.Readiness(options, options.get("application"))
     health.start(options["run"], worker.log, ready.ask)
     notice.send({"event": "ready", "routes": options["routes"], "migrations": ready.store.has_migrations})
     readiness.announce(ready, options["run"], worker.log)
+    arbiters.worker_has_loaded(worker)
 
 
 def child_exit(arbiter: Any, worker: Any) -> None:
     """In the master: name the requests that a dead worker had; give up on an application that kills its workers."""
+    if getattr(worker, "flagon_killed", False) and oom.more():
+        worker.log.error("worker %s was killed for want of memory (OOM): it is replaced", worker.pid)
     board = getattr(worker, "board", None)
     if board is not None:
         for request in board.requests():
             worker.log.error("worker %s died with the request %s", worker.pid, request)
         board.memory.close()
+    if not worker.flagon_loaded[0] and hasattr(arbiter, "worker_did_not_load"):
+        arbiter.worker_did_not_load(worker)
     if not worker.flagon_loaded[0] and not ever_loaded[0]:
         arbiter.flagon_unloaded_deaths = getattr(arbiter, "flagon_unloaded_deaths", 0) + 1
         if arbiter.flagon_unloaded_deaths >= DEATHS_BEFORE_LOADED:

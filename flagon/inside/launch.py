@@ -16,8 +16,19 @@ from typing import Any, NoReturn
 CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUPPORTED = (21, 27)
 CONFIGURATION_ERROR = 78
-LOAD_FAILED_LATER, RETRY_PAUSE = 1, 1.0
+LOAD_FAILED_LATER = 1
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a worker that cannot load is tried again; it doubles
 WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
+
+
+options_file = ""
+
+
+def read_options() -> dict[str, Any]:
+    """What the runtime has written down for this side."""
+    with open(options_file, encoding="utf-8") as file:
+        options: dict[str, Any] = json.load(file)
+    return options
 
 
 def fail(message: str, code: int = CONFIGURATION_ERROR) -> NoReturn:
@@ -62,9 +73,11 @@ def hint(worker_class: str) -> str:
 
 def make_application_class(base: Any) -> Any:
     """gunicorn's application object, fed by our options."""
-    from flagon.inside import debugging, gunicorn_conf, loading, logs, middleware, users_config
+    from flagon.inside import arbiter, debugging, gunicorn_conf, loading, logs, middleware, users_config
 
     class Box(base):  # type: ignore[misc]
+        cfg: Any
+
         def __init__(self, options: dict[str, Any]) -> None:
             self.options = options
             super().__init__()
@@ -87,6 +100,22 @@ def make_application_class(base: Any) -> Any:
                 name = self.options["worker_class"]
                 fail(f"WORKER_CLASS={name} cannot be loaded: {''.join(reason).strip()}{hint(name)}")
 
+        def run(self) -> None:
+            arbiter.Arbiter(self).run()
+
+        def reload(self) -> None:
+            """HUP, in the master: what the runtime has written down since. Raises CannotReload, all as it was."""
+            before = self.options, self.cfg
+            try:
+                self.options = read_options()
+                os.environ.update(self.options["environment"])
+                self.load_default_config()
+                self.load_config()
+                getattr(self.cfg, "validate", lambda: None)()  # an older gunicorn has none
+            except (Exception, SystemExit) as error:
+                self.options, self.cfg = before
+                raise arbiter.CannotReload(f"{type(error).__name__}: {error}") from None
+
         def users_arguments(self) -> None:
             """What of GUNICORN_CMD_ARGS is gunicorn's own business."""
             parser = self.cfg.parser()
@@ -108,7 +137,7 @@ def make_application_class(base: Any) -> Any:
                 if debug:
                     return self.behind(debugging.broken(str(error)))
                 if gunicorn_conf.ever_loaded[0]:
-                    time.sleep(RETRY_PAUSE)  # the others serve; gunicorn starts another one at once
+                    pause_before_retry(gunicorn_conf.ever_loaded)
                     fail(str(error), LOAD_FAILED_LATER)
                 fail(str(error), WORKER_BOOT_ERROR)
             self.options["application"] = application
@@ -125,6 +154,13 @@ def make_application_class(base: Any) -> Any:
             return debugging.mark(application, fastcgi) if self.options["debug"] else application
 
     return Box
+
+
+def pause_before_retry(shared: Any) -> None:
+    """The others serve; gunicorn would start another one at once. shared[1] counts the failures in a row."""
+    failures = shared[1]
+    shared[1] = min(failures + 1, 10)
+    time.sleep(min(FIRST_PAUSE * 2.0**failures, LONGEST_PAUSE))
 
 
 def check(options: dict[str, Any], gunicorn: Any) -> None:
@@ -152,8 +188,9 @@ def end_in_time(seconds: float) -> None:
 def main() -> None:
     """Read the options, import in the right order, run."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a pipe, and prints are log lines
-    with open(sys.argv[1], encoding="utf-8") as file:
-        options = json.load(file)
+    global options_file
+    options_file = sys.argv[1]
+    options = read_options()
     from flagon.inside import notice
 
     if "--check" in sys.argv:

@@ -1,0 +1,141 @@
+"""A program ended that nobody stopped: it is restarted, with back-off, or the container ends with its code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Any, NamedTuple
+
+from supervisor.datatypes import RestartWhenExitUnexpected
+from supervisor.states import ProcessStates
+
+WINDOW = 60.0  # seconds in which RESTART_LIMIT counts
+FIRST_PAUSE = 0.5  # seconds before the second restart; it doubles, and all pauses together stay below half the window
+DOUBT = 0.3  # seconds for our own stop signal to arrive, where every process was sent one
+COULD_NOT_START = 127  # what a shell says of a command that it cannot find
+CORE = ("nginx", "gunicorn")
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class Death(NamedTuple):
+    """How a program ended."""
+
+    name: str
+    status: int  # exit code, or minus the signal
+
+    @property
+    def how(self) -> str:
+        """Said of the program."""
+        return f"was killed by {signal_name(-self.status)}" if self.status < 0 else f"ended with code {self.status}"
+
+    @property
+    def code(self) -> int:
+        """What the container ends with: 128 + signal as a shell has it, and never 0."""
+        return 128 - self.status if self.status < 0 else self.status or 1
+
+    @property
+    def like_a_stop(self) -> bool:
+        """What a program does that was told to stop."""
+        return self.status == 0 or -self.status in STOPS
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; a real-time signal has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def pause(earlier: int, limit: int) -> float:
+    """Seconds before a restart after so many earlier deaths within WINDOW: the first is at once."""
+    return min(FIRST_PAUSE * 2.0 ** min(earlier - 1, 16), WINDOW / 2 / limit) if earlier else 0.0
+
+
+class Deaths:
+    """Counts them by program, and decides."""
+
+    def __init__(self, plugin: Any) -> None:
+        self.plugin = plugin
+        self.limit: int = plugin.box.values["RESTART_LIMIT"]
+        self.last_words: dict[str, str] = {}
+        self._at: dict[str, list[float]] = {}
+        self._due: list[tuple[float, Any]] = []
+        self._doubtful: list[tuple[float, Any, Death]] = []
+        self._one_shots: dict[str, list[int]] = {}  # program -> exit codes with which it is done
+
+    def take_over(self) -> None:
+        """Every death is counted here: supervisord restarts nothing by itself."""
+        for group in self.plugin.supervisord.process_groups.values():
+            for process in group.processes.values():
+                config = process.config
+                if config.name not in CORE and config.autorestart is RestartWhenExitUnexpected:
+                    self._one_shots[config.name] = list(config.exitcodes)
+                elif config.name not in CORE and not config.autorestart:
+                    self._one_shots[config.name] = [0]
+                config.autorestart, config.startsecs = False, 0
+
+    def ended(self, process: Any, status: int) -> None:
+        """A program ended, and no stop is under way. `status` as waitpid gives it."""
+        death = Death(process.config.name, os.waitstatus_to_exitcode(status))
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # A killed nginx master leaves workers that hold the port.
+            os.killpg(process.pid, signal.SIGKILL)
+        if self.plugin.migration.ended(death):
+            return
+        if death.name not in CORE and death.status in self._one_shots.get(death.name, ()):
+            self.plugin.output.record("flagon", "info", f"{death.name} is done")
+        elif death.like_a_stop and self.plugin.port.opened:
+            until = time.monotonic() + DOUBT
+            self._doubtful.append((until, process, death))
+            self.plugin.wake_up.at(until)
+        else:
+            self._judge(process, death)
+
+    def could_not_start(self, event: Any) -> None:
+        """supervisord could not even start the program."""
+        name = event.process.config.name
+        self.plugin.end(COULD_NOT_START, f"{name} could not be started: {event.process.spawnerr}")
+
+    def look(self) -> None:
+        """In each round of supervisord's: what is due."""
+        now = time.monotonic()
+        doubtful = [entry for entry in self._doubtful if entry[0] <= now]
+        self._doubtful = [entry for entry in self._doubtful if entry[0] > now]
+        for _, process, death in doubtful:
+            self._judge(process, death)
+        for entry in [entry for entry in self._due if entry[0] <= now]:
+            self._due.remove(entry)
+            self._start(entry[1])
+
+    def _judge(self, process: Any, death: Death) -> None:
+        """Restart, or end."""
+        plugin, name = self.plugin, death.name
+        now = time.monotonic()
+        recent = [at for at in self._at.get(name, []) if now - at < WINDOW]
+        self._at[name] = [*recent, now]
+        plugin.reload.gunicorn_died(name)
+        said = self.last_words.pop(name, "")
+        words = f"; its last line: {said}" if said and not plugin.failure else ""
+        again = plugin.port.opened or plugin.migration.may_be_tried_again(death)
+        if again and len(recent) < self.limit:
+            wait = pause(len(recent), self.limit)
+            when = f" in {wait:g} s" if wait else ""
+            plugin.output.record("flagon", "error", f"{name} {death.how}: restarted{when}{words}")
+            self._due.append((now + wait, process))
+            plugin.wake_up.at(now + wait)
+            return
+        if plugin.migration.lived_with(death):
+            return
+        times = f" {len(recent) + 1} times in {WINDOW:g} s" if again and recent else ""
+        when = times if plugin.port.opened or plugin.migration.is_it(name) else " before it served"
+        plugin.end(death.code, f"{name} {death.how}{when}: the container ends with code {death.code}{words}")
+
+    def _start(self, process: Any) -> None:
+        """Have supervisord start it in its next round: now it may still finish the old one."""
+        process.config.autostart = True
+        process.laststart = 0
+        process.state = ProcessStates.STOPPED
+        self.plugin.wake_up.now()

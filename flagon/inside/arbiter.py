@@ -1,0 +1,127 @@
+"""gunicorn's master with a reload that loses nothing: an old worker leaves once a new one has loaded the code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import Any
+
+from gunicorn.arbiter import Arbiter as GunicornArbiter
+
+from flagon.inside import notice
+
+# Alive above the number of workers: one that loads, one that leaves. The box is sized for little more.
+ABOVE = 2
+TRIES = 3  # workers that fail to load before a reload that has begun well is given up
+
+
+class CannotReload(Exception):
+    """The configuration is not accepted: what was read before goes on."""
+
+
+class Roll:
+    """One reload: new workers come up one at a time, and for each that has loaded an old one is told to leave."""
+
+    def __init__(self, arbiter: Arbiter, leaving: set[int]) -> None:
+        self.arbiter = arbiter
+        self.mark: int = arbiter.worker_age
+        self.leaving = leaving
+        self.began = time.monotonic()
+        self.failures = 0
+        self.told = False
+
+    def step(self) -> bool:
+        """Called in each round of gunicorn's; False once it is over."""
+        arbiter, wanted = self.arbiter, self.arbiter.num_workers
+        workers = arbiter.WORKERS
+        self.leaving &= workers.keys()
+        new = [worker for worker in workers.values() if worker.age > self.mark]
+        loaded = sum(worker.flagon_loaded[0] for worker in new)
+        self._retire(wanted - loaded)
+        if loaded >= wanted:
+            self._tell(True, f"{loaded} workers with the new code after {time.monotonic() - self.began:.1f} s")
+            return bool(self.leaving)
+        if loaded == len(new) and len(workers) < wanted + ABOVE:
+            arbiter.spawn_worker()
+        return True
+
+    def _retire(self, kept: int) -> None:
+        """Of the old workers, all but `kept` leave; first those that have not loaded yet."""
+        old = [
+            (worker.flagon_loaded[0], worker.age, pid)
+            for pid, worker in self.arbiter.WORKERS.items()
+            if worker.age <= self.mark and pid not in self.leaving
+        ]
+        for loaded, _, pid in sorted(old)[: max(0, len(old) - max(0, kept))]:
+            self.leaving.add(pid)
+            self.arbiter.kill_worker(pid, signal.SIGTERM if loaded else signal.SIGKILL)
+
+    def failed(self, worker: Any) -> bool:
+        """A worker died before it had loaded the application; whether the reload is given up for that."""
+        if worker.age <= self.mark or self.told:
+            return False
+        self.failures += 1
+        loaded = sum(other.age > self.mark for other in self.arbiter.WORKERS.values())
+        if loaded and self.failures < TRIES:
+            return False
+        self._tell(False, f"the application does not load in a worker; {loaded} workers have the new code")
+        return True
+
+    def _tell(self, good: bool, message: str) -> None:
+        if not self.told:
+            self.told = True
+            notice.send({"event": "reloaded", "good": good, "message": message})
+
+
+class Arbiter(GunicornArbiter):  # type: ignore[misc]
+    """gunicorn's own spawns all new workers and at once ends the old ones, whether or not the new ones load."""
+
+    roll: Roll | None = None
+
+    def reload(self) -> None:
+        """HUP: options, gunicorn's configuration and code anew; the listeners stay."""
+        before = dict(self.cfg.env)
+        try:
+            self.app.reload()
+        except CannotReload as error:
+            notice.send({"event": "reloaded", "good": False, "message": str(error)})
+            return
+        for name in before:  # what the user's raw_env had set
+            original = self.cfg.env_orig.get(name)
+            if original is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = original
+        self.setup(self.app)
+        self.log.reopen_files()
+        self.cfg.on_reload(self)
+        self.roll = Roll(self, self.roll.leaving if self.roll else set())
+        self.manage_workers()
+
+    def manage_workers(self) -> None:
+        """As many workers as wanted; while a reload rolls, its way."""
+        if self.roll is not None and not self.roll.step():
+            self.roll = None
+        if self.roll is None:
+            super().manage_workers()
+
+    def worker_did_not_load(self, worker: Any) -> None:
+        """A worker died before it had loaded the application."""
+        if self.roll is not None and self.roll.failed(worker):
+            self.roll = None
+
+    def reap_workers(self) -> None:
+        """Before they are buried: which workers were killed, a cause that gunicorn does not tell its hooks."""
+        for pid, worker in list(self.WORKERS.items()):
+            with contextlib.suppress(ChildProcessError):
+                end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                worker.flagon_killed = end is not None and end.si_code == os.CLD_KILLED and end.si_status == 9
+        super().reap_workers()
+
+
+def worker_has_loaded(worker: Any) -> None:
+    """In a worker: wake the master, which may wait for it. SIGCHLD is what it looks around at."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker.ppid, signal.SIGCHLD)
