@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flagon.boot import HOME
-
 HOLD = 3.0  # seconds for which a running migration may keep the port shut: most are over by then, and nobody sees a 503
 
 
@@ -77,9 +75,12 @@ class Port:
         else:
             self.signal_nginx()
 
-    def _stamp(self) -> tuple[int, int, int]:
-        """What changes with nginx.conf, which may be a mounted file."""
-        status = os.stat(os.path.join(HOME, "nginx.conf"))
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """What changes with nginx.conf, which may be a mounted file; None while there is none."""
+        try:
+            status = os.stat(os.path.join(self.box.run, "nginx.conf"))
+        except FileNotFoundError:
+            return None
         return status.st_ino, status.st_size, status.st_mtime_ns
 
     def files_changed(self) -> bool:

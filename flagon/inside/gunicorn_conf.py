@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.errors import HaltServer
 
 from flagon.inside import arbiter as arbiters
-from flagon.inside import debugging, health, logs, notice, oom, readiness
+from flagon.inside import closing, debugging, health, logs, notice, oom, readiness
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 DEATHS_BEFORE_LOADED = 3
@@ -93,6 +93,7 @@ def post_worker_init(worker: Any) -> None:
     health.start(options["run"], worker.log, ready.ask)
     notice.send({"event": "ready", "routes": options["routes"], "migrations": ready.store.has_migrations})
     readiness.announce(ready, options["run"], worker.log)
+    closing.watch(options["run"], worker, options["fastcgi"])
     arbiters.worker_has_loaded(worker)
 
 

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-import time
 from typing import Any, NoReturn
 
 CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUPPORTED = (21, 27)
 CONFIGURATION_ERROR = 78
-LOAD_FAILED_LATER = 1
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a worker that cannot load is tried again; it doubles
-WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
 
 
 options_file = ""
@@ -66,106 +61,9 @@ def put_application_on_path(options: dict[str, Any]) -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(options["python_path"])
 
 
-def hint(worker_class: str) -> str:
-    """What to install for a worker class that gunicorn knows and cannot import."""
-    return "; pip install 'gunicorn[gevent]'" if worker_class.startswith("gevent") else ""
-
-
-def make_application_class(base: Any) -> Any:
-    """gunicorn's application object, fed by our options."""
-    from flagon.inside import arbiter, debugging, gunicorn_conf, loading, logs, middleware, users_config
-
-    class Box(base):  # type: ignore[misc]
-        cfg: Any
-
-        def __init__(self, options: dict[str, Any]) -> None:
-            self.options = options
-            super().__init__()
-
-        def load_config(self) -> None:
-            self.cfg.flagon = self.options
-            for name, value in gunicorn_conf.settings(self.options).items():
-                self.cfg.set(name, value)
-            ours = gunicorn_conf.always_ours(self.options)
-            given = users_config.read(self.options["directory"])
-            users_config.apply(self.cfg, given, ours, lambda line: print(line, file=sys.stderr))
-            self.users_arguments()
-            for name, value in ours.items():
-                if name in self.cfg.settings:  # an older gunicorn knows fewer
-                    self.cfg.set(name, value)
-            try:
-                self.cfg.worker_class  # noqa: B018 imports it
-            except Exception as error:
-                reason = [line for line in str(error).splitlines() if re.search("[a-z]", line)][-1:]
-                name = self.options["worker_class"]
-                fail(f"WORKER_CLASS={name} cannot be loaded: {''.join(reason).strip()}{hint(name)}")
-
-        def run(self) -> None:
-            arbiter.Arbiter(self).run()
-
-        def reload(self) -> None:
-            """HUP, in the master: what the runtime has written down since. Raises CannotReload, all as it was."""
-            before = self.options, self.cfg
-            try:
-                self.options = read_options()
-                os.environ.update(self.options["environment"])
-                self.load_default_config()
-                self.load_config()
-                getattr(self.cfg, "validate", lambda: None)()  # an older gunicorn has none
-            except (Exception, SystemExit) as error:
-                self.options, self.cfg = before
-                raise arbiter.CannotReload(f"{type(error).__name__}: {error}") from None
-
-        def users_arguments(self) -> None:
-            """What of GUNICORN_CMD_ARGS is gunicorn's own business."""
-            parser = self.cfg.parser()
-            parser.error = lambda message: fail(f"GUNICORN_CMD_ARGS: gunicorn says: {message}")
-            given = vars(parser.parse_args(self.options["gunicorn_args"]))
-            for name, value in given.items():
-                if value is not None and name in self.cfg.settings:
-                    self.cfg.set(name, value)
-
-        def load(self) -> Any:
-            logs.set_up_root(self.options["json_logs"], self.options["log_level"])
-            debug = self.options["debug"]
-            debugging.guard(debug)
-            try:
-                if not self.options["target"]:
-                    debugging.relocate(self.options)
-                application = loading.load(self.options["target"], self.options["why"])
-            except loading.LoadError as error:
-                if debug:
-                    return self.behind(debugging.broken(str(error)))
-                if gunicorn_conf.ever_loaded[0]:
-                    pause_before_retry(gunicorn_conf.ever_loaded)
-                    fail(str(error), LOAD_FAILED_LATER)
-                fail(str(error), WORKER_BOOT_ERROR)
-            self.options["application"] = application
-            self.options["routes"] = loading.own_routes(application, gunicorn_conf.HEALTH_PATHS)
-            return self.behind(debugging.with_debugger(application) if debug else application)
-
-        def behind(self, application: Any) -> Any:
-            """What lies between the wire and the application."""
-            fastcgi = self.options["fastcgi"]
-            if self.options["prefix"]:
-                application = middleware.sub_path(application, self.options["prefix"])
-            if not fastcgi:
-                application = middleware.behind_nginx(application)
-            return debugging.mark(application, fastcgi) if self.options["debug"] else application
-
-    return Box
-
-
-def pause_before_retry(shared: Any) -> None:
-    """The others serve; gunicorn would start another one at once. shared[1] counts the failures in a row."""
-    failures = shared[1]
-    shared[1] = min(failures + 1, 10)
-    time.sleep(min(FIRST_PAUSE * 2.0**failures, LONGEST_PAUSE))
-
-
 def check(options: dict[str, Any], gunicorn: Any) -> None:
     """For `flagon check` and reloads: load the application, have gunicorn read its options; serve nothing."""
-    from flagon.inside import loading
+    from flagon.inside import application, loading
 
     try:
         loading.load(options["target"], options["why"])
@@ -173,7 +71,7 @@ def check(options: dict[str, Any], gunicorn: Any) -> None:
         print(error, file=sys.stderr)
         sys.exit(CONFIGURATION_ERROR)
     sys.argv[:] = ["GUNICORN_CMD_ARGS"]
-    make_application_class(gunicorn.app.base.BaseApplication)(options)  # gunicorn's parser ends with 2 if it objects
+    application.make_class(gunicorn.app.base.BaseApplication)(options)  # gunicorn's parser ends with 2 if it objects
 
 
 def end_in_time(seconds: float) -> None:
@@ -200,7 +98,9 @@ def main() -> None:
         return
     notice.set_up(options["run"])
     gunicorn = import_gunicorn()
-    box = make_application_class(gunicorn.app.base.BaseApplication)
+    from flagon.inside import application
+
+    box = application.make_class(gunicorn.app.base.BaseApplication)
     put_application_on_path(options)
     sys.argv[:] = ["gunicorn"]
     from gunicorn.errors import HaltServer

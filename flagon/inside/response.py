@@ -17,6 +17,7 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 STATUS = re.compile(r"[1-9][0-9]{2}( [^\x00-\x1f\x7f]*)?\Z")
 NAMES_KEPT = 512
+EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")  # an empty line (HTML standard, section 9.2.5)
 
 _good_names: dict[str, str] = {}  # header name -> lower case, filled as names are seen and checked
 
@@ -29,7 +30,8 @@ class Wire(Protocol):
     """What a response needs of its connection."""
 
     def send(self, data: bytes) -> None: ...
-    def begin_stream(self, unbuffered: bool) -> bool: ...
+    def begin_stream(self, unbuffered: bool, events: bool) -> bool: ...
+    def event_sent(self, whole: bool) -> None: ...
     def settle_body(self, complete: bool) -> None: ...
     def warn(self, message: str) -> None: ...
 
@@ -45,7 +47,7 @@ def _checked_name(name: Any) -> str:
 class Response:
     """Collects what the application says and sends it. Not for reuse."""
 
-    __slots__ = ("_head_only", "_wire", "began", "headers", "length", "sent", "status", "unbuffered")
+    __slots__ = ("_head_only", "_wire", "began", "events", "headers", "length", "sent", "status", "unbuffered")
 
     def __init__(self, wire: Wire, head_only: bool) -> None:
         self._wire = wire
@@ -55,7 +57,7 @@ class Response:
         self.began = False  # the first byte is on its way
         self.length: int | None = None  # the Content-Length the application declared
         self.sent = 0
-        self.unbuffered = False
+        self.unbuffered = self.events = False
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         """The start_response callable. Raises HeaderError, AssertionError, or the exception of exc_info."""
@@ -84,7 +86,7 @@ class Response:
                 if lower == "content-length":
                     self.length = _number(value)
                 elif lower == "content-type":
-                    self.unbuffered = value.startswith("text/event-stream")
+                    self.unbuffered = self.events = value.startswith("text/event-stream")
                 elif lower == "x-accel-buffering":
                     buffering = value.lower()
                 elif lower == "status":
@@ -157,7 +159,7 @@ class Response:
     def _begin_stream(self, head: bytes, first: bytes) -> None:
         """The header and the first piece of a response whose end is not known yet."""
         _check_bytes(first)
-        if not self._wire.begin_stream(self.unbuffered):
+        if not self._wire.begin_stream(self.unbuffered, self.events):
             raise Overload
         self._wire.settle_body(complete=False)
         self.began = True
@@ -167,6 +169,8 @@ class Response:
         else:
             self._wire.send(stdout(head))
             self._send_pieces(first)
+        if self.events:
+            self._wire.event_sent(first.endswith(EVENT_ENDS))
 
     def write(self, data: bytes) -> None:
         """The write() callable of PEP 3333, and each further piece of a stream."""
@@ -175,6 +179,8 @@ class Response:
             return
         _check_bytes(data)
         self._send_pieces(self._cut(data))
+        if self.events and data:
+            self._wire.event_sent(data.endswith(EVENT_ENDS))
 
     def _cut(self, data: bytes) -> bytes:
         """No byte beyond the declared length, none where the response has no body."""

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flagon.inside import fastcgi
+from flagon.inside import closing, fastcgi
 from flagon.inside.body import RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
@@ -236,10 +236,12 @@ class Exchange:
             write_all(self._descriptor, data)
             return
         with slot.lock:
+            if slot.abandoned:
+                raise ClientGone("the stream was ended: too late")
             write_all(self._descriptor, data)
             slot.last_byte = time.monotonic()
 
-    def begin_stream(self, unbuffered: bool) -> bool:
+    def begin_stream(self, unbuffered: bool, events: bool) -> bool:
         """A response that is not whole begins; False if it is unbuffered and STREAMS_MAX run already."""
         server = self._server
         if unbuffered:
@@ -249,8 +251,15 @@ class Exchange:
                 server.streams += 1
                 self._unbuffered = True
         self._slot.last_byte = time.monotonic()
+        self._slot.events = events
         self._slot.stream = self._descriptor
         return True
+
+    def event_sent(self, whole: bool) -> None:
+        """A piece of an event stream has left. Raises ClientGone after a whole event if streams are to end."""
+        self._slot.whole_event = whole
+        if closing.closing.is_set() and self._slot.close_events():
+            raise ClientGone("the stream was ended: this worker leaves")
 
     def settle_body(self, complete: bool) -> None:
         """Before the first response byte leaves, the rest of the request is read (DESIGN 3.4)."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
+import os
 import threading
 import time
 from collections.abc import Iterator
 
+from flagon.inside.fastcgi import END
+
+LONGEST_WRITE = 0.5  # seconds for a piece that is being written to a slow reader
 ROW = 512  # bytes of a request's parameters kept on the board; id, method and target come first in them
 
 
@@ -51,6 +56,7 @@ class Slot:
         "begun",
         "board",
         "descriptor",
+        "events",
         "last_byte",
         "lock",
         "offset",
@@ -59,6 +65,7 @@ class Slot:
         "started",
         "stream",
         "thread",
+        "whole_event",
     )
 
     def __init__(self, board: mmap.mmap, row: int) -> None:
@@ -70,6 +77,7 @@ class Slot:
         self.descriptor = -1
         self.params = b""
         self.stream = -1  # descriptor of a response that has begun and not ended
+        self.events = self.whole_event = False  # it is an event stream; what was sent ends with an event
         self.last_byte = 0.0
         self.reported = False
         self.lock = threading.Lock()  # between the thread and the watchdog's pings
@@ -79,7 +87,7 @@ class Slot:
         """A request has arrived."""
         self.params = params
         self.descriptor = descriptor
-        self.begun = self.abandoned = False
+        self.begun = self.abandoned = self.events = self.whole_event = False
         start, cut = self.offset, params[: ROW - 1]
         self.board[start + 1 : start + 1 + len(cut)] = cut
         self.board[start] = 1
@@ -95,6 +103,20 @@ class Slot:
         """Seconds that a request has been without a first response byte; 0 if there is none such."""
         started = self.started
         return now - started if started and not self.begun else 0.0
+
+    def close_events(self) -> bool:
+        """End an event stream in the application's place, after a whole event; whether it was one."""
+        if not (self.events and self.whole_event) or not self.lock.acquire(timeout=LONGEST_WRITE):
+            return False
+        try:
+            if self.stream < 0 or self.abandoned or not self.whole_event:
+                return False
+            self.abandoned = True
+            with contextlib.suppress(OSError):
+                os.write(self.stream, END)
+            return True
+        finally:
+            self.lock.release()
 
     def describe(self) -> str:
         """`id method path` of the request."""

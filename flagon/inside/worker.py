@@ -13,12 +13,13 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
-from flagon.inside import fastcgi, hooks
+from flagon.inside import closing, fastcgi, hooks
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
 from flagon.inside.slots import Board, Slot
 
 TICK = 0.5  # seconds between two looks of the watchdog
+CLOSED_STREAM_PATIENCE = 0.5  # seconds for the application to notice that its event stream was ended
 PING_PAUSE = 15.0  # seconds of silence after which a begun response is kept alive towards nginx
 # nginx has our page for it: a named location that answers 504
 STUCK_ANSWER = fastcgi.stdout(b"Status: 504 Gateway Timeout\r\nX-Accel-Redirect: @stuck\r\n\r\n") + fastcgi.END
@@ -37,6 +38,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
 
     def run(self) -> None:
         """Serve until told to leave, the parent is gone, max_requests is reached, or a request is stuck."""
+        closing.when_closing(self._close_streams)
         listener = self.sockets[0].sock
         listener.setblocking(False)
         self.server = self._make_server()
@@ -120,7 +122,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
 
     def _ping(self, slot: Slot, now: float) -> None:
         """An empty STDERR record resets nginx's read timer: a begun response may be quiet for as long as it likes."""
-        if now - slot.last_byte < min(PING_PAUSE, self.timeout_seconds / 2) or not slot.lock.acquire(blocking=False):
+        quiet = now - slot.last_byte >= min(PING_PAUSE, self.timeout_seconds / 2)
+        if not quiet or slot.abandoned or not slot.lock.acquire(blocking=False):
             return
         try:
             ready = select.poll()
@@ -132,6 +135,10 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             slot.last_byte = now
         finally:
             slot.lock.release()
+
+    def _close_streams(self) -> None:
+        for slot in self.slots:
+            slot.close_events()
 
     def _answer_for(self, slot: Slot) -> bool:
         """504 in place of the stuck thread; False if it has begun to answer, or ended, just now."""
@@ -154,6 +161,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
     def _leave(self) -> None:
         """Let running requests finish, within graceful_timeout; streams and stuck ones are cut after it."""
         deadline = time.monotonic() + self.cfg.graceful_timeout
+        closing.now()
+        patience = time.monotonic() + CLOSED_STREAM_PATIENCE
         waiting = [slot for slot in self.slots if not slot.reported]
         while time.monotonic() < deadline and any(slot.thread and slot.thread.is_alive() for slot in waiting):
             self.notify()
@@ -165,6 +174,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             for slot in self.slots:
                 if slot.stream >= 0:
                     self._ping(slot, now)
+            if now > patience:
+                waiting = [slot for slot in waiting if not slot.abandoned]
         left = [slot.describe() for slot in self.slots if slot.started]
         if left:
             self.log.warning("Leaving with requests unfinished: %s", "; ".join(left))

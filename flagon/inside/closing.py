@@ -1,0 +1,60 @@
+"""The box stops, or this worker leaves: event streams end after a whole event, WebSockets with a close frame.
+
+Both would last for ever, so without a word they would be cut when the time is over.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+closing = threading.Event()
+_actions: list[Callable[[], None]] = []
+
+
+def when_closing(action: Callable[[], None]) -> None:
+    """Have this called once, at the moment."""
+    _actions.append(action)
+
+
+def now() -> None:
+    """The moment has come."""
+    if not closing.is_set():
+        closing.set()
+        for action in _actions:
+            action()
+
+
+def watch(run: str, worker: Any, fastcgi: bool) -> None:
+    """In a worker: wait for the stop of the box, and on the HTTP wire for the end of this worker.
+
+    The pipe's other end is held by supervisord's plug-in (flagon/stopping.py): its end is the moment.
+    """
+    try:
+        pipe = os.open(os.path.join(run, "closing"), os.O_RDONLY | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return  # gunicorn without the box
+    leaving = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    threading.Thread(target=_wait, args=(pipe, leaving), name="closing", daemon=True).start()
+    if not fastcgi:
+        before = signal.getsignal(signal.SIGTERM)
+
+        def leave(number: int, frame: Any) -> None:
+            os.eventfd_write(leaving, 1)
+            if callable(before):
+                before(number, frame)
+
+        signal.signal(signal.SIGTERM, leave)
+
+
+def _wait(pipe: int, leaving: int) -> None:
+    poller = select.poll()  # gevent has made it wait for other greenlets' sake
+    poller.register(pipe, select.POLLIN)
+    poller.register(leaving, select.POLLIN)
+    poller.poll()
+    now()
+    os.close(pipe)
