@@ -9,10 +9,11 @@ from typing import Any
 from gunicorn.errors import HaltServer
 
 from flagon.inside import arbiter as arbiters
-from flagon.inside import closing, debugging, health, logs, notice, oom, readiness
+from flagon.inside import closing, debugging, health, logs, notice, oom, readiness, slots
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 DEATHS_BEFORE_LOADED = 3
+ROWS = 32  # requests of a worker whose names are kept for its obituary, where it may have more than threads
 # Shared by the master and all workers: a worker has loaded the application once; failures in a row since.
 ever_loaded = mmap.mmap(-1, 2)
 
@@ -77,6 +78,8 @@ def when_ready(arbiter: Any) -> None:
 def pre_fork(arbiter: Any, worker: Any) -> None:
     """In the master: a byte that the worker sets once it has loaded the application."""
     worker.flagon_loaded = mmap.mmap(-1, 1)
+    if not arbiter.cfg.flagon["fastcgi"]:
+        worker.board = slots.shared = slots.Board(max(arbiter.cfg.threads, ROWS))
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from flagon.inside import slots
 from flagon.inside.body import SPOOL_IN_MEMORY
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import READ_SIZE
@@ -39,6 +40,17 @@ def behind_nginx(application: WSGI) -> WSGI:
             environ["PATH_INFO"] = without_dots(environ["PATH_INFO"])
         environ.setdefault("REQUEST_URI", environ.get("RAW_URI", ""))
         request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
+        row = -1
+        if slots.shared is not None:
+            path = environ["REQUEST_URI"].partition("?")[0]
+            row = slots.shared.note(f"{environ.get('HTTP_X_REQUEST_ID', '?')} {environ['REQUEST_METHOD']} {path}")
+        try:
+            return call(environ, start_response)
+        finally:
+            if row >= 0 and slots.shared is not None:
+                slots.shared.wipe(row)
+
+    def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("CONTENT_LENGTH", "0") == "0":
             return application(environ, start_response)
         body = SettledInput(environ["wsgi.input"])

@@ -7,11 +7,13 @@ import mmap
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 
 from flagon.inside.fastcgi import END
 
 LONGEST_WRITE = 0.5  # seconds for a piece that is being written to a slow reader
+AS_PARAMETERS, AS_TEXT = 1, 2  # what a row's first byte says of the others; 0: the row is free
 ROW = 512  # bytes of a request's parameters kept on the board; id, method and target come first in them
 
 
@@ -21,13 +23,36 @@ class Board:
     def __init__(self, rows: int) -> None:
         self.memory = mmap.mmap(-1, rows * ROW)
         self.rows = rows
+        self._free = deque(range(rows))
+
+    def note(self, text: str) -> int:
+        """Put a request on the board, on the wires that have no slots; its row, -1 if the board is full."""
+        try:
+            row = self._free.pop()
+        except IndexError:
+            return -1
+        block = text.encode("utf-8", "replace")[: ROW - 2] + b"\0"
+        self.memory[row * ROW + 1 : row * ROW + 1 + len(block)] = block
+        self.memory[row * ROW] = AS_TEXT
+        return row
+
+    def wipe(self, row: int) -> None:
+        """The request of that row is over."""
+        if row >= 0:
+            self.memory[row * ROW] = 0
+            self._free.append(row)
 
     def requests(self) -> Iterator[str]:
         """`id method path` of each request that was running. Query strings are cut off."""
         for row in range(self.rows):
             raw = self.memory[row * ROW : (row + 1) * ROW]
-            if raw[0]:
+            if raw[0] == AS_TEXT:
+                yield raw[1:].partition(b"\0")[0].decode("utf-8", "replace")
+            elif raw[0]:
                 yield describe(raw[1:])
+
+
+shared: Board | None = None  # of this worker, on the wires that have no slots
 
 
 def describe(block: bytes) -> str:
@@ -90,7 +115,7 @@ class Slot:
         self.begun = self.abandoned = self.events = self.whole_event = False
         start, cut = self.offset, params[: ROW - 1]
         self.board[start + 1 : start + 1 + len(cut)] = cut
-        self.board[start] = 1
+        self.board[start] = AS_PARAMETERS
         self.started = time.monotonic()
 
     def end(self) -> None:

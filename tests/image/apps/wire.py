@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -28,10 +28,10 @@ BLOCK = bytes(range(256)) * 256  # the probe's
 class Probe(Box):
     """The probe application in a box; one worker unless told otherwise."""
 
-    def __init__(self, wire: str, **env: Any) -> None:
+    def __init__(self, wire: str, args: Sequence[str] = (), **env: Any) -> None:
         self.wire = wire
         given = {"WORKER_CLASS": wire, "WEB_CONCURRENCY": "1", **{name: str(value) for name, value in env.items()}}
-        super().__init__(env=given, files={"main.py": PROBE})
+        super().__init__(env=given, files={"main.py": PROBE}, args=args)
 
     @cached_property
     def outside(self) -> int:

@@ -164,6 +164,13 @@ def kill(environ, start_response, query):
     return text(start_response, "not reached")
 
 
+def hog(environ, start_response, query):
+    """More memory than there is."""
+    taken = []
+    while True:
+        taken.append(os.urandom(1 << 20) * 8)
+
+
 def fail(environ, start_response, query):
     raise RuntimeError("the probe fails")
 
@@ -185,7 +192,7 @@ def says(environ, start_response, query):
 ROUTES = {
     "/take": take, "/memory": memory, "/refuse": refuse, "/echo": echo_while_reading, "/big": big, "/events": events,
     "/breaks": breaks, "/answer": answer, "/large-header": large_header, "/sleep": sleep, "/stuck": stuck,
-    "/kill": kill, "/fail": fail, "/process": spawn, "/says": says,
+    "/kill": kill, "/hog": hog, "/fail": fail, "/process": spawn, "/says": says,
 }  # fmt: skip
 
 
