@@ -145,7 +145,7 @@ def main(arguments: list[str]) -> int:
         if verb == "reload":
             from flagon import ask, settings
 
-            return ask.reload(settings.resolve(os.environ, os.getcwd())["RUNTIME_DIR"] or "")
+            return ask.reload(settings.one("RUNTIME_DIR", os.environ, os.getcwd()) or "")
         if verb == "migrate":
             return migrate(rest)
         if verb == "backup":

@@ -149,6 +149,15 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
     return settings
 
 
+def one(name: str, environ: Mapping[str, str], directory: str) -> Any:
+    """One setting's value, whatever the others are worth; its default if what was given is not accepted."""
+    settings = Settings()
+    dotenv, _ = envfile.read(directory)
+    row, errors = SETTINGS[name], []  # type: Setting, list[str]
+    _typed(row, _given(row, [("environment", environ), (".env", dotenv)], errors), settings, errors)
+    return settings.values.get(name)
+
+
 def _database_elsewhere(settings: Settings, errors: list[str]) -> None:
     """A platform's own name for the database, where nobody gave DATABASE_URL."""
     source = ""

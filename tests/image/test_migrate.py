@@ -298,7 +298,7 @@ def test_a_reload_migrates_before_the_new_code_serves(volume):
         for name, text in next_revision(BAD).items():
             (copied / "app" / "migrations" / name).write_text(text)
         box.kill("HUP")
-        box.wait_log("HUP: migrate ended with code 1: the old application goes on serving")
+        box.wait_log("reload: the migration failed: the old application goes on serving")
         assert box.running()
         assert box.get("/notes").status_code == 200
         for name, text in next_revision("").items():
