@@ -5,8 +5,10 @@ import signal
 import sys
 
 # PID 1 has no default actions: until supervisord listens, a stop signal would be lost. Nothing runs yet: just leave.
-for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+for number in STOPS:
     signal.signal(number, lambda *_: os._exit(0))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)  # entrypoint.sh has blocked them
 
 CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # This folder itself must not be searched (its logs.py and settings.py are ours); supervisor lies in lib/ beside code/.

@@ -19,8 +19,9 @@ DIGEST = hashlib.sha256(BODY).hexdigest()
 class Load:
     """Each client on a connection that it keeps, until told to stop."""
 
-    def __init__(self, box: Probe) -> None:
-        self.url = f"http://127.0.0.1:{box.host_port()}"
+    def __init__(self, box: Probe, direct: bool = False) -> None:
+        """`direct`: to the container's own address, where a closed port refuses; the engine's proxy takes all."""
+        self.url = f"http://{box.ip}:8080" if direct else f"http://127.0.0.1:{box.host_port()}"
         self.stop = threading.Event()
         self.errors: list[str] = []
         self.served: Counter[int] = Counter()  # by worker
@@ -52,19 +53,19 @@ class Load:
                     self.served[self._one(session, number)] += 1
                 except Exception as error:
                     self.errors.append(f"{time.strftime('%X')} {type(error).__name__}: {error}")
-                    if len(self.errors) > 50:
+                    if len(self.errors) > 50 or self.stop.wait(0.05):
                         return
                 self.slowest = max(self.slowest, time.monotonic() - begun)
                 number += 1
 
     def _one(self, session: requests.Session, number: int) -> int:
         if number % 3 == 0:
-            answer = session.post(f"{self.url}/take", data=BODY, timeout=15)
+            answer = session.post(f"{self.url}/take", data=BODY, timeout=(2, 15))
             assert answer.status_code == 200, f"POST {answer.status_code} {answer.headers} {answer.text[:100]}"
             assert answer.json()["sha256"] == DIGEST
             return int(answer.json()["pid"])
         path = "/sleep?s=0.02" if number % 7 == 0 else "/memory"
-        answer = session.get(self.url + path, timeout=15)
+        answer = session.get(self.url + path, timeout=(2, 15))
         assert answer.status_code == 200, f"GET {path} {answer.status_code} {answer.headers} {answer.text[:100]}"
         return int(answer.json()["pid"])
 
@@ -73,7 +74,7 @@ class Drained(Load):
     """Clients of a load balancer: it asks /ready ten times a second, and sends nothing more once that is not 200."""
 
     def __init__(self, box: Probe) -> None:
-        super().__init__(box)
+        super().__init__(box, direct=True)
         self.threads.append(threading.Thread(target=self._balance))
 
     def _balance(self) -> None:

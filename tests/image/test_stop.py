@@ -1,14 +1,18 @@
-"""Stopping, dying, reloading: exit codes, and that no request is lost."""
+"""Stopping: exit code 0 inside the budget, and no request that nginx has begun to read is lost."""
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 import requests
 
-from .box import Box, wait_until
+from .apps.wire import FASTCGI, WIRES, Probe, read_answer
+from .box import Box, size, wait_until
+from .load import CLIENTS, Drained, Load
+from .processes import parts
 
 SLOW = """import time
 def app(environ, start_response):
@@ -144,3 +148,95 @@ def test_restart_as_another_run_of_root() -> None:
         box.stop()
         box.start()
         assert box.get("/").text == "VERSION 1"
+
+
+def listen(box: Probe, path: str, told: list[tuple[float, int, bool]]) -> None:
+    """Take a stream to its end: when that was, how much came, and whether it was whole."""
+    with box.connect(30) as wire:
+        wire.sendall(f"GET {path} HTTP/1.1\r\nHost: box.test\r\nConnection: close\r\n\r\n".encode())
+        answer = read_answer(wire)
+    told.append((time.monotonic(), len(answer.body), answer.complete))
+
+
+@pytest.mark.parametrize("pause", [20, 0.2], ids=["silent", "busy"])
+@pytest.mark.parametrize("wire", WIRES)
+def test_event_streams_end_after_a_whole_event(wire: str, pause: float) -> None:
+    """The client's library connects again, to whoever serves then; the stop does not wait for streams."""
+    with Probe(wire, WEB_CONCURRENCY=2) as box:
+        told: list[tuple[float, int, bool]] = []
+        threads = [
+            threading.Thread(target=listen, args=(box, f"/events?pause={pause}&count=100", told)) for _ in range(2)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        begun = time.monotonic()
+        seconds, code = box.stop()
+        for thread in threads:
+            thread.join(5)
+        assert (len(told), code) == (2, 0)
+        assert all(complete for _, _, complete in told)
+        assert all(length > 0 and moment < begun + 3 for moment, length, _ in told)
+        assert seconds < (4 if wire == FASTCGI else 9)  # gunicorn's own workers wait for the silent application
+        assert "Traceback" not in box.logs()
+
+
+def test_a_download_is_finished_and_no_stream_is_cut_for_it() -> None:
+    """What is no event stream is not ended: a report that comes in pieces is finished."""
+    with Probe(FASTCGI) as box:
+        told: list[tuple[float, int, bool]] = []
+        path = "/events?type=text/csv&pause=0.5&count=6"
+        thread = threading.Thread(target=listen, args=(box, path, told))
+        thread.start()
+        time.sleep(0.7)
+        assert box.stop()[1] == 0
+        thread.join(5)
+        assert told[0][1:] == (len("data: 0\n\n") * 6, True)
+
+
+@pytest.mark.parametrize("signal", ["TERM", "INT", "QUIT"])
+@pytest.mark.parametrize("init", [[], ["--init"]], ids=["process-1", "init"])
+def test_a_signal_to_every_process(signal: str, init: list[str]) -> None:
+    """Some platforms do that. nginx leaves at once at TERM and INT and cuts what it holds (docs/life-and-death.md)."""
+    with Probe(FASTCGI, args=init, WEB_CONCURRENCY=2) as box:
+        with Load(box, direct=True) as load:
+            time.sleep(0.5)
+            begun = time.monotonic()
+            box.exec("python3", "-c", f"import os, signal; os.kill(-1, signal.SIG{signal})", check=False)
+            box.kill(signal)  # kill(-1) spares process 1, and whoever calls it
+            assert box.wait_exit(10) == 0
+            assert time.monotonic() - begun < 9
+            load.stop.set()
+        cut = [error for error in load.errors if "NewConnectionError" not in error]
+        print(f"{signal}: {sum(load.served.values())} served, {len(cut)} cut: {cut}")
+        assert sum(load.served.values()) > 10
+        # each client's request of that moment, and one more that the kernel had queued
+        assert len(cut) <= 2 * CLIENTS
+        assert "restarted" not in box.logs()
+        assert not [r for r in box.records() if r["level"] == "critical" and r["logger"] == "flagon"]
+
+
+@pytest.mark.parametrize("part", ["nginx", "gunicorn"])
+def test_the_signal_reaches_a_part_first(part: str) -> None:
+    """It leaves, and is not taken for dead: our own signal comes a moment later."""
+    with Box(files={"main.py": SLOW}) as box:
+        pid = parts(box)[part][0]
+        box.exec("sh", "-c", f"kill -TERM {pid}; sleep 0.1; kill -TERM 1")
+        assert box.wait_exit(10) == 0
+        assert "restarted" not in box.logs()
+
+
+def test_stops_under_load_behind_a_balancer_that_drains() -> None:
+    """Clients that try nothing twice; the balancer sees /ready turn 503 and sends nothing more."""
+    with Probe(FASTCGI, WEB_CONCURRENCY=2, DRAIN_DELAY=1) as box:
+        served = 0
+        for number in range(size(3, 20)):
+            if number:
+                box.start()
+            with Drained(box) as load:
+                time.sleep(0.5)
+                seconds, code = box.stop()
+            assert (load.errors, code) == ([], 0)
+            assert 1 <= seconds < 4
+            served += sum(load.served.values())
+        print(f"{served} requests served, none failed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,22 @@ def test_other_worker_classes_serve(image: str, worker_class: str) -> None:
 def test_gevent_carries_websockets(image: str) -> None:
     with Box(image=image, env={"WORKER_CLASS": "gevent"}) as box:
         assert talk(box) == [f"echo: {number} grüße" for number in range(3)]
+
+
+@pytest.mark.parametrize("worker_class", ["gthread", "gevent"])
+def test_a_stop_closes_websockets_in_order(image: str, worker_class: str) -> None:
+    """1001, going away (RFC 6455 section 7.4.1); the stop does not wait for what would never end."""
+    with Box(image=image, env={"WORKER_CLASS": worker_class, "WEB_CONCURRENCY": "1"}) as box:
+        channel = websocket.create_connection(box.url("/echo").replace("http://", "ws://"), timeout=10)
+        channel.send("hello")
+        assert channel.recv() == "echo: hello"
+        box.kill("TERM")
+        opcode, data = channel.recv_data(control_frame=True)
+        assert (opcode, int.from_bytes(data[:2], "big")) == (websocket.ABNF.OPCODE_CLOSE, 1001)
+        channel.close()
+        begun = time.monotonic()
+        assert box.wait_exit(10) == 0
+        assert time.monotonic() - begun < 4
 
 
 def test_the_setting_wins_over_the_library(image: str) -> None:
