@@ -14,7 +14,7 @@ import pytest
 from fakes import view_of_os
 
 from flagon import logs
-from flagon.logs import Lines, Output
+from flagon.logs import Lines, Output, says_little
 
 
 class Memory(Output):
@@ -200,13 +200,34 @@ def test_an_access_line_in_text_mode_is_not_stamped_twice():
     assert fed(line + b"\n", logger="nginx", as_json=False).lines == [line]
 
 
-def test_the_tap_is_shown_the_last_line():
+def test_the_tap_is_shown_the_last_line_first_until_it_takes_one():
     shown = []
-    lines = Lines(Memory(), "app", shown.append)
+    lines = Lines(Memory(), "app", lambda line: shown.append(line) or line != b"two")
     lines.feed(b"one\ntwo\n\nrest")
     lines.feed(b"")
     lines.close()
-    assert shown == [b"two", b"rest"]
+    assert shown == [b"two", b"one", b"rest"]
+
+
+@pytest.mark.parametrize(
+    ("line", "little"),
+    [
+        (
+            b'{"time":"2026-11-26T17:10:21+00:00","level":"error","severity":"ERROR","logger":"access","message":"GET / 502"}',
+            True,
+        ),
+        (b'{"time": "2026", "level": "info", "logger": "gunicorn.error", "message": "Booting"}', True),
+        (b'{"time": "2026", "level": "error", "logger": "app", "message": "no luck"}', False),
+        (b'2026-11-22T19:26:07+00:00 info access 192.0.2.1 "GET /" 200', True),
+        (b'2026-11-22T19:26:07+00:00 error access 192.0.2.1 "GET /" 502', True),
+        (b"2026-11-22T19:26:07.123+00:00 info flagon listening", True),
+        (b"2026/11/22 19:26:07 [notice] 12#12: signal process started", True),
+        (b"2026/11/22 19:26:07 [emerg] 12#12: bind() failed", False),
+        (b"RuntimeError: no luck", False),
+    ],
+)
+def test_which_lines_cannot_be_why_a_program_died(line, little):
+    assert says_little(line) is little
 
 
 @pytest.mark.parametrize(("level", "kept"), [

@@ -12,7 +12,7 @@ import types
 import pytest
 from fakes import view_of_os
 
-from flagon import supervision
+from flagon import deaths, memory, stopping, supervision
 from flagon.channels import Messages, Pipes
 from flagon.logs import Output
 from flagon.supervision import Plugin
@@ -24,15 +24,15 @@ def plugin(tmp_path):
     os.set_blocking(reading, False)
     box = types.SimpleNamespace(
         run=str(tmp_path), output=Output(True, descriptor=writing), migrate=False, sqlite="",
-        values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1},
+        boot=types.SimpleNamespace(debug=False), options={"workers": 2},
+        values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1, "RESTART_LIMIT": 5},
     )  # fmt: skip
     plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1)), box)
     plugin.sockets = {}
-    plugin.pipes = Pipes(lambda: plugin._lines_of("gunicorn"), plugin.sockets)
+    plugin.pipes = Pipes(lambda: plugin.lines_of("gunicorn"), plugin.sockets)
     plugin.messages = Messages(str(tmp_path / "events.sock"), plugin._on_message, plugin.sockets)
-    plugin.wake_up = types.SimpleNamespace(now=lambda: None)
-    plugin.reload = types.SimpleNamespace(look=lambda: None, ended=lambda pid, status: False)
-    plugin._alarms = lambda: None  # SIGALRM is pytest-timeout's here
+    plugin.wake_up = types.SimpleNamespace(now=lambda: None, at=lambda moment: None)  # SIGALRM is pytest-timeout's here
+    plugin.reload = types.SimpleNamespace(look=lambda: None, gunicorn_died=lambda name: None)
 
     def said():
         try:
@@ -65,7 +65,7 @@ def test_a_workers_pipe_is_read_to_its_end(plugin):
     watch.handle_read_event()
     assert [record["message"] for record in plugin.said()] == ["one", "two parts", "last words"]
     assert reading not in plugin.sockets
-    assert plugin.last_words["gunicorn"] == "last words"
+    assert plugin.deaths.last_words["gunicorn"] == "last words"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
 
@@ -100,7 +100,7 @@ def test_messages_by_datagram(plugin, tmp_path):
         os.close(reading)
     plugin.messages.read()
     assert ready == [["/up"]]
-    assert plugin.workers == {77}
+    assert plugin.memory.workers == {77}
     os.write(writing, b"through the passed pipe\n")
     os.close(writing)
     plugin.pipes.drain()
@@ -130,17 +130,18 @@ def test_the_end_stops_supervisord_with_the_code(plugin):
     plugin.end(137, "gunicorn was killed")
     assert plugin.exit_code == 137
     assert [record["message"] for record in plugin.said()] == ["gunicorn was killed"]
-    assert plugin.stopping
+    assert plugin.stop.under_way
 
 
 def view_of_time(monkeypatch, **functions):
-    """For the plug-in alone: pytest needs the real one."""
-    monkeypatch.setattr(supervision, "time", types.SimpleNamespace(**functions))
+    """For our modules alone: pytest needs the real one."""
+    for module in (supervision, stopping, deaths):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(**functions))
 
 
-def stopping(plugin, name):
+def budget_of(plugin, name):
     process = types.SimpleNamespace(config=types.SimpleNamespace(name=name), delay=0)
-    plugin._on_stopping(types.SimpleNamespace(process=process))
+    plugin.stop.give_budget(types.SimpleNamespace(process=process))
     return process.delay - 5000
 
 
@@ -148,22 +149,22 @@ def stopping(plugin, name):
 def test_stop_budget(plugin, monkeypatch, gone, left):
     now = [1000.0]
     view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
-    assert plugin._begin_stop(signal.SIGTERM) == signal.SIGTERM
+    assert plugin.stop.signal(signal.SIGTERM) == signal.SIGTERM
     now[0] += gone
-    assert stopping(plugin, "nginx") == left
-    assert stopping(plugin, "gunicorn") == left
+    assert budget_of(plugin, "nginx") == left
+    assert budget_of(plugin, "gunicorn") == left
 
 
 @pytest.mark.parametrize(("gone", "ended"), [(0, False), (6.9, False), (7.1, True)])
 def test_a_second_before_the_end_gunicorn_is_ended_for_nginx_to_answer(plugin, monkeypatch, gone, ended):
     now, killed = [1000.0], []
     view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
-    view_of_os(monkeypatch, supervision, killpg=lambda *arguments: killed.append(arguments))
-    plugin._process = lambda name: types.SimpleNamespace(pid={"nginx": 11, "gunicorn": 22}[name])
+    view_of_os(monkeypatch, stopping, killpg=lambda *arguments: killed.append(arguments))
+    plugin.process = lambda name: types.SimpleNamespace(pid={"nginx": 11, "gunicorn": 22}[name])
     plugin._real_get_signal = lambda: None
     plugin._get_signal()
     assert killed == []  # nobody stops it
-    plugin._begin_stop(signal.SIGTERM)
+    plugin.stop.signal(signal.SIGTERM)
     now[0] += gone
     plugin._get_signal()
     assert killed == ([(22, signal.SIGKILL)] if ended else [])
@@ -172,7 +173,7 @@ def test_a_second_before_the_end_gunicorn_is_ended_for_nginx_to_answer(plugin, m
 @pytest.mark.parametrize(("budget", "delay", "late"), [(8, 0, 7), (8, 3, 7), (1, 0, 0.5), (6, 5.5, 5.75)])
 def test_late_is_never_before_the_drain_is_over(plugin, budget, delay, late):
     plugin.box.values.update(STOP_TIMEOUT=budget, DRAIN_DELAY=delay)
-    assert plugin._late_after() == late
+    assert plugin.stop._late_after() == late
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -194,13 +195,13 @@ def test_a_stop_is_held_back_for_the_drain_delay(plugin, tmp_path, monkeypatch, 
 
 def test_before_it_serves_there_is_nothing_to_drain(plugin):
     plugin.box.values["DRAIN_DELAY"] = 5.0
-    assert plugin._begin_stop(signal.SIGTERM) == signal.SIGTERM
+    assert plugin.stop.signal(signal.SIGTERM) == signal.SIGTERM
 
 
 def test_hup_reloads_and_other_signals_pass(plugin):
     reloads = []
     plugin.reload.request = lambda: reloads.append(1)
-    plugin._process = lambda name: types.SimpleNamespace(pid=22)
+    plugin.process = lambda name: types.SimpleNamespace(pid=22)
     signals = [signal.SIGHUP, signal.SIGUSR2, None]
     plugin._real_get_signal = lambda: signals.pop(0)
     assert plugin._get_signal() is None
@@ -209,21 +210,39 @@ def test_hup_reloads_and_other_signals_pass(plugin):
     assert plugin._get_signal() is None
 
 
+@pytest.mark.parametrize(
+    ("earlier", "limit", "pause"), [(0, 5, 0), (1, 5, 0.5), (2, 5, 1), (3, 5, 2), (4, 5, 4), (5, 6, 5), (50, 100, 0.3)]
+)
+def test_the_pause_before_a_restart_doubles_within_half_the_window(earlier, limit, pause):
+    assert deaths.pause(earlier, limit) == pause
+    assert sum(deaths.pause(number, limit) for number in range(limit)) <= deaths.WINDOW / 2
+
+
+@pytest.mark.parametrize(
+    ("status", "how", "code", "like_a_stop"),
+    [(0, "ended with code 0", 1, True), (3, "ended with code 3", 3, False), (-9, "was killed by SIGKILL", 137, False),
+     (-15, "was killed by SIGTERM", 143, True), (-34, "was killed by SIGRTMIN", 162, False), (-40, "was killed by signal 40", 168, False)],
+)  # fmt: skip
+def test_how_a_program_ended(status, how, code, like_a_stop):
+    death = deaths.Death("nginx", status)
+    assert (death.how, death.code, death.like_a_stop) == (how, code, like_a_stop)
+
+
 def test_memory_is_warned_of_once(plugin, monkeypatch):
-    plugin.workers = {os.getpid(), 2**22 + 1}
-    monkeypatch.setattr(supervision, "proportional_set_size", lambda pid: 99)
-    plugin._look_at_memory(None)
+    plugin.memory.workers = {os.getpid(), 2**22 + 1}
+    monkeypatch.setattr(memory, "proportional_set_size", lambda pid: 99)
+    plugin.memory.look()
     assert plugin.said() == []  # not before it serves
     plugin.port.told = ([], False, False)
     for _ in range(2):
-        plugin.next_look = 0
-        plugin._look_at_memory(None)
+        plugin.memory.next_look = 0
+        plugin.memory.look()
     (record,) = plugin.said()
     assert "99 MB" in record["message"]
     assert "WORKER_MEMORY=99" in record["message"]
-    assert plugin.workers == {os.getpid()}
+    assert plugin.memory.workers == {os.getpid()}
 
 
 def test_proportional_set_size():
-    assert 1 < supervision.proportional_set_size(os.getpid()) < 10_000
-    assert supervision.proportional_set_size(2**22 + 1) == 0
+    assert 1 < memory.proportional_set_size(os.getpid()) < 10_000
+    assert memory.proportional_set_size(2**22 + 1) == 0
