@@ -43,7 +43,7 @@ class Writers:
         self.address = ""
         self.fault = "none"
         self.acknowledged: set[str] = set()
-        self.failed: Counter[str] = Counter()  # by fault
+        self.failed: Counter[str] = Counter()  # by the fault that was on when the request began; not the refused
         self.reasons: Counter[str] = Counter()
         self.over = threading.Event()
         self.threads = [threading.Thread(target=self._write, args=(number,), daemon=True) for number in range(CLIENTS)]
@@ -63,7 +63,7 @@ class Writers:
         session.trust_env = False
         while not self.over.is_set():
             number += 1
-            entry = f"{client}-{number}"
+            entry, fault = f"{client}-{number}", self.fault
             try:
                 answer = session.get(f"{self.address}/enter/{entry}", timeout=(2, 15))
                 reason = "" if answer.status_code == 200 else f"status {answer.status_code}"
@@ -74,8 +74,8 @@ class Writers:
             except requests.RequestException as error:
                 reason = type(error).__name__
             if reason:
-                self.reasons[f"{self.fault}: {reason}"] += 1
-                self.failed[self.fault] += reason not in ("refused", "status 503")
+                self.reasons[f"{fault}: {reason}"] += 1
+                self.failed[fault] += reason not in ("refused", "status 503")
                 self.over.wait(0.1)
             else:
                 self.acknowledged.add(entry)
@@ -177,8 +177,7 @@ def test_random_faults_under_load(wire: str) -> None:
         print(f"{len(writers.acknowledged)} acknowledged; failed: {dict(writers.reasons)}")
         assert not writers.acknowledged - found
         assert len(writers.acknowledged) > 50
-        for kind in HARMLESS:
-            assert not writers.failed[kind], writers.reasons
+        assert not [reason for reason in writers.reasons if reason.partition(":")[0] in HARMLESS], writers.reasons
         for kind, failures in writers.failed.items():
             # each client's request of that moment, once; a killed master takes what its successor's start cuts, too
             assert failures <= 2 * CLIENTS * campaign.made[kind], writers.reasons
