@@ -55,6 +55,29 @@ def seconds(text: str, row: Setting) -> float:
     return float(match[1])
 
 
+def rate(text: str, row: Setting) -> str:
+    """`RATE` or `RATE/BURST` -> the latter; the burst is a second's worth where none is given."""
+    accepted = f"requests a second from {_range(row)}, and maybe a burst, such as 10/20"
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(?:/([0-9]{1,6}))?", text)
+    if not match:
+        raise ValueError(accepted)
+    try:
+        _bounded(float(match[1]), row)
+    except ValueError:
+        raise ValueError(accepted) from None
+    return f"{float(match[1]):g}/{match[2] or max(1, round(float(match[1])))}"
+
+
+def hsts(text: str, row: Setting) -> str:
+    """Seconds and the directives of RFC 6797 -> the header's value; 0 has browsers forget it."""
+    accepted = "seconds, and maybe ; includeSubDomains ; preload, such as 31536000; includeSubDomains"
+    age, *rest = [part.strip() for part in text.split(";")]
+    words = {"includesubdomains": "includeSubDomains", "preload": "preload"}
+    if not re.fullmatch(r"(max-age=)?[0-9]{1,10}", age) or any(word.lower() not in words for word in rest):
+        raise ValueError(accepted)
+    return "; ".join(["max-age=" + age.removeprefix("max-age="), *(words[word.lower()] for word in rest)])
+
+
 def size(text: str, row: Setting) -> int:
     match = re.fullmatch(r"([0-9]{1,15})\s*([kmg]?)b?", text.lower())
     if not match:
@@ -183,7 +206,7 @@ def run_as(text: str, row: Setting) -> str:
 PARSERS: dict[str, Callable[[str, Setting], Any]] = {
     parser.__name__: parser
     for parser in (
-        integer, workers, seconds, size, switch, choice, module, worker_class, prefix,
+        integer, workers, seconds, rate, hsts, size, switch, choice, module, worker_class, prefix,
         header, url, database_url, text, checks, secret_key, proxies, path, run_as,
     )
 }  # fmt: skip

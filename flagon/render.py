@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from flagon import protection
+
 LIVE = ("/up", "/health", "/healthz", "/livez")
 READY = ("/ready", "/readyz")
 RESERVED = "/-/up"
@@ -93,6 +95,7 @@ def _client(box: Box) -> str:
     lines = [f"set_real_ip_from {network};" for network in networks]
     if networks:
         lines += [f"real_ip_header {box.values['REAL_IP_HEADER']};", "real_ip_recursive on;"]
+    lines += protection.client_limits(box.values)
     lines += ["geo $realip_remote_addr $flagon_trusted {", "    default 0;"]
     lines += [f"    {network} 1;" for network in networks] + ["}"]
     if box.debug:
@@ -217,11 +220,14 @@ def _app(box: Box) -> str:
 
 def fragments(box: Box) -> dict[str, str]:
     """File name -> text of every fragment."""
+    maps, headers = protection.headers(box.values)
     return {
         "main.conf": _main(box),
         "events.conf": f"worker_connections {box.values['WORKER_CONNECTIONS']};\n",
         "limits.conf": _limits(box),
-        "client.conf": _client(box),
+        "client.conf": _client(box) + maps,
+        "headers.conf": headers,
+        "throttle.conf": protection.throttle(box.values),
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
         "health.conf": _health(box),

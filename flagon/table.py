@@ -84,6 +84,16 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("CLIENT_TIMEOUT", "seconds", "15", "Longest pause while a client sends its request.", 1, 3600),
             Setting("SEND_TIMEOUT", "seconds", "30", "Longest pause while a client takes its response.", 1, 3600),
             Setting("KEEPALIVE_TIMEOUT", "seconds", "95", "How long an idle client connection stays open.", 0, 3600),
+            Setting("RATE_LIMIT", "rate", "", "Requests a second from one client, and after a slash how many more at once, such as `10/20`; more is 429. Empty: no limit.", 0.1, 100000),
+            Setting("MAX_CONNECTIONS", "integer", "0", "Requests that one client may have under way at once; more is 429. 0: no limit.", 0, 65535),
+        ),
+    ),
+    (
+        "Browsers",
+        (
+            Setting("SECURITY_HEADERS", "switch", "on", "Security headers where the application sends none of that name."),
+            Setting("FORCE_HTTPS", "switch", "off", "Send plain http to https with 308; health paths are spared."),
+            Setting("HSTS", "hsts", "", "Over https, have browsers keep to https for so many seconds, such as `31536000; includeSubDomains`."),
         ),
     ),
     (

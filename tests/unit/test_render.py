@@ -30,6 +30,11 @@ CASES = {
     "as-root": ({}, {"as_root": True}, ["main.conf"]),
     "old-nginx": ({}, {"max_headers": False}, ["limits.conf"]),
     "access-log-off": ({"ACCESS_LOG": "off"}, {}, ["logs.conf"]),
+    "protection": (
+        {"RATE_LIMIT": "0.5/3", "MAX_CONNECTIONS": "20", "FORCE_HTTPS": "on", "HSTS": "31536000;includesubdomains"},
+        {}, ["client.conf", "headers.conf", "throttle.conf"],
+    ),
+    "no-security-headers": ({"SECURITY_HEADERS": "off"}, {}, ["client.conf", "headers.conf"]),
     "text-logs": ({}, {"json_logs": False}, ["logs.conf"]),
     "other-limits": (
         {"MAX_BODY_SIZE": "0", "HEADER_SIZE": "4k", "HEADER_BUFFERS": "8", "HEADERS_MAX": "50", "CLIENT_TIMEOUT": "5",
@@ -84,7 +89,7 @@ def test_every_include_has_its_fragment():
 def test_lines_are_nginx_directives():
     for name, fragments in all_cases():
         for file, text in fragments.items():
-            assert text.endswith("\n")
+            assert text.endswith("\n") or not text
             assert text.count("{") == text.count("}")
             for line in text.splitlines():
                 assert line.rstrip().endswith((";", "{", "}")), (name, file, line)

@@ -1,0 +1,63 @@
+"""RATE_LIMIT and MAX_CONNECTIONS: 429 with Retry-After beyond them, client by client, health spared."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from .apps.wire import FASTCGI, WIRES, Probe
+
+
+def statuses(box: Probe, count: int, client: str = "203.0.113.1", path: str = "/tell") -> Counter[int]:
+    return Counter(box.ask(path, headers={"X-Forwarded-For": client}).status_code for _ in range(count))
+
+
+def test_a_burst_passes_at_once_and_the_rest_is_refused() -> None:
+    with Probe(FASTCGI, RATE_LIMIT="1/5") as box:
+        begun = time.monotonic()
+        first = statuses(box, 20)
+        assert time.monotonic() - begun < 2
+        assert 6 <= first[200] <= 8
+        assert first[200] + first[429] == 20
+        assert statuses(box, 3, "203.0.113.2") == {200: 3}  # another client
+        refused = box.ask("/tell", headers={"X-Forwarded-For": "203.0.113.1"})
+        assert refused.status_code == 429
+        assert refused.headers["Retry-After"] == "1"
+        assert "429 Too Many Requests" in refused.text
+        as_json = box.ask("/tell", headers={"X-Forwarded-For": "203.0.113.1", "Accept": "application/json"})
+        assert as_json.json()["error"]["status"] == 429
+        for path in ("/up", "/ready", "/-/up"):
+            assert statuses(box, 12, path=path) == {200: 12}
+        time.sleep(1.2)
+        assert statuses(box, 1)[200] == 1  # what Retry-After said
+        assert box.access("/tell")["client"] == "203.0.113.1"
+
+
+def test_a_customer_s_ipv6_network_is_one_client() -> None:
+    with Probe(FASTCGI, RATE_LIMIT="0.1/2") as box:
+        seen = [statuses(box, 1, f"2001:db8:1:2::{number:x}")[200] for number in range(1, 9)]
+        assert sum(seen) == 3
+        assert statuses(box, 2, "2001:db8:1:3::1") == {200: 2}
+        assert [statuses(box, 1, f"2001:db8::{number:x}")[200] for number in range(1, 9)].count(1) == 3
+        assert box.ask("/tell", headers={"X-Forwarded-For": "2001:db8::1"}).headers["Retry-After"] == "10"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_connections_under_way(wire: str) -> None:
+    with Probe(wire, MAX_CONNECTIONS=2, THREADS=8) as box, ThreadPoolExecutor(8) as pool:
+
+        def slow(client: str) -> int:
+            return box.ask("/sleep?s=1.5", headers={"X-Forwarded-For": client}).status_code
+
+        answers = list(pool.map(slow, ["203.0.113.1"] * 5 + ["203.0.113.2"] * 2))
+        assert Counter(answers[:5]) == {200: 2, 429: 3}
+        assert answers[5:] == [200, 200]
+        assert statuses(box, 3) == {200: 3}
+
+
+def test_off_by_default() -> None:
+    with Probe(FASTCGI) as box:
+        assert statuses(box, 100) == {200: 100}
