@@ -11,6 +11,10 @@ from flagon.inside.fastcgi import READ_SIZE, STDIN, ProtocolError, Records
 SPOOL_IN_MEMORY = 1 << 18
 
 
+class BodyCut(OSError):
+    """nginx went away in the middle of a request's body, or broke the protocol: there is nobody to answer."""
+
+
 class RequestBody:
     """A bounded, binary, read-only file over the STDIN records. Reads past the end give b"" (PEP 3333)."""
 
@@ -23,7 +27,7 @@ class RequestBody:
         self._ended = False  # the empty STDIN record was read
 
     def _piece(self, most: int) -> bytes:
-        """Up to `most` bytes from the connection, b"" at the body's end. Raises OSError if nginx went away."""
+        """Up to `most` bytes from the connection, b"" at the body's end. Raises BodyCut if nginx went away."""
         if self._left <= 0:
             return b""
         try:
@@ -36,7 +40,7 @@ class RequestBody:
             piece = self._records.content(min(most, self._left))
         except ProtocolError as error:
             self._left = 0
-            raise OSError(f"request body: {error}") from None
+            raise BodyCut(f"request body: {error}") from None
         self._left -= len(piece)
         return piece
 

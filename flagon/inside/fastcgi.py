@@ -159,7 +159,7 @@ _NO_BODY = _TAIL + bytes((VERSION, STDIN, 0, 1, 0, 0, 0, 0))
 
 def quick_params(data: bytes) -> tuple[bytes, int] | None:
     """(parameter block, where STDIN begins) if `data` holds BEGIN and all PARAMS in nginx's own shape, else None."""
-    if not data.startswith(_BEGIN[0]) or data[16:20] != _BEGIN[1]:
+    if len(data) < 24 or not data.startswith(_BEGIN[0]) or data[16:20] != _BEGIN[1]:
         return None
     end = 24 + (data[20] << 8) + data[21]
     after = end + data[22]

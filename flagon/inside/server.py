@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flagon.inside import closing, fastcgi
-from flagon.inside.body import RequestBody
+from flagon.inside.body import BodyCut, RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
 from flagon.inside.leader import Leadership
@@ -194,7 +194,7 @@ class Exchange:
             self._plain(response, "503 Service Unavailable", [("Retry-After", "5")], "Too many streams.\n")
         except Shortfall as error:
             self._server.log.error("response cut: %s (%s)", error, self._slot.describe())
-        except ClientGone:
+        except (ClientGone, BodyCut):
             self._server.log.debug("client left: %s", self._slot.describe())
         except BaseException as error:  # sys.exit() in a view too: a request must not end its thread
             self._failed(error, response)

@@ -432,3 +432,9 @@ class TestBoard:
         assert slot.waiting(slot.started + 7) == 7
         slot.begun = True
         assert slot.waiting(slot.started + 7) == 0
+
+
+def test_a_beginning_that_is_cut_is_not_taken_for_a_quick_one():
+    whole = fastcgi._BEGIN[0].ljust(16, b"\0")[:16] + fastcgi._BEGIN[1] + b"\0\0\0\0"
+    for length in range(len(whole)):
+        assert fastcgi.quick_params(whole[:length]) is None
