@@ -23,7 +23,7 @@ from .box import Box, docker, size, wait_until
 from .malformed import CASES
 from .processes import parts
 
-REQUESTS = size(1000, 5000)  # on each of two wires
+REQUESTS = size(600, 5000)  # on each of two wires
 RECORDS = size(400, 4000)
 TOGETHER = 40
 ALLOWED = {501, 505}  # nginx's own words for a protocol that it does not speak
