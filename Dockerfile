@@ -1,5 +1,7 @@
 # Flagon: supervisord, nginx and gunicorn around any WSGI application.
 #   build    compilers and tools; nothing of it but two folders goes on
+#   system   Debian's packages and the user
+#   bom      what the image is made of, written down (CycloneDX); nothing of it but three files goes on
 #   runtime  what your image builds FROM: no USER, so RUN pip install and RUN apt-get install work; /app is empty
 #   app      runtime + the starter application (default)
 # Works with BuildKit, the classic builder and buildah: no RUN --mount, no COPY --chmod, no heredocs.
@@ -14,26 +16,51 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 COPY requirements/runtime.txt requirements/app.txt /build/
 # Two interpreters' worlds: the runtime's library is a bare folder, the application's is a venv with pip.
+# touch: bytecode holds its source's date, so one date for all makes two builds equal (docs/supply-chain.md).
 RUN python3 -m venv /opt/venv \
-    && /opt/venv/bin/pip install --require-hashes -r /build/app.txt \
-    && /opt/venv/bin/pip install --require-hashes --no-deps --target /opt/flagon/lib -r /build/runtime.txt \
-    && find /opt/venv -path '*/pip/*' -name __pycache__ -prune -exec rm -rf {} + \
-    && rm -rf /opt/flagon/lib/bin /opt/flagon/lib/supervisor/tests /opt/flagon/lib/supervisor/scripts
+    && /opt/venv/bin/pip install --no-compile --require-hashes -r /build/app.txt \
+    && /opt/venv/bin/pip install --no-compile --require-hashes --no-deps --target /opt/flagon/lib -r /build/runtime.txt \
+    && rm -rf /opt/flagon/lib/bin /opt/flagon/lib/supervisor/tests /opt/flagon/lib/supervisor/scripts \
+    && find /opt/venv /opt/flagon -name __pycache__ -prune -exec rm -rf {} + \
+    && find /opt/venv /opt/flagon -exec touch --no-dereference --date=@0 {} + \
+    && python3 -m compileall -q -x /pip/ /opt/venv/lib
 
-FROM ${BASE_IMAGE} AS runtime
+FROM ${BASE_IMAGE} AS system
 ENV LANG=C.UTF-8 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/venv/bin:$PATH
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates curl nginx tzdata \
     && if ! command -v python3 >/dev/null; then \
         DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3; fi \
-    && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/*-old /etc/nginx/sites-enabled/default /var/www/html \
     && useradd --uid 10001 --gid 0 --no-create-home --home-dir /app --shell /usr/sbin/nologin --no-log-init flagon \
     && mkdir -p /app /data /run/flagon /opt/flagon \
     && chown 10001:0 /data /run/flagon && chmod 770 /data /run/flagon \
     && ln -s "$(command -v python3)" /opt/flagon/python \
-    && ln -s /opt/flagon/entrypoint.sh /usr/local/bin/flagon
+    && ln -s /opt/flagon/entrypoint.sh /usr/local/bin/flagon \
+    && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache \
+        /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/nginx/sites-enabled/default /var/www/html
+
+FROM build AS bom
+ARG CREATED=1970-01-01T00:00:00Z
+COPY requirements/sbom.txt requirements/starter.txt /build/
+# Debian's own python3: the tools want 3.11, and a python:3.x base may bring less.
+RUN if [ ! -x /usr/bin/python3 ] || ! /usr/bin/python3 -c 'import ensurepip'; then \
+        apt-get update && apt-get install -y --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*; fi \
+    && /usr/bin/python3 -m venv /opt/bom \
+    && /opt/bom/bin/pip install --require-hashes -r /build/sbom.txt
+COPY --from=system /var/lib/dpkg /system/var/lib/dpkg
+COPY --from=system /usr/share/doc /system/usr/share/doc
+# One name and one date for each document: the same commit gives the same files.
+RUN mkdir -p /bom/runtime /bom/starter \
+    && /opt/bom/bin/cyclonedx-py environment --output-reproducible -o /bom/runtime/application.cdx.json /opt/venv/bin/python \
+    && /opt/bom/bin/cyclonedx-py requirements --output-reproducible -o /bom/runtime/runtime.cdx.json /build/runtime.txt \
+    && /opt/bom/bin/cyclonedx-py requirements --output-reproducible -o /bom/starter/starter.cdx.json /build/starter.txt \
+    && /opt/bom/bin/debsbom generate --sbom-type cdx --with-licenses --root /system --distro-name debian \
+        --cdx-serialnumber 2a7b3c1e-7d31-4f6a-9a54-0f1a60000001 --timestamp "$CREATED" --out /bom/runtime/debian
+
+FROM system AS runtime
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/flagon/lib /opt/flagon/lib
+COPY --from=bom /bom/runtime /opt/flagon/sbom
 COPY entrypoint.sh healthcheck.sh nginx.conf supervisord.conf /opt/flagon/
 COPY flagon /opt/flagon/code/flagon
 RUN python3 /opt/flagon/code/flagon/imaging.py
@@ -51,9 +78,12 @@ LABEL org.opencontainers.image.title="flagon" \
     org.opencontainers.image.created="${CREATED}"
 
 FROM runtime AS app
+COPY --from=bom /bom/starter/starter.cdx.json /opt/flagon/sbom/starter.cdx.json
 COPY requirements/starter.txt /opt/flagon/starter/requirements.txt
-# -B: pip's own bytecode is of no use in the image.
-RUN /opt/venv/bin/python -B -m pip install --require-hashes -r /opt/flagon/starter/requirements.txt
+# -B, --no-compile and one date: as above.
+RUN /opt/venv/bin/python -B -m pip install --no-compile --require-hashes -r /opt/flagon/starter/requirements.txt \
+    && find /opt/venv/lib -newer /opt/flagon/versions.json ! -name '*.pyc' -exec touch --no-dereference --date=@0 {} + \
+    && python3 -m compileall -q -x /pip/ /opt/venv/lib
 COPY app /opt/flagon/starter/app
-RUN python3 -m compileall -q -j 0 /opt/flagon/starter
+RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/flagon/starter
 USER 10001:0

@@ -1,6 +1,6 @@
 # Every target does all of its own set-up; the steps are the scripts in tools/.
 .DEFAULT_GOAL := help
-.PHONY: help run compose test test-long bench lint unit engine base image test-images lock clean
+.PHONY: help run compose test test-long bench lint unit audit reproduce engine base image test-images lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-12s %s\n' "$$name" "$$text"; done
@@ -25,6 +25,12 @@ lint: ## Every linter; each one must be clean
 
 unit: ## Unit tests on this Python, the oldest and the newest found
 	@tools/unit.sh $(ARGS)
+
+audit: ## Known vulnerabilities of what the image is made of: exit code 0 none, 1 some, 2 could not look everywhere
+	@tools/audit.sh
+
+reproduce: ## Two builds from nothing, compared path by path
+	@tools/reproduce.sh
 
 engine: ## A container engine that answers: installed and started if need be
 	@tools/engine.sh

@@ -24,7 +24,7 @@ mapfile -t scripts < <(files -name '*.sh' -o -path './.ci/run')
 mapfile -t dockerfiles < <(files -name 'Dockerfile' -o -name 'Dockerfile.*' -o -name '*.Dockerfile')
 mapfile -t yaml < <(files -name '*.yml' -o -name '*.yaml')
 python=()
-for folder in flagon app tests bench; do [ ! -d "$folder" ] || python+=("$folder"); done
+for folder in flagon app tests bench tools; do [ ! -d "$folder" ] || python+=("$folder"); done
 
 check "ruff check" "$bin/ruff" check --quiet "${python[@]}"
 check "ruff format" "$bin/ruff" format --check --quiet --force-exclude "${python[@]}"

@@ -16,7 +16,7 @@ lock() {
     group=$1
     shift
     say "locking requirements/$group.txt"
-    "$work/venv/bin/uv" pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+    "$work/venv/bin/uv" pip compile --quiet --universal --python-version "${lowest:-3.10}" --generate-hashes \
         --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
         --group "$group" --output-file "requirements/$group.txt" "$@"
 }
@@ -26,3 +26,6 @@ mkdir -p requirements
 lock dev ${UPGRADE:+--upgrade}
 # The others are parts of it, never another version.
 for group in runtime app starter unit; do lock "$group" --upgrade --constraint requirements/dev.txt; done
+# Tools with environments of their own.
+lowest=3.11  # Debian's own since 12, where they run
+for group in sbom audit; do lock "$group" ${UPGRADE:+--upgrade}; done
