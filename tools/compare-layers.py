@@ -10,9 +10,7 @@ import tarfile
 from typing import NamedTuple
 
 # What may differ, and why: docs/supply-chain.md says it in full.
-EXPECTED = (
-    (r"etc/shadow", "the day on which the user was made"),
-)
+EXPECTED = ((r"etc/shadow", "the day on which the user was made"),)
 
 
 class Entry(NamedTuple):

@@ -17,22 +17,29 @@ tools/compose.sh version >/dev/null
 
 selection=()
 [ "$campaign" = full ] || selection=(-m "not long")
-# Two files at once; those that measure time have the machine for themselves.
-alone=(tests/image/test_wire_*.py)
-timed=(tests/image/test_signals.py tests/image/test_health.py)
-together=(tests/image -n 2 --dist loadfile)
+# Three files at once, for most tests wait; those that measure time have the machine for themselves.
+alone=(tests/image/test_wire_*.py tests/image/test_hurt_slow.py tests/image/test_death.py)
+timed=(tests/image/test_stop.py tests/image/test_health.py)
+together=(tests/image -n 3 --dist loadfile)
 for file in "${alone[@]}" "${timed[@]}"; do together+=(--ignore "$file"); done
 
 say "image tests ($campaign)"
 export FLAGON_CAMPAIGN=$campaign PYTHONHASHSEED=0
 .venv/bin/python -m pytest "${selection[@]}" "${together[@]}"
 .venv/bin/python -m pytest "${selection[@]}" "${alone[@]}" "${timed[@]}"
-# The wire's own tests run on both wires by themselves, the database's do not care; all the others once more on HTTP.
+
+# What asks both wires by itself, or has nothing to do with the wire, is not run again on HTTP.
 say "image tests ($campaign) on the HTTP wire"
 export WIRE=gthread
-.venv/bin/python -m pytest "${selection[@]}" "${together[@]}" \
-    --ignore-glob='*/test_migrate*' --ignore-glob='*/test_bad_days*' --ignore-glob='*/test_*postgres.py' \
-    --ignore tests/image/test_servers.py --ignore tests/image/test_compose.py --ignore tests/image/test_kills.py \
-    --ignore tests/image/test_backup.py --ignore tests/image/test_sqlite_days.py --ignore tests/image/test_debug.py \
-    --ignore tests/image/test_database_url.py --ignore tests/image/test_image.py --ignore tests/image/test_ways_in.py
-.venv/bin/python -m pytest "${selection[@]}" "${timed[@]}"
+if [ "$campaign" = full ]; then
+    for name in migrate bad_days hurt; do together+=(--ignore-glob="*/test_$name*"); done
+    for name in servers compose kills backup sqlite_days debug database_url image ways_in notes_postgres migrate_postgres \
+        faults fuzz hardening supply_chain; do
+        together+=(--ignore "tests/image/test_$name.py")
+    done
+    .venv/bin/python -m pytest "${selection[@]}" "${together[@]}"
+    .venv/bin/python -m pytest "${selection[@]}" "${timed[@]}" tests/image/test_death.py
+else
+    .venv/bin/python -m pytest "${selection[@]}" -n 3 --dist loadfile tests/image/test_limits.py tests/image/test_commands.py \
+        tests/image/test_health.py tests/image/test_readiness.py tests/image/test_client_address.py tests/image/test_reload.py
+fi

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .box import IMAGE, RUNTIME, docker
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def sh(image: str, command: str) -> str:
@@ -64,11 +69,19 @@ def test_no_tool_of_the_build_is_left() -> None:
 
 
 def test_every_lock_has_hashes_and_no_address() -> None:
-    from pathlib import Path
-
-    for lock in (Path(__file__).parents[2] / "requirements").glob("*.txt"):
+    for lock in (ROOT / "requirements").glob("*.txt"):
         text = lock.read_text(encoding="utf-8")
         assert "://" not in text
         requirements = re.findall(r"^[a-zA-Z0-9].*?(?=^[a-zA-Z0-9]|\Z)", text, re.MULTILINE | re.DOTALL)
         assert requirements
         assert not [one for one in requirements if "--hash=sha256:" not in one]
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+def test_two_builds_are_equal() -> None:
+    """But for dates, and what docs/supply-chain.md names."""
+    done = subprocess.run(["tools/reproduce.sh"], cwd=ROOT, capture_output=True, text=True, timeout=880)
+    print(done.stdout[-3000:], done.stderr[-3000:])
+    assert done.returncode == 0
+    assert "0 unexpected differences" in done.stdout
