@@ -12,7 +12,6 @@ import pytest
 
 from .box import IMAGE, RUNTIME, docker
 
-
 ROOT = Path(__file__).parents[2]
 
 
