@@ -115,6 +115,7 @@ class Box:
         for name in ("nginx.conf", "supervisord.conf"):
             os.symlink(os.path.join(HOME, name), os.path.join(self.run, name))
         self.adopt(boot, launch_options(boot, self.spool))
+        write(os.path.join(self.run, "launch.json"), json.dumps(self.options))
         write(os.path.join(self.run, "gunicorn"), launcher(self.run, "run-gunicorn.py"))
         write(os.path.join(self.run, "migrate"), launcher(self.run, "run-migrate.py"))
         # What a kill has left of a migration is undone in any case.
@@ -124,10 +125,9 @@ class Box:
         write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
 
     def adopt(self, boot: Boot, options: dict[str, Any]) -> None:
-        """Serve from these decisions: at the start, and at each reload."""
+        """Serve from these decisions: at the start, and at each reload. launch.json says the same."""
         self.boot, self.values, self.options = boot, boot.values, options
         self.sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
-        write(os.path.join(self.run, "launch.json"), json.dumps(options))
 
     def write_fragments(self, routes: list[str], gated: bool, migrations: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""

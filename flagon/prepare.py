@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -45,6 +46,8 @@ class Next:
             raise Refused("\n".join(error.errors)) from None
         except (BootError, OSError, ValueError) as error:
             raise Refused(str(error)) from None
+        if self.boot.run != box.run:
+            raise Refused(f"{box.run} can no longer be written")
         self.boot.addresses = old.addresses
         known = {*old.settings.warnings, *old.warnings}
         self.warnings = [line for line in self.boot.settings.warnings + self.boot.warnings if line not in known]
@@ -54,7 +57,7 @@ class Next:
             for name, text in self.environment.items()
             if text != os.environ.get(name) and name != "FLAGON_SUMMARY"
         }
-        self.folder = os.path.join(box.run, "next")
+        self.folder, self.current = os.path.join(box.run, "next"), os.path.join(box.run, "launch.json")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self.options = {**launch_options(self.boot, box.spool), "environment": self.changes}
         write(os.path.join(self.folder, "launch.json"), json.dumps(self.options))
@@ -82,12 +85,18 @@ class Next:
         return named
 
     def commit(self) -> None:
-        """From now on gunicorn, and whatever the box starts, gets these."""
+        """From now on gunicorn, and whatever the box starts, gets these. No file is written: the disk may be full."""
         self.before = (self.box.boot, self.box.options, {name: os.environ.get(name) for name in self.changes})
-        self._use(self.boot, self.options, dict(self.changes))
+        kept = os.path.join(self.folder, "before.json")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(kept)
+        os.link(self.current, kept)
+        os.replace(os.path.join(self.folder, "launch.json"), self.current)
+        self._use(self.boot, self.options, self.changes)
 
     def restore(self) -> None:
         """The reload did not go through after all."""
+        os.replace(os.path.join(self.folder, "before.json"), self.current)
         self._use(*self.before)
 
     def _use(self, boot: Boot, options: dict[str, Any], environment: Mapping[str, str | None]) -> None:

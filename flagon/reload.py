@@ -119,7 +119,11 @@ class Reload:
                 self._finish(False, errors[0])
                 return
         taken = ", ".join(following.taken())
-        following.commit()
+        try:
+            following.commit()
+        except OSError as error:
+            self._finish(False, f"{error}")
+            return
         if taken:
             self._say("info", f"taken: {taken}")
         for line in following.warnings:

@@ -64,7 +64,7 @@ def make_class(base: Any) -> Any:
 
         def reload(self) -> None:
             """HUP, in the master: what the runtime has written down since. Raises CannotReload, all as it was."""
-            before = self.options, self.cfg
+            self.before = self.options, self.cfg, dict(os.environ)
             try:
                 self.options = read_options()
                 os.environ.update(self.options["environment"])
@@ -72,8 +72,14 @@ def make_class(base: Any) -> Any:
                 self.load_config()
                 getattr(self.cfg, "validate", lambda: None)()  # an older gunicorn has none
             except (Exception, SystemExit) as error:
-                self.options, self.cfg = before
+                self.take_back()
                 raise arbiter.CannotReload(f"{type(error).__name__}: {error}") from None
+
+        def take_back(self) -> None:
+            """As it was before the reload."""
+            self.options, self.cfg, environment = self.before
+            os.environ.clear()
+            os.environ.update(environment)
 
         def users_arguments(self) -> None:
             """What of GUNICORN_CMD_ARGS is gunicorn's own business."""

@@ -111,6 +111,8 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
         """A worker died before it had loaded the application."""
         if self.roll is not None and self.roll.failed(worker):
             self.roll = None
+            self.app.take_back()
+            self.setup(self.app)
 
     def reap_workers(self) -> None:
         """Before they are buried: which workers were killed, a cause that gunicorn does not tell its hooks."""
