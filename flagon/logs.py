@@ -120,10 +120,10 @@ def _nginx(text: str) -> tuple[str, str]:
 class Lines:
     """Joins the bytes of one program, in whatever pieces they come, to lines."""
 
-    def __init__(self, output: Output, logger: str, tap: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(self, output: Output, logger: str, tap: Callable[[list[bytes]], None] | None = None) -> None:
         self.output = output
         self.logger = logger
-        self.tap = tap  # is shown lines, the last first, until it takes one: the last words of a program that dies
+        self.tap = tap  # is shown the lines of each piece, too
         self.rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -134,7 +134,7 @@ class Lines:
         if records:
             self.output.write(b"".join(records))
             if self.tap is not None:
-                any(self.tap(line) for line in reversed(lines) if line)
+                self.tap([line for line in lines if line])
         if len(self.rest) > LONGEST_LINE:
             self.close()
 

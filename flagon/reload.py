@@ -84,9 +84,8 @@ class Reload:
         os.close(writing)
         self.plugin.pipes.add(reading, Lines(self.plugin.output, "gunicorn", self._tap))
 
-    def _tap(self, line: bytes) -> bool:
-        self._tell(line.decode("utf-8", "replace"))
-        return False  # all lines
+    def _tap(self, lines: list[bytes]) -> None:
+        self._tell(b"\n".join(lines).decode("utf-8", "replace"))
 
     def check_ended(self, pid: int, status: int) -> bool:
         """Whether the dead child `pid` was the check; if so, go on or say why not."""

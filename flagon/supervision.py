@@ -113,11 +113,10 @@ class Plugin:
     def lines_of(self, name: str) -> Lines:
         """A joiner of lines for one pipe of a program; the last that says something is kept for its obituary."""
 
-        def tap(line: bytes) -> bool:
-            if says_little(line):
-                return False
-            self.deaths.last_words[name] = message_of(line)[:500]
-            return True
+        def tap(lines: list[bytes]) -> None:
+            words = next((line for line in reversed(lines) if not says_little(line)), None)
+            if words is not None:
+                self.deaths.last_words[name] = message_of(words)[:500]
 
         return Lines(self.output, name, tap)
 

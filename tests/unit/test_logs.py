@@ -200,13 +200,13 @@ def test_an_access_line_in_text_mode_is_not_stamped_twice():
     assert fed(line + b"\n", logger="nginx", as_json=False).lines == [line]
 
 
-def test_the_tap_is_shown_the_last_line_first_until_it_takes_one():
+def test_the_tap_is_shown_each_piece_s_lines():
     shown = []
-    lines = Lines(Memory(), "app", lambda line: shown.append(line) or line != b"two")
+    lines = Lines(Memory(), "app", shown.append)
     lines.feed(b"one\ntwo\n\nrest")
     lines.feed(b"")
     lines.close()
-    assert shown == [b"two", b"one", b"rest"]
+    assert shown == [[b"one", b"two"], [b"rest"]]
 
 
 @pytest.mark.parametrize(
