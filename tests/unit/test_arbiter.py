@@ -1,0 +1,111 @@
+"""How a reload rolls: one new worker at a time, and an old one leaves for each that has loaded."""
+
+import signal
+import types
+
+import pytest
+
+from flagon.inside import arbiter
+from flagon.inside.arbiter import Roll
+
+
+class Master:
+    """Workers that load when a test says so, and leave when they are told to."""
+
+    def __init__(self, count):
+        self.num_workers, self.worker_age, self.WORKERS = count, 0, {}
+        self.signals = []
+        for _ in range(count):
+            self.spawn_worker()
+            self.load()
+
+    def spawn_worker(self):
+        self.worker_age += 1
+        self.WORKERS[100 + self.worker_age] = types.SimpleNamespace(age=self.worker_age, flagon_loaded=[0])
+
+    def load(self):
+        for worker in self.WORKERS.values():
+            worker.flagon_loaded[0] = 1
+
+    def kill_worker(self, pid, number):
+        self.signals.append((pid, number))
+
+    def bury(self):
+        """The workers that were told to leave are gone."""
+        for pid, _ in self.signals:
+            self.WORKERS.pop(pid, None)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    messages = []
+    monkeypatch.setattr(arbiter.notice, "send", messages.append)
+    return messages
+
+
+def test_one_by_one(told):
+    master = Master(3)
+    roll = Roll(master, set())
+    for number in range(1, 4):
+        assert roll.step()
+        assert len(master.WORKERS) == 4  # a new one is loading
+        assert roll.step()
+        assert len(master.WORKERS) == 4  # no second one before it has loaded
+        assert len(master.signals) == number - 1
+        master.load()
+        roll.step()
+        assert master.signals[-1] == (100 + number, signal.SIGTERM)
+        master.bury()
+    assert not roll.step()
+    assert sorted(master.WORKERS) == [104, 105, 106]
+    assert [message["good"] for message in told] == [True]
+
+
+def test_old_workers_that_take_long_to_leave_bound_the_number(told):
+    master = Master(4)
+    roll = Roll(master, set())
+    for _ in range(20):
+        roll.step()
+        master.load()
+        assert len(master.WORKERS) <= 4 + arbiter.ABOVE
+    assert told == []
+    for _ in range(20):
+        master.bury()
+        roll.step()
+        master.load()
+    assert [message["good"] for message in told] == [True]
+
+
+def test_the_first_that_does_not_load_ends_it_and_all_old_ones_stay(told):
+    master = Master(2)
+    roll = Roll(master, set())
+    roll.step()
+    dead = master.WORKERS.pop(103)
+    assert roll.failed(dead)
+    assert [message["good"] for message in told] == [False]
+    assert sorted(master.WORKERS) == [101, 102]
+    assert master.signals == []
+
+
+def test_a_later_one_is_tried_again(told):
+    master = Master(2)
+    roll = Roll(master, set())
+    roll.step()
+    master.load()
+    roll.step()
+    for number in range(1, arbiter.TRIES + 1):
+        roll.step()
+        newest = max(master.WORKERS)
+        assert roll.failed(master.WORKERS.pop(newest)) is (number == arbiter.TRIES)
+    assert [message["good"] for message in told] == [False]
+
+
+def test_an_old_worker_that_dies_meanwhile_is_not_replaced_by_an_old_one(told):
+    master = Master(2)
+    roll = Roll(master, set())
+    roll.step()
+    del master.WORKERS[101]
+    master.load()
+    roll.step()
+    assert master.signals == []  # 102 is still needed beside the new one
+    assert sorted(master.WORKERS) == [102, 103, 104]
