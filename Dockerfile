@@ -85,5 +85,6 @@ RUN /opt/venv/bin/python -B -m pip install --no-compile --require-hashes -r /opt
     && find /opt/venv/lib -newer /opt/flagon/versions.json ! -name '*.pyc' -exec touch --no-dereference --date=@0 {} + \
     && python3 -m compileall -q -x /pip/ /opt/venv/lib
 COPY app /opt/flagon/starter/app
-RUN python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/flagon/starter
+RUN find /opt/flagon/starter -exec touch --no-dereference --date=@0 {} + \
+    && python3 -m compileall -q -j 0 /opt/flagon/starter
 USER 10001:0

@@ -9,6 +9,8 @@ SECONDS=0
 trap 'say "total: $((SECONDS / 60)) min $((SECONDS % 60)) s"' EXIT
 
 tools/lint.sh
+# The oldest Python has its turn in the long run; the newest is the image's.
+[ "$campaign" = full ] || export NEWEST_ONLY=1
 tools/unit.sh
 tools/packages.sh curl wrk openssl
 tools/image.sh
@@ -17,10 +19,11 @@ tools/compose.sh version >/dev/null
 
 selection=()
 [ "$campaign" = full ] || selection=(-m "not long")
-# Three files at once, for most tests wait; those that measure time have the machine for themselves.
-alone=(tests/image/test_wire_*.py tests/image/test_hurt_slow.py tests/image/test_death.py)
+# Two files at once, for most tests wait; those that measure time have the machine for themselves.
+alone=(tests/image/test_wire_timeout.py tests/image/test_wire_overload.py tests/image/test_wire_streams.py
+    tests/image/test_hurt_slow.py tests/image/test_death.py)
 timed=(tests/image/test_stop.py tests/image/test_health.py)
-together=(tests/image -n 3 --dist loadfile)
+together=(tests/image -n 2 --dist loadfile)
 for file in "${alone[@]}" "${timed[@]}"; do together+=(--ignore "$file"); done
 
 say "image tests ($campaign)"
@@ -32,7 +35,7 @@ export FLAGON_CAMPAIGN=$campaign PYTHONHASHSEED=0
 say "image tests ($campaign) on the HTTP wire"
 export WIRE=gthread
 if [ "$campaign" = full ]; then
-    for name in migrate bad_days hurt; do together+=(--ignore-glob="*/test_$name*"); done
+    for name in migrate bad_days hurt wire; do together+=(--ignore-glob="*/test_$name*"); done
     for name in servers compose kills backup sqlite_days debug database_url image ways_in notes_postgres migrate_postgres \
         faults fuzz hardening supply_chain; do
         together+=(--ignore "tests/image/test_$name.py")
@@ -40,6 +43,6 @@ if [ "$campaign" = full ]; then
     .venv/bin/python -m pytest "${selection[@]}" "${together[@]}"
     .venv/bin/python -m pytest "${selection[@]}" "${timed[@]}" tests/image/test_death.py
 else
-    .venv/bin/python -m pytest "${selection[@]}" -n 3 --dist loadfile tests/image/test_limits.py tests/image/test_commands.py \
-        tests/image/test_health.py tests/image/test_readiness.py tests/image/test_client_address.py tests/image/test_reload.py
+    .venv/bin/python -m pytest "${selection[@]}" -n 2 --dist loadfile tests/image/test_limits.py tests/image/test_commands.py \
+        tests/image/test_health.py tests/image/test_readiness.py tests/image/test_client_address.py
 fi

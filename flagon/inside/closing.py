@@ -1,6 +1,7 @@
-"""The box stops, or this worker leaves: event streams end after a whole event, WebSockets with a close frame.
+"""Event streams end after a whole event, WebSockets with a close frame: when the box stops, or a worker's time is over.
 
-Both would last for ever, so without a word they would be cut when the time is over.
+Both would last for ever, and without a word they would be cut. A worker that leaves while the box goes on gives them
+the time that it gives every request.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
+LAST_WORDS = 1.0  # seconds before a leaving worker's time is over
+
 closing = threading.Event()
+since = [0.0]
 _actions: list[Callable[[], None]] = []
 
 
@@ -24,6 +29,7 @@ def when_closing(action: Callable[[], None]) -> None:
 def now() -> None:
     """The moment has come."""
     if not closing.is_set():
+        since[0] = time.monotonic()
         closing.set()
         for action in _actions:
             action()
@@ -39,7 +45,8 @@ def watch(run: str, worker: Any, fastcgi: bool) -> None:
     except FileNotFoundError:
         return  # gunicorn without the box
     leaving = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    threading.Thread(target=_wait, args=(pipe, leaving), name="closing", daemon=True).start()
+    patience = max(0.0, worker.cfg.graceful_timeout - LAST_WORDS)
+    threading.Thread(target=_wait, args=(pipe, leaving, patience), name="closing", daemon=True).start()
     if not fastcgi:
         before = signal.getsignal(signal.SIGTERM)
 
@@ -51,10 +58,12 @@ def watch(run: str, worker: Any, fastcgi: bool) -> None:
         signal.signal(signal.SIGTERM, leave)
 
 
-def _wait(pipe: int, leaving: int) -> None:
+def _wait(pipe: int, leaving: int, patience: float) -> None:
     poller = select.poll()  # gevent has made it wait for other greenlets' sake
     poller.register(pipe, select.POLLIN)
     poller.register(leaving, select.POLLIN)
-    poller.poll()
+    if all(descriptor == leaving for descriptor, _ in poller.poll()):
+        poller.unregister(leaving)
+        poller.poll(patience * 1000)
     now()
     os.close(pipe)

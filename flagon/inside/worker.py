@@ -159,10 +159,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         )  # fmt: skip
 
     def _leave(self) -> None:
-        """Let running requests finish, within graceful_timeout; streams and stuck ones are cut after it."""
+        """Let running requests finish, within graceful_timeout; then event streams end, and what is stuck is cut."""
         deadline = time.monotonic() + self.cfg.graceful_timeout
-        closing.now()
-        patience = time.monotonic() + CLOSED_STREAM_PATIENCE
         waiting = [slot for slot in self.slots if not slot.reported]
         while time.monotonic() < deadline and any(slot.thread and slot.thread.is_alive() for slot in waiting):
             self.notify()
@@ -174,7 +172,9 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             for slot in self.slots:
                 if slot.stream >= 0:
                     self._ping(slot, now)
-            if now > patience:
+            if now > deadline - closing.LAST_WORDS:
+                closing.now()
+            if closing.closing.is_set() and now > closing.since[0] + CLOSED_STREAM_PATIENCE:
                 waiting = [slot for slot in waiting if not slot.abandoned]
         left = [slot.describe() for slot in self.slots if slot.started]
         if left:

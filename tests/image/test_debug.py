@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import re
 from collections.abc import Iterator, Mapping
 
@@ -71,7 +73,9 @@ def inside(box: Box, path: str, headers: Mapping[str, str] | None = None) -> str
 
 def gateway() -> str:
     """The address that this machine has in a container's eyes."""
-    return docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", "bridge").stdout.strip()
+    told = json.loads(docker("network", "inspect", "-f", "{{json .IPAM.Config}}", "bridge").stdout)[0]
+    # an engine that has just been installed does not tell, and takes the first
+    return told.get("Gateway") or str(next(ipaddress.ip_network(told["Subnet"]).hosts()))
 
 
 @pytest.fixture(params=WIRES)

@@ -211,6 +211,7 @@ def steps(output: str) -> dict[str, bool]:
     return found
 
 
+@pytest.mark.long  # it builds the whole image
 def test_an_edit_of_the_application_reinstalls_nothing(tmp_path: Path) -> None:
     copy, tag = tmp_path / "copy", name_for()
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv*", ".*_cache", "__pycache__"))

@@ -106,7 +106,9 @@ def test_a_migration_that_fails_ends_the_container_and_leaves_the_schema(volume)
         assert not {name for name in box.exec("ls", "/data").split() if "before-migration" in name}
 
 
-@pytest.mark.parametrize("whom", ["container", "program", "tool"])
+@pytest.mark.parametrize(
+    "whom", ["container", *(pytest.param(name, marks=pytest.mark.long) for name in ("program", "tool"))]
+)
 def test_a_migration_that_is_killed_is_undone_and_done_again(volume, whom):
     with Box(mounts={volume: "/data"}) as box:
         make_note(box, "before")
@@ -243,7 +245,7 @@ def write_notes(box: Box, end: threading.Event, told: list[str]) -> None:
                 told.append(title)
 
 
-@pytest.mark.parametrize("where", ["exec", "another container"])
+@pytest.mark.parametrize("where", ["exec", pytest.param("another container", marks=pytest.mark.long)])
 def test_a_migration_that_fails_beside_a_serving_box_loses_nothing_that_was_acknowledged(volume, where):
     """The gate lies beside the file, so boxes of other containers see it too."""
     folder = write_files(next_revision(SLOW.format(2) + BAD))

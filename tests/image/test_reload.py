@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from .apps.wire import FASTCGI, PROBE, WIRES, Probe
+from .apps.wire import FASTCGI, PROBE, WIRES, Probe, read_answer
 from .box import Box, docker, run_once, size, wait_until, write_files
 from .load import Load
 from .processes import parts
@@ -225,3 +225,30 @@ def test_flagon_reload_where_nothing_serves() -> None:
     done = run_once(["reload"])
     assert done.returncode == 69
     assert "no box serves here" in done.stderr
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_event_streams_of_a_leaving_worker_end_in_order(wire: str) -> None:
+    """One that ends in time is whole; one without an end is ended after a whole event, when the time is over."""
+    with Probe(wire, GRACEFUL_TIMEOUT=3) as box:
+        told: list[tuple[str, int, bool]] = []
+
+        def listen(name: str, count: int) -> None:
+            with box.connect(30) as channel:
+                channel.sendall(
+                    f"GET /events?pause=0.5&count={count} HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n".encode()
+                )
+                answer = read_answer(channel)
+            told.append((name, answer.body.count(b"data: "), answer.complete))
+
+        threads = [threading.Thread(target=listen, args=row) for row in (("short", 4), ("endless", 1000))]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.6)
+        assert reload(box)[0] == 0
+        for thread in threads:
+            thread.join(10)
+        assert told[0] == ("short", 4, True)
+        assert told[1][0] == "endless"
+        assert 4 <= told[1][1] < 20
+        assert told[1][2]
