@@ -44,13 +44,14 @@ def make_class(base: Any) -> Any:
         def load_config(self) -> None:
             self.cfg.flagon = self.options
             for name, value in gunicorn_conf.settings(self.options).items():
-                self.cfg.set(name, value)
+                if name in self.cfg.settings:  # an older gunicorn knows fewer
+                    self.cfg.set(name, value)
             ours = gunicorn_conf.always_ours(self.options)
             given = users_config.read(self.options["directory"])
             users_config.apply(self.cfg, given, ours, lambda line: print(line, file=sys.stderr))
             self.users_arguments()
             for name, value in ours.items():
-                if name in self.cfg.settings:  # an older gunicorn knows fewer
+                if name in self.cfg.settings:
                     self.cfg.set(name, value)
             try:
                 self.cfg.worker_class  # noqa: B018 imports it

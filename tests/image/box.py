@@ -145,7 +145,7 @@ def child_image(dockerfile: str, files: Mapping[str, str | bytes]) -> Iterator[s
     tag = name_for()
     folder = write_files({**files, "Dockerfile": dockerfile})
     try:
-        docker("build", "--force-rm", "--tag", tag, str(folder), timeout=240)
+        docker("build", "--network", "host", "--force-rm", "--tag", tag, str(folder), timeout=240)
         yield tag
     finally:
         docker("rmi", "-f", tag, check=False)

@@ -134,3 +134,16 @@ def test_without_gunicorn_the_boot_says_so() -> None:
         done = run_once(image=tag, timeout=20)
         assert done.returncode == 78
         assert "gunicorn cannot be imported" in done.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("version", ["21.2.0", "23.0.0"])
+def test_an_old_gunicorn_serves_reloads_and_stops(version: str) -> None:
+    dockerfile = f"FROM {RUNTIME}\nRUN pip install gunicorn=={version}\nCOPY main.py /app/\n"
+    with child_image(dockerfile, {"main.py": FLASK}) as image:
+        for wire in ("fastcgi", "gthread"):
+            with Box(image=image, env={"WEB_CONCURRENCY": "2", "WORKER_CLASS": wire}) as box:
+                assert f"Starting gunicorn {version}" in box.logs()
+                assert "2 workers with the new code" in box.exec("flagon", "reload")
+                assert box.get("/").text == "served"
+                assert box.stop()[1] == 0
