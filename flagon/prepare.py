@@ -11,7 +11,6 @@ from typing import Any
 from flagon.boot import Boot, BootError
 from flagon.handover import Box, application_environment, launcher, write
 from flagon.launch_options import launch_options
-from flagon.reload import Refused
 from flagon.settings import MASK, PREFIX, SettingsError
 from flagon.table import SETTINGS
 
@@ -43,11 +42,11 @@ class Next:
             self.needs_restart = self._pin(old, self.boot)
             self.boot.decide(fresh=False)
         except SettingsError as error:
-            raise Refused("\n".join(error.errors)) from None
+            raise BootError("\n".join(error.errors)) from None
         except (BootError, OSError, ValueError) as error:
-            raise Refused(str(error)) from None
+            raise BootError(str(error)) from None
         if self.boot.run != box.run:
-            raise Refused(f"{box.run} can no longer be written")
+            raise BootError(f"{box.run} can no longer be written")
         self.boot.addresses = old.addresses
         known = {*old.settings.warnings, *old.warnings}
         self.warnings = [line for line in self.boot.settings.warnings + self.boot.warnings if line not in known]

@@ -8,6 +8,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from flagon.boot import BootError
 from flagon.logs import Lines
 
 if TYPE_CHECKING:
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 CHECK_TIMEOUT = 120.0  # seconds; an application that hangs at import must not disable reloads for ever
 OLD_SERVES = "the old application goes on serving"
 GOOD, BAD = b"\0", b"\1"  # the last byte that an asker gets
-
-
-class Refused(Exception):
-    """The reload cannot be; the message says why."""
 
 
 class Reload:
@@ -57,7 +54,7 @@ class Reload:
         try:
             self._next = Next(self.box)
             self._check(self._next)
-        except (Refused, OSError) as error:
+        except (BootError, OSError) as error:
             self._finish(False, f"{error}")
 
     def _say(self, level: str, text: str) -> None:

@@ -19,7 +19,8 @@ from flagon.inside import (
     users_config,
     websockets,
 )
-from flagon.inside.launch import fail, read_options
+from flagon.inside import options as options_file
+from flagon.inside.notice import fail
 
 LOAD_FAILED_LATER = 1
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a worker that cannot load is tried again; it doubles
@@ -67,7 +68,7 @@ def make_class(base: Any) -> Any:
             """HUP, in the master: what the runtime has written down since. Raises CannotReload, all as it was."""
             self.before = self.options, self.cfg, dict(os.environ)
             try:
-                self.options = read_options()
+                self.options = options_file.read()
                 os.environ.update(self.options["environment"])
                 self.load_default_config()
                 self.load_config()

@@ -6,34 +6,15 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Any
+
+from flagon.inside import options as options_file
+from flagon.inside.notice import CONFIGURATION_ERROR, fail
 
 CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUPPORTED = (21, 27)
-CONFIGURATION_ERROR = 78
-
-
-options_file = ""
-
-
-def read_options() -> dict[str, Any]:
-    """What the runtime has written down for this side."""
-    with open(options_file, encoding="utf-8") as file:
-        options: dict[str, Any] = json.load(file)
-    return options
-
-
-def fail(message: str, code: int = CONFIGURATION_ERROR) -> NoReturn:
-    """Say why, once for all workers, and end."""
-    from flagon.inside import notice
-
-    if not notice.send({"event": "failed", "message": message}):
-        print(message, file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def import_gunicorn() -> Any:
@@ -86,9 +67,7 @@ def end_in_time(seconds: float) -> None:
 def main() -> None:
     """Read the options, import in the right order, run."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a pipe, and prints are log lines
-    global options_file
-    options_file = sys.argv[1]
-    options = read_options()
+    options = options_file.read(sys.argv[1])
     from flagon.inside import notice
 
     if "--check" in sys.argv:

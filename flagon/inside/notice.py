@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-from typing import Any
+import sys
+from typing import Any, NoReturn
+
+CONFIGURATION_ERROR = 78  # EX_CONFIG of sysexits.h
 
 _path: str | None = None
 
@@ -28,3 +31,11 @@ def send(message: dict[str, Any], descriptors: list[int] | None = None) -> bool:
     except OSError:
         return False
     return True
+
+
+def fail(message: str, code: int = CONFIGURATION_ERROR) -> NoReturn:
+    """Say why, once for all workers, and end."""
+    if not send({"event": "failed", "message": message}):
+        print(message, file=sys.stderr)
+    sys.stderr.flush()
+    os._exit(code)
