@@ -1,6 +1,6 @@
 #!/bin/sh
-# Unit tests on this machine's Python, then on the oldest and the newest supported one found (NEWEST_ONLY=1: without the
-# oldest). Arguments go to pytest.
+# Unit tests on this machine's Python, then, unless OWN_ONLY=1, on the oldest and the newest supported one found. Arguments go
+# to pytest.
 set -eu
 cd "$(dirname "$0")/.."
 . tools/lib.sh
@@ -33,7 +33,7 @@ own=$(python_version .venv/bin/python)
 run .venv "$own" "$@"
 ran=$own
 
-[ -z "${NEWEST_ONLY:-}" ] || oldest=
+[ -z "${OWN_ONLY:-}" ] || oldest='' newest=''
 for version in $oldest $newest; do
     case " $ran " in *" $version "*) continue ;; esac
     tools/venv.sh ".venv-$version" requirements/unit.txt "$(python_for "$version")"

@@ -153,7 +153,7 @@ class Campaign:
 
 
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("wire", [FASTCGI, HTTP])
+@pytest.mark.parametrize("wire", [FASTCGI, pytest.param(HTTP, marks=pytest.mark.long)])
 def test_random_faults_under_load(wire: str) -> None:
     seed = int(os.environ.get("FLAGON_SEED", "0")) or random.randrange(1, 10**6)
     print(f"FLAGON_SEED={seed}")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from .apps.wire import FASTCGI, PROBE, WIRES, Probe, read_answer
+from .apps.wire import FASTCGI, HTTP, PROBE, WIRES, Probe, read_answer
 from .box import Box, docker, run_once, size, wait_until, write_files
 from .load import Load
 from .processes import parts
@@ -62,7 +62,7 @@ def test_reloading_under_load_loses_nothing(wire: str) -> None:
         assert not [one for one in box.records() if one.get("logger") == "access" and one["status"] >= 400]
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", [FASTCGI, pytest.param(HTTP, marks=pytest.mark.long)])
 def test_new_workers_are_up_before_old_ones_go(wire: str) -> None:
     """An application that loads for two seconds: somebody answers all the time, and never with many more workers."""
     env = {"WEB_CONCURRENCY": "2", "WORKER_CLASS": wire}
