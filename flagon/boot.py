@@ -9,7 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import commands, database, identity, listening, locate, places, platforms, secrets_store, sizing
+from flagon import application as application_module
+from flagon import commands, database, identity, listening, locate, places, platforms, secrets_store, sizing, site, users_nginx
 from flagon import settings as settings_module
 from flagon.kinds import integer
 from flagon.logs import Output
@@ -18,7 +19,8 @@ from flagon.table import SETTINGS
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # /opt/flagon in the image
 STARTER = os.path.join(HOME, "starter")
 APPLICATION_PYTHON = "/opt/venv/bin/python"
-WEBSOCKET_LIBRARIES = ("simple_websocket", "flask_socketio")
+WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
+SOCKET_THREADS = 100
 
 
 class BootError(Exception):
@@ -56,7 +58,7 @@ class Boot:
     """All that follows from the environment. Raises SettingsError at once, BootError from the steps."""
 
     def __init__(self, environ: Mapping[str, str], directory: str, command: list[str] | None = None) -> None:
-        self.directory = directory
+        self.directory, self.home = directory, HOME
         self.started_at = time.time()
         self.warnings: list[str] = []
         served = commands.served_instead(command, environ, directory) if command else None
@@ -91,6 +93,7 @@ class Boot:
         self.choose_places(fresh)
         self.resolve_secrets()
         self.find_application()
+        self.find_files()
         self.decide_size()
 
     def become_user(self) -> None:
@@ -159,14 +162,9 @@ class Boot:
 
     def find_application(self) -> None:
         """What to serve: the user's, or the starter where the user brought nothing."""
-        flask_app = self.settings.environment.get("FLASK_APP", "")
         given = self.values["APP_MODULE"]
-        starter = not locate.holds_anything(self.directory) and os.path.isdir(STARTER)
         try:
-            if starter and not given:
-                self.application = locate.Application("app:create_app()", STARTER, "the starter: /app is empty")
-            else:
-                self.application = locate.locate(self.directory, given, flask_app)
+            self.application = application_module.choose(self, STARTER)
         except locate.NotFound as error:
             if not self.debug or not locate.holds_anything(self.directory):
                 raise BootError(str(error)) from None
@@ -183,6 +181,14 @@ class Boot:
             of_starter = self.application.directory == STARTER
             self.settings.set("MIGRATE", "auto" if of_starter else "off", "the starter" if of_starter else "default")
 
+    def find_files(self) -> None:
+        """The user's nginx files, and the page that SPA_INDEX names."""
+        self.users = users_nginx.find(self.directory)
+        self.warnings += self.users.lines
+        index = site.spa_file(self)
+        if index and not os.path.isfile(index):
+            raise BootError(f"SPA_INDEX={self.values['SPA_INDEX']}: there is no file {index}")
+
     def decide_size(self) -> None:
         """Workers, threads, connections and what depends on them."""
         values, settings = self.values, self.settings
@@ -190,11 +196,17 @@ class Boot:
         machine = sizing.machine(fly_memory=settings.environment.get("FLY_VM_MEMORY_MB", ""))
         self.size = sizing.size(machine, values["WORKER_MEMORY"])
         self.size_reason = self.size.reason
-        if values["WEB_CONCURRENCY"] is None and self.debug:
+        if values["WEB_CONCURRENCY"] is None and self.one_process:
+            settings.set("WEB_CONCURRENCY", 1, self.one_process)
+            self.size_reason = self.one_process
+        elif values["WEB_CONCURRENCY"] is None and self.debug:
             settings.set("WEB_CONCURRENCY", 1, "FLASK_DEBUG")
             self.size_reason = "FLASK_DEBUG is on"
         elif values["WEB_CONCURRENCY"] is None:
-            settings.set("WEB_CONCURRENCY", self.size.workers, "computed")
+            by_old_names = settings.old.workers(machine.cpu, self.size.workers)
+            settings.set("WEB_CONCURRENCY", by_old_names or self.size.workers, "computed")
+            if by_old_names:
+                self.size_reason = "WORKERS_PER_CORE and MAX_WORKERS say so"
         else:
             self.size_reason = f"{settings.sources['WEB_CONCURRENCY']} says so"
         self.open_files = sizing.open_files()
@@ -218,8 +230,13 @@ class Boot:
         self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])
 
     def _choose_worker_class(self) -> None:
+        library = websocket_library(APPLICATION_PYTHON)
+        self.one_process = ""
+        if library == "flask-socketio":
+            self.one_process = "flask-socketio keeps its clients in one process's memory"
+            if self.settings.sources["THREADS"] in ("default", self.settings.by_mark):
+                self.settings.set("THREADS", SOCKET_THREADS, "flask-socketio: each client holds a thread")
         if self.values["WORKER_CLASS"] is None:
-            library = websocket_library(APPLICATION_PYTHON)
             if library:
                 self.settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
             else:
@@ -233,9 +250,11 @@ class Boot:
 
     def listen(self) -> None:
         """Ports, each tried with a real bind."""
+        old = "" if self.users.whole else self.settings.old.listen
         try:
-            self.addresses = listening.addresses(self.values["PORT"])
+            self.addresses = listening.addresses(self.values["PORT"], old)
         except listening.CannotListen as error:
             raise BootError(str(error)) from None
         if self.values["PORT"] is None:
-            self.settings.set("PORT", listening.DEFAULT_PORT, "default")
+            port = listening.port_of(old) if old else listening.DEFAULT_PORT
+            self.settings.set("PORT", port, "LISTEN_PORT" if old else "default")

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 
 from flagon import dangers
-from flagon.boot import APPLICATION_PYTHON, HOME, Boot
-from flagon.handover import application_environment, nginx_box, write, write_fragments
+from flagon.boot import APPLICATION_PYTHON, Boot
+from flagon.handover import application_environment, nginx_box, write, write_fragments, write_nginx
 from flagon.launch_options import launch_options
+from flagon.site import Loaded
 
 
 def run() -> list[str]:
     """The reasons why a start would not serve; none, and a line that says what would be served, if it would."""
     boot = Boot(os.environ, os.getcwd())
     boot.decide(fresh=False)
-    folder = tempfile.mkdtemp(prefix="check-", dir=boot.run)
-    try:
-        boot.run = folder
+    with _elsewhere(boot):
         errors = _application(boot) + _nginx(boot)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     for line in boot.settings.warnings + boot.warnings + dangers.in_image(boot.directory):
         print(f"warning: {line}", file=sys.stderr)
     if not errors:
         print(f"ok: {boot.application.target} ({boot.application.why}); {boot.size_reason}")
     return errors
+
+
+@contextlib.contextmanager
+def _elsewhere(boot: Boot) -> Iterator[None]:
+    """A run directory of its own for a check."""
+    run = boot.run
+    boot.run = tempfile.mkdtemp(prefix="check-", dir=run)
+    try:
+        yield
+    finally:
+        shutil.rmtree(boot.run, ignore_errors=True)
+        boot.run = run
+
+
+def nginx(boot: Boot) -> list[str]:
+    """What nginx finds wrong with its configuration, the user's files named."""
+    with _elsewhere(boot):
+        return _nginx(boot)
 
 
 def _application(boot: Boot) -> list[str]:
@@ -50,10 +67,13 @@ def _nginx(boot: Boot) -> list[str]:
     """`nginx -t` over the rendered configuration."""
     # nginx -t binds no port that it does not already listen on, but it must parse one
     write_fragments(
-        os.path.join(boot.run, "fragments"), nginx_box(boot, ["unix:" + boot.run + "/check.sock"], boot.run, [])
+        os.path.join(boot.run, "fragments"), nginx_box(boot, ["unix:" + boot.run + "/check.sock"], boot.run, Loaded())
     )
-    os.symlink(os.path.join(HOME, "nginx.conf"), os.path.join(boot.run, "nginx.conf"))
-    return nginx_errors(boot.run)
+    write_nginx(boot.run, boot)
+    errors = nginx_errors(boot.run)
+    if boot.users.whole:
+        errors = [error.replace(os.path.join(boot.run, "nginx.conf"), boot.users.whole) for error in errors]
+    return errors
 
 
 def nginx_errors(folder: str) -> list[str]:

@@ -44,6 +44,11 @@ def serve(command: list[str] | None = None) -> int:
     boot = Boot(os.environ, os.getcwd(), command)
     boot.decide(fresh=True)
     boot.listen()
+    if boot.users.any:
+        from flagon import check
+
+        if errors := check.nginx(boot):
+            raise BootError("\n".join(errors))
     boot.warnings += dangers.in_image(boot.directory)
     if command:
         boot.warnings.append(

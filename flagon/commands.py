@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flagon import gunicorn_args, locate
+from flagon import gunicorn_args, shell_words, wsgi_source
 
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
@@ -26,18 +25,8 @@ def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
     """`sh -c "exec gunicorn app:app -b :$PORT"` -> its words, where it is one simple command."""
     if len(words) != 3 or words[0] not in SHELLS or words[1] not in ("-c", "-lc"):
         return words
-    line = re.sub(
-        r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})",
-        lambda found: environ.get(found[1] or found[2]) or found[3] or "",
-        words[2],
-    )
-    if re.search(r"[|&;<>()`$\n]", line.replace("()", "")):
-        return words
-    try:
-        inner = shlex.split(line)
-    except ValueError:
-        return words
-    return inner[1:] if inner[:1] == ["exec"] else inner
+    inner = shell_words.split(words[2], environ)
+    return words if inner is None else inner
 
 
 def _option(words: list[str], *names: str) -> str | None:
@@ -76,7 +65,7 @@ def _script(words: list[str], directory: str) -> Serve | None:
     if len(words) != 1 or not words[0].endswith(".py"):
         return None
     path = os.path.join(directory, words[0])
-    if not locate.starts_a_server(path):
+    if not wsgi_source.starts_a_server(path):
         return None
     relative = os.path.relpath(path, directory)
     return None if relative.startswith("..") else Serve(relative, None, [])

@@ -38,6 +38,7 @@ class Arguments(NamedTuple):
     application: str | None
     port: str | None
     has_config: bool  # a configuration file may name the application
+    chdir: str = ""
 
 
 def _pairs(words: list[str]) -> list[tuple[str, str | None]]:
@@ -74,7 +75,9 @@ def split(words: list[str]) -> Arguments:
             result = result._replace(port=tail if tail.isdigit() else None)
         if option in ("-c", "--config"):
             result = result._replace(has_config=True)
-        if option in OURS and value is not None:
+        if option == "--chdir" and value:
+            result = result._replace(chdir=value)
+        elif option in OURS and value is not None:
             result.ours[OURS[option]] = value
         elif option in FORBIDDEN:
             result.ignored.append(option)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, listening, places, render
+from flagon import __version__, listening, places, render, site, users_nginx
 from flagon.boot import APPLICATION_PYTHON, HOME, Boot, versions
 from flagon.database import masked
 from flagon.inside.sqlite_lock import MARK, cut_off
@@ -68,7 +69,7 @@ def application_environment(boot: Boot) -> dict[str, str]:
     return environment
 
 
-def nginx_box(boot: Boot, addresses: list[str], spool: str, routes: list[str], gated: bool = False) -> render.Box:
+def nginx_box(boot: Boot, addresses: list[str], spool: str, told: site.Loaded, gated: bool = False) -> render.Box:
     """What nginx's fragments depend on."""
     return render.Box(
         values=boot.values,
@@ -82,10 +83,30 @@ def nginx_box(boot: Boot, addresses: list[str], spool: str, routes: list[str], g
         fastcgi=boot.fastcgi,
         json_logs=boot.output.as_json,
         max_headers=bool(versions().get("max_headers", True)),
-        app_routes=frozenset(routes),
+        app_routes=frozenset(told.routes),
         gated=gated,
         debug=boot.debug,
+        files=site.files(boot, told),
+        users=boot.users,
     )
+
+
+def write_nginx(run: str, boot: Boot) -> None:
+    """nginx.conf, ours or the user's, and beside it what the user's files may include without a path."""
+    path = os.path.join(run, "nginx.conf")
+    if boot.users.whole:
+        write(path + ".new", users_nginx.adapted(boot.users.whole, run, os.geteuid() == 0))
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path + ".new")
+        os.symlink(os.path.join(HOME, "nginx.conf"), path + ".new")
+    os.replace(path + ".new", path)
+    if not boot.users.any:
+        return
+    for name in os.listdir("/etc/nginx"):
+        link = os.path.join(run, name)
+        if name not in ("nginx.conf", "fragments") and not os.path.lexists(link):
+            os.symlink(os.path.join("/etc/nginx", name), link)
 
 
 def write_fragments(folder: str, box: render.Box) -> None:
@@ -112,8 +133,8 @@ class Box:
         self.environ, self.command = dict(environ), command  # as they were given: a reload reads them again
         self.run, self.output = boot.run, boot.output
         self.spool = places.spool_directory(boot.run, boot.data)
-        for name in ("nginx.conf", "supervisord.conf"):
-            os.symlink(os.path.join(HOME, name), os.path.join(self.run, name))
+        os.symlink(os.path.join(HOME, "supervisord.conf"), os.path.join(self.run, "supervisord.conf"))
+        write_nginx(self.run, boot)
         self.adopt(boot, launch_options(boot, self.spool))
         write(os.path.join(self.run, "launch.json"), json.dumps(self.options))
         write(os.path.join(self.run, "gunicorn"), launcher(self.run, "run-gunicorn.py"))
@@ -129,10 +150,14 @@ class Box:
         self.boot, self.values, self.options = boot, boot.values, options
         self.sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
 
-    def write_fragments(self, routes: list[str], gated: bool, migrations: bool) -> None:
+    def write_nginx(self) -> None:
+        """nginx.conf anew: the user's files have changed."""
+        write_nginx(self.run, self.boot)
+
+    def write_fragments(self, told: site.Loaded, gated: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""
-        box = nginx_box(self.boot, self.boot.addresses, self.spool, routes, gated)
-        if migrations and re.fullmatch(r"[\w/.@%+~-]+", self.sqlite):
+        box = nginx_box(self.boot, self.boot.addresses, self.spool, told, gated)
+        if told.migrations and re.fullmatch(r"[\w/.@%+~-]+", self.sqlite):
             box = box._replace(mark=self.sqlite + MARK)
         write_fragments(os.path.join(self.run, "fragments"), box)
 

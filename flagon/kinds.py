@@ -96,6 +96,21 @@ def switch(text: str, row: Setting) -> bool:
     raise ValueError("on or off")
 
 
+def zero_or_one(text: str, row: Setting) -> bool:
+    """The old images took nothing but 1 for yes."""
+    if text not in ("0", "1", "on", "off"):
+        raise ValueError("1 (or on), 0 (or off)")
+    return text in ("1", "on")
+
+
+def names(text: str, row: Setting) -> tuple[str, ...]:
+    """Process types of a Procfile."""
+    words = tuple(dict.fromkeys(word for word in re.split(r"[,\s]+", text) if word))
+    if not words or not all(re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", word) for word in words):
+        raise ValueError("names of a Procfile's lines with commas, or all")
+    return words
+
+
 def choice(text: str, row: Setting) -> str:
     word = text.lower()
     if word == "warn":
@@ -123,6 +138,18 @@ def prefix(text: str, row: Setting) -> str:
         return ""
     if not PREFIX.match(text) or "/-" in text[:2] or any(part in (".", "..") for part in text.split("/")):
         raise ValueError("a path that begins with /, such as /shop")
+    return text
+
+
+def static_url(text: str, row: Setting) -> str:
+    """`/` is accepted here: the folder is then the whole site's."""
+    return prefix(text, row) or "/"
+
+
+def file(text: str, row: Setting) -> str:
+    """A path, absolute or below /app."""
+    if not re.fullmatch(r"[^\0\s;{}\"'\\$#]+", text) or text.endswith("/"):
+        raise ValueError("the path of a file without blanks, quotes or $ ; { } #")
     return text
 
 
@@ -206,7 +233,7 @@ def run_as(text: str, row: Setting) -> str:
 PARSERS: dict[str, Callable[[str, Setting], Any]] = {
     parser.__name__: parser
     for parser in (
-        integer, workers, seconds, rate, hsts, size, switch, choice, module, worker_class, prefix,
-        header, url, database_url, text, checks, secret_key, proxies, path, run_as,
+        integer, workers, seconds, rate, hsts, size, switch, zero_or_one, names, choice, module, worker_class, prefix,
+        static_url, file, header, url, database_url, text, checks, secret_key, proxies, path, run_as,
     )
 }  # fmt: skip

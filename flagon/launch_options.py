@@ -41,6 +41,15 @@ def direct_environment(boot: Boot) -> dict[str, str]:
     return {"DATABASE_URL": direct.given, "FLAGON_DATABASE": database_summary(boot, direct)}
 
 
+def hand_over(boot: Boot) -> list[str]:
+    """Folders whose files nginx may send in the application's place; static folders join them once it is loaded."""
+    if not boot.values["USE_X_ACCEL"] or boot.users.whole:
+        return []
+    folders = [boot.directory, boot.application.directory, boot.values["DATA_DIR"]]
+    real = list(dict.fromkeys(os.path.realpath(folder) for folder in folders if os.path.isdir(folder)))
+    return [folder for folder in real if folder != "/"]
+
+
 def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
     """What crosses to the application's interpreter, as one JSON file."""
     values = boot.values
@@ -67,7 +76,8 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "spool": spool,
         "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
         "gunicorn_args": boot.settings.gunicorn_args,
-        "routes": [],
+        "hand_over": hand_over(boot),
+        "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,
         "database": database_options(boot.database),
         "direct_database": database_options(boot.direct_database),

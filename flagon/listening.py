@@ -26,8 +26,26 @@ def try_bind(family: socket.AddressFamily, port: int) -> int:
     return 0
 
 
-def addresses(port: int | None) -> list[str]:
-    """nginx `listen` values, the main port first. Raises CannotListen if the main port cannot be had."""
+def port_of(text: str) -> int:
+    """The port of LISTEN_PORT: 8080, `443 ssl`, [::]:80, 127.0.0.1:80."""
+    return int(text.split()[0].rpartition(":")[2])
+
+
+def addresses(port: int | None, old: str = "") -> list[str]:
+    """nginx `listen` values, the main port first. Raises CannotListen if the main port cannot be had.
+
+    `old` is LISTEN_PORT of the deprecated images, the arguments of `listen` as they are: beside PORT, or alone.
+    """
+    if old and port is not None and port != port_of(old):
+        return [*addresses(port), *addresses(None, old)]
+    if old.isdigit():
+        return addresses(int(old))
+    if old:
+        return [old]
+    return _of_port(port)
+
+
+def _of_port(port: int | None) -> list[str]:
     main = port or DEFAULT_PORT
     found = []
     failure = try_bind(socket.AF_INET, main)

@@ -9,7 +9,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flagon.site import Loaded
+
 HOLD = 3.0  # seconds for which a running migration may keep the port shut: most are over by then, and nobody sees a 503
+
+
+def stamp(boot: Any) -> Any:
+    """What changes when a file does that nginx reads."""
+    try:
+        status = os.stat(os.path.join(boot.home, "nginx.conf"))
+    except FileNotFoundError:
+        return boot.users.stamp()
+    return boot.users.stamp(), status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class Port:
@@ -17,21 +28,20 @@ class Port:
 
     def __init__(self, box: Any, nginx: Callable[[], Any]) -> None:
         self.box, self.nginx = box, nginx
-        self.routes: list[str] | None = None  # health paths that the application answers itself, once it is loaded
+        self.application: Loaded | None = None  # what it says of itself, once it is loaded
         self.schema = "unknown" if box.migrate else "done"  # or "migrating", "waiting"
         self.loaded_at = 0.0
-        self.migrations = False  # the application has some
-        self.told: tuple[list[str], bool, bool] | None = None
-        self._seen = self._stamp()
+        self.told: tuple[Loaded, bool] | None = None
+        self._seen = stamp(box.boot)
 
     @property
     def opened(self) -> bool:
         """nginx was started once."""
         return self.told is not None
 
-    def loaded(self, routes: list[str], migrations: bool = False) -> None:
+    def loaded(self, application: Loaded) -> None:
         """A worker has loaded the application."""
-        self.routes, self.migrations = routes, migrations
+        self.application = application
         self.loaded_at = self.loaded_at or time.monotonic()
         self._apply()
 
@@ -61,9 +71,9 @@ class Port:
             self._apply()
 
     def _apply(self) -> None:
-        if self.routes is None or (self.shut and not self.opened and self._may_hold()):
+        if self.application is None or (self.shut and not self.opened and self._may_hold()):
             return
-        wanted = (self.routes, self.shut, self.migrations)
+        wanted = (self.application, self.shut)
         if wanted == self.told:
             return
         first, self.told = not self.opened, wanted
@@ -75,21 +85,20 @@ class Port:
         else:
             self.signal_nginx()
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """What changes with nginx.conf, which may be a mounted file; None while there is none."""
-        try:
-            status = os.stat(os.path.join(self.box.run, "nginx.conf"))
-        except FileNotFoundError:
-            return None
-        return status.st_ino, status.st_size, status.st_mtime_ns
+    def files_changed(self, boot: Any) -> bool:
+        """Whether nginx.conf and the user's nginx files are others than nginx has read. They may be mounted."""
+        return stamp(boot) != self._seen
 
-    def files_changed(self) -> bool:
-        """Whether nginx.conf is another than nginx has read."""
-        return self._stamp() != self._seen
+    def read_again(self) -> None:
+        """nginx's files are new: have them written and read."""
+        self._seen = stamp(self.box.boot)
+        self.box.write_nginx()
+        if self.told:
+            self.box.write_fragments(*self.told)
+        self.signal_nginx()
 
     def signal_nginx(self) -> None:
         """Have nginx read its files again."""
-        self._seen = self._stamp()
         pid = self.nginx().pid
         if pid:
             os.kill(pid, signal.SIGHUP)

@@ -107,11 +107,11 @@ class Reload:
         following = self._next
         assert following is not None
         port = self.plugin.port
-        nginx_too = port.files_changed()
+        nginx_too = port.files_changed(following.boot)
         if nginx_too:
-            from flagon.check import nginx_errors
+            from flagon import check
 
-            if errors := nginx_errors(self.box.run):
+            if errors := check.nginx(following.boot):
                 self._finish(False, errors[0])
                 return
         taken = ", ".join(following.taken())
@@ -127,8 +127,8 @@ class Reload:
         if following.needs_restart:
             self._say("warning", f"needs a restart, and is not taken: {', '.join(following.needs_restart)}")
         if nginx_too:
-            self._say("info", "nginx.conf has changed: nginx reads it again")
-            port.signal_nginx()
+            self._say("info", "nginx's files have changed: nginx reads them again")
+            port.read_again()
         if self.box.migrate:
             self.state = "migrating"
             self.plugin.migration.run(self._migrated)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from flagon import protection
+from flagon import protection, statics
+from flagon.statics import Files
+from flagon.users_nginx import UsersNginx
 
 LIVE = ("/up", "/health", "/healthz", "/livez")
 READY = ("/ready", "/readyz")
@@ -23,6 +25,32 @@ DROPPED_HEADERS = (
     "Client-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "Fly-Client-IP", "X-Cluster-Client-IP",
     "DO-Connecting-IP", "X-Envoy-External-Address",
 )  # fmt: skip
+
+
+# A directive of the user's own at http level takes the place of any of these.
+TUNING = """
+server_tokens off;
+absolute_redirect off;
+merge_slashes off;
+sendfile on;
+tcp_nopush on;
+reset_timedout_connection on;
+lingering_close always;
+lingering_timeout 2s;
+lingering_time 10s;
+client_body_buffer_size 64k;
+recursive_error_pages on;
+fastcgi_buffer_size 16k;
+fastcgi_buffers 16 16k;
+fastcgi_busy_buffers_size 32k;
+fastcgi_connect_timeout 5s;
+fastcgi_next_upstream off;
+proxy_buffer_size 16k;
+proxy_buffers 16 16k;
+proxy_busy_buffers_size 32k;
+proxy_connect_timeout 5s;
+proxy_next_upstream off;
+"""
 
 
 def nginx_time(seconds: float) -> str:
@@ -48,6 +76,8 @@ class Box(NamedTuple):
     mark: str = ""  # is there while somebody migrates our SQLite file: 503 for all but health
     gated: bool = False  # the schema may not be ready: 503 for all but health while it says so
     debug: bool = False  # FLASK_DEBUG is on
+    files: Files = Files()  # what nginx serves by itself
+    users: UsersNginx = UsersNginx()  # the user's own nginx files
 
 
 def _main(box: Box) -> str:
@@ -59,6 +89,11 @@ def _main(box: Box) -> str:
         f"worker_shutdown_timeout {nginx_time(v['STOP_TIMEOUT'])};\n"
         f"error_log stderr {NGINX_LEVELS[v['LOG_LEVEL']]};\n"
     )
+
+
+def _users_first(box: Box, lines: list[str]) -> list[str]:
+    """Without the directives that the user's own files set at http level: nginx takes each only once."""
+    return [line for line in lines if line.split(" ", 1)[0] not in box.users.http_directives]
 
 
 def _limits(box: Box) -> str:
@@ -78,7 +113,16 @@ def _limits(box: Box) -> str:
     # RAM that looks like disk must not hold a response of a gigabyte.
     largest = "16m" if box.spool_in_memory else "1024m"
     lines += [f"fastcgi_max_temp_file_size {largest};", f"proxy_max_temp_file_size {largest};"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(_users_first(box, lines)) + "\n"
+
+
+def _tuning(box: Box) -> str:
+    """How nginx works here, whatever the settings."""
+    return "\n".join(_users_first(box, TUNING.strip().split("\n"))) + "\n"
+
+
+def _included(paths: tuple[str, ...]) -> str:
+    return "".join(f"include {statics.quoted(path)};\n" for path in paths)
 
 
 def trusted_networks(words: tuple[str, ...]) -> tuple[str, ...]:
@@ -102,11 +146,13 @@ def _client(box: Box) -> str:
         from flagon import debug_clients
 
         lines += debug_clients.lines(trusted_networks(box.values["DEBUG_CLIENTS"]))
-    return "\n".join(lines) + "\n"
+    return "\n".join(_users_first(box, lines)) + "\n"
 
 
 def _listen(box: Box) -> str:
-    return "".join(f"listen {address} default_server backlog=2048;\n" for address in box.listen)
+    return "".join(
+        f"listen {address} default_server{'' if 'backlog=' in address else ' backlog=2048'};\n" for address in box.listen
+    )
 
 
 def _health_pass(box: Box, path: str) -> str:
@@ -225,6 +271,7 @@ def fragments(box: Box) -> dict[str, str]:
         "main.conf": _main(box),
         "events.conf": f"worker_connections {box.values['WORKER_CONNECTIONS']};\n",
         "limits.conf": _limits(box),
+        "tuning.conf": _tuning(box),
         "client.conf": _client(box) + maps,
         "headers.conf": headers,
         "throttle.conf": protection.throttle(box.values),
@@ -232,4 +279,8 @@ def fragments(box: Box) -> dict[str, str]:
         "listen.conf": _listen(box),
         "health.conf": _health(box),
         "app.conf": _app(box),
+        "files.conf": statics.fragment(box.files),
+        "root.conf": statics.root(box.files),
+        "users-http.conf": _included(box.users.http),
+        "users-server.conf": _included(box.users.server),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flagon import database, envfile, gunicorn_args
+from flagon import compat, database, envfile, gunicorn_args, procfile
 from flagon.kinds import PARSERS
 from flagon.table import SETTINGS, Setting
 
@@ -44,7 +44,13 @@ class Settings:
         self.raw: dict[str, str] = {}  # the texts as they were given, byte for byte
         self.warnings: list[str] = []
         self.environment: dict[str, str] = {}  # the container's environment above the .env file's
+        self.old = compat.nothing()  # what the deprecated images' names say
         self.gunicorn_args: list[str] = []  # what of GUNICORN_CMD_ARGS is gunicorn's own business
+
+    @property
+    def by_mark(self) -> str:
+        """The source of what is only taken because an old image's name is seen."""
+        return f"{self.old.seen} is seen"
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -82,10 +88,16 @@ def _from_file(given: Given, errors: list[str]) -> Given | None:
     return Given(text, given.name, given.source, raw)
 
 
-def _given(row: Setting, layers: list[tuple[str, Mapping[str, str]]], errors: list[str]) -> list[Given]:
-    """All that was given for this row, the winner first."""
-    found = []
+def _given(
+    row: Setting, layers: list[tuple[str, Mapping[str, str]]], errors: list[str], old: compat.Found | None = None
+) -> list[Given]:
+    """All that was given for this row, the winner first (DESIGN 3.1)."""
+    found: list[Given] = []
+    named, in_file = (old.given, old.from_file) if old else ({}, {})
     for source, layer in layers:
+        if source != "environment" and row.name in named:
+            text, name = named[row.name]
+            found.append(Given(envfile.clean(text), name, "environment", text))
         for name in (PREFIX + row.name, row.name, *ALIASES.get(row.name, ())):
             text = envfile.clean(layer.get(name, ""))
             path = envfile.clean(layer.get(name + "_FILE", "")) if row.secret else ""
@@ -97,6 +109,9 @@ def _given(row: Setting, layers: list[tuple[str, Mapping[str, str]]], errors: li
             elif text and not (name == PREFIX + row.name and text.startswith("tcp://")):
                 # FLAGON_PORT=tcp://10.0.0.1:80 is what Kubernetes injects for a Service named "flagon".
                 found.append(Given(text, name, source, layer[name]))
+    if row.name in in_file:
+        text, name = in_file[row.name]
+        found.append(Given(envfile.clean(text), name, "environment", text))
     return found
 
 
@@ -104,6 +119,8 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
     """Take the first acceptable text; a bad one is an error, or a warning where the name is an ordinary word."""
     for text, name, source, raw in given:
         strict = row.strict or name.startswith(PREFIX)
+        if settings.old.foreign(name, text):
+            continue
         try:
             value = PARSERS[row.kind](text, row)
         except ValueError as error:
@@ -134,13 +151,23 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
     dotenv, settings.warnings = envfile.read(directory)
     settings.environment = {**dotenv, **environ}
     layers: list[tuple[str, Mapping[str, str]]] = [("environment", environ), (".env", dotenv)]
+    settings.old = old = compat.read(settings.environment, directory)
+    errors += old.errors
+    for name, text in old.environment.items():
+        settings.environment.setdefault(name, text)
     for row in SETTINGS.values():
-        _typed(row, _given(row, layers, errors), settings, errors)
+        _typed(row, _given(row, layers, errors, old), settings, errors)
+    if old.seen and settings.sources.get("THREADS") == "default":
+        settings.set("THREADS", 1, settings.by_mark)
+    settings.warnings += old.lines
     if "DATABASE_URL" in settings.values and settings["DATABASE_URL"] is None:
         _database_elsewhere(settings, errors)
     arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
     detected = gunicorn_args.split(command_args or [])
     _apply_arguments(settings, detected, "command line", errors, only_defaults=True)
+    web = None if command_args else procfile.web(directory, settings.environment)
+    if web:
+        _apply_arguments(settings, web, "Procfile", errors, only_defaults=True)
     _apply_arguments(settings, arguments, "GUNICORN_CMD_ARGS", errors)
     _check_together(settings, errors)
     if errors:
@@ -179,7 +206,7 @@ def _apply_arguments(
     settings: Settings, arguments: gunicorn_args.Arguments, source: str, errors: list[str], only_defaults: bool = False
 ) -> None:
     for name, text in arguments.ours.items():
-        if only_defaults and settings.sources.get(name) != "default":
+        if only_defaults and settings.sources.get(name) not in ("default", settings.by_mark):
             continue
         row = SETTINGS[name]
         try:
@@ -192,8 +219,8 @@ def _apply_arguments(
             continue
         settings.set(name, value, source)
     for option in arguments.ignored:
-        if only_defaults and option in ("-b", "--bind"):
-            continue  # its port is taken
+        if only_defaults and option in ("-b", "--bind", "--access-logfile", "--error-logfile", "--log-file"):
+            continue  # its port is taken; the logs go where it says they should
         settings.warnings.append(f"{source}: {option} is ignored, Flagon sets it")
     settings.gunicorn_args += arguments.rest
 
@@ -221,7 +248,7 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
 def _warn_near_misses(settings: Settings) -> None:
     """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it."""
     known = (
-        set(SETTINGS) | {PREFIX + name for name in SETTINGS} | {name for names in ALIASES.values() for name in names}
+        set(SETTINGS) | set(compat.NAMES) | {PREFIX + name for name in SETTINGS} | {name for names in ALIASES.values() for name in names}
     )
     for name in settings.environment:
         if name in known or name.endswith("_FILE") or (name.startswith(PREFIX) and name[7:] in INTERNAL):

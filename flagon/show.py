@@ -28,6 +28,7 @@ def _effective(option: str) -> None:
     from flagon.boot import Boot
     from flagon.handover import nginx_box
     from flagon.render import fragments
+    from flagon.site import Loaded
 
     boot = Boot(os.environ, os.getcwd())
     boot.decide(fresh=False)
@@ -35,7 +36,7 @@ def _effective(option: str) -> None:
         boot.settings.set("PORT", listening.DEFAULT_PORT, "default")
     if option == "--fragments":
         for name, text in fragments(
-            nginx_box(boot, [f"0.0.0.0:{boot.values['PORT']}"], places.spool_directory(boot.run, boot.data), [])
+            nginx_box(boot, [f"0.0.0.0:{boot.values['PORT']}"], places.spool_directory(boot.run, boot.data), Loaded())
         ).items():
             print(f"# fragments/{name}\n{text}")
         return

@@ -14,6 +14,7 @@ from typing import Any
 from supervisor import events
 from supervisor.states import SupervisorStates
 
+from flagon import site
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.deaths import Deaths
 from flagon.logs import Lines, Output, message_of, says_little
@@ -84,7 +85,7 @@ class Plugin:
         elif kind == "ready" and isinstance(message.get("pid"), int):
             self.memory.workers.add(message["pid"])
             if not self.stop.under_way:
-                self.port.loaded(message.get("routes", []), bool(message.get("migrations")))
+                self.port.loaded(site.loaded(message))
         elif kind == "migration" and isinstance(message.get("pid"), int):
             if not self.stop.under_way:
                 self.port.migration(str(message.get("state")))

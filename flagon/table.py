@@ -34,6 +34,26 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
         ),
     ),
     (
+        "Your app",
+        (
+            Setting("PIP_INSTALL", "switch", "off", "Install requirements.txt or pyproject.toml's dependencies at the start, kept in the data directory: for development."),
+            Setting("PRELOAD", "switch", "off", "Load the application once, before the workers are forked: less memory, no reload."),
+            Setting("PRE_START_PATH", "path", "", "Script that is sourced before anything starts; /app/prestart.sh when empty."),
+            Setting("PROCESSES", "names", "", "Which other lines of the Procfile to run, such as `worker,clock`, or `all`."),
+        ),
+    ),
+    (
+        "Files",
+        (
+            Setting("STATIC_FILES", "switch", "on", "nginx serves the application's static folders; off leaves them to the application."),
+            Setting("STATIC_URL", "static_url", "", "Path below which nginx serves STATIC_PATH; /static when only that is given."),
+            Setting("STATIC_PATH", "path", "", "Folder of static files; static in /app when only STATIC_URL is given."),
+            Setting("STATIC_INDEX", "zero_or_one", "0", "1: `/` is STATIC_PATH/index.html."),
+            Setting("SPA_INDEX", "file", "", "Page of a single-page application, such as dist/index.html: its folder is served, and it is what a browser gets in place of a 404."),
+            Setting("USE_X_ACCEL", "switch", "on", "nginx sends the files that the application hands out with send_file."),
+        ),
+    ),
+    (
         "Database",
         (
             Setting("DATABASE_URL", "database_url", "", "Database; a SQLite file in the data directory when empty.", strict=True, secret=True),

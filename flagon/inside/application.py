@@ -12,10 +12,12 @@ from flagon.inside import (
     arbiter,
     debugging,
     event_streams,
+    files,
     gunicorn_conf,
     loading,
     logs,
     middleware,
+    static_folders,
     users_config,
     websockets,
 )
@@ -108,12 +110,31 @@ def make_class(base: Any) -> Any:
                     fail(str(error), LOAD_FAILED_LATER)
                 fail(str(error), WORKER_BOOT_ERROR)
             self.options["application"] = application
-            self.options["routes"] = loading.own_routes(application, gunicorn_conf.HEALTH_PATHS)
+            self.options["loaded"] = self.said_of(application)
             return self.behind(debugging.with_debugger(application) if debug else application)
+
+        def said_of(self, application: Any) -> dict[str, Any]:
+            """What nginx is told of the application: its own routes and static folders, what it may hand over."""
+            options = self.options
+            folders = static_folders.find(application)
+            inside = [root.rstrip("/") + "/" for root in options["hand_over"]]
+            for _, folder, _ in folders:
+                real = os.path.realpath(folder)
+                if options["hand_over"] and not real.startswith(tuple(inside)):
+                    options["hand_over"].append(real)
+            return {
+                "routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
+                "statics": folders,
+                "handed": options["hand_over"],
+            }
 
         def behind(self, application: Any) -> Any:
             """What lies between the wire and the application."""
             fastcgi = self.options["fastcgi"]
+            if self.options["spa"]:
+                application = files.with_page(application)
+            if self.options["hand_over"] and not fastcgi:
+                application = files.Handing(application, files.HandOver(self.options["hand_over"]))
             if self.options["prefix"]:
                 application = middleware.sub_path(application, self.options["prefix"])
             if not fastcgi:

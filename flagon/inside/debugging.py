@@ -102,7 +102,7 @@ def relocate(options: dict[str, Any]) -> None:
     from flagon.inside.loading import LoadError
 
     try:
-        found = locate.locate(options["directory"], None)
+        found = locate.locate(options["directory"], [])
     except locate.NotFound as error:
         raise LoadError(str(error)) from None
     options["target"], options["why"] = found.target, found.why

@@ -12,6 +12,7 @@ from flagon.inside import arbiter as arbiters
 from flagon.inside import closing, debugging, health, logs, notice, oom, readiness, slots
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
+TOP_FILES = ["/robots.txt", "/favicon.ico"]
 DEATHS_BEFORE_LOADED = 3
 ROWS = 32  # requests of a worker whose names are kept for its obituary, where it may have more than threads
 # Shared by the master and all workers: a worker has loaded the application once; failures in a row since.
@@ -94,7 +95,7 @@ def post_worker_init(worker: Any) -> None:
     ever_loaded[1] = 0
     ready = readiness.Readiness(options, options.get("application"))
     health.start(options["run"], worker.log, ready.ask)
-    notice.send({"event": "ready", "routes": options["routes"], "migrations": ready.store.has_migrations})
+    notice.send({"event": "ready", **options.get("loaded", {}), "migrations": ready.store.has_migrations})
     readiness.announce(ready, options["run"], worker.log)
     closing.watch(options["run"], worker, options["fastcgi"])
     arbiters.worker_has_loaded(worker)

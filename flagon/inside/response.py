@@ -47,10 +47,11 @@ def _checked_name(name: Any) -> str:
 class Response:
     """Collects what the application says and sends it. Not for reuse."""
 
-    __slots__ = ("_head_only", "_wire", "began", "events", "headers", "length", "sent", "status", "unbuffered")
+    __slots__ = ("_hand_over", "_head_only", "_wire", "began", "events", "headers", "length", "sent", "status", "unbuffered")
 
-    def __init__(self, wire: Wire, head_only: bool) -> None:
+    def __init__(self, wire: Wire, head_only: bool, hand_over: Any = None) -> None:
         self._wire = wire
+        self._hand_over = hand_over  # flagon.inside.files.HandOver, or None
         self._head_only = head_only
         self.status: str | None = None
         self.headers: list[tuple[str, str]] = []
@@ -115,6 +116,12 @@ class Response:
             body = result[0] if len(result) == 1 else b"".join(result)
             self._send_whole(self._checked_head(len(body)), body)
             return
+        if self._hand_over is not None and not self.began and self.status is not None:
+            headers = self._hand_over.headers(self.status, self.headers, result)
+            if headers is not None:
+                self.status, self.headers = "200 OK", headers
+                self._send_whole(self._checked_head(None), b"")
+                return
         iterator = iter(result)
         first = next((piece for piece in iterator if piece), b"")
         if self.began:
@@ -228,13 +235,20 @@ class Shortfall(Exception):
 
 
 class FileWrapper:
-    """wsgi.file_wrapper: a file in blocks."""
+    """wsgi.file_wrapper: a file in blocks. `filelike` and `blksize` are what gunicorn's own calls them."""
 
     def __init__(self, file: Any, block_size: int = 65536) -> None:
-        self._file = file
-        self._size = block_size
-        if hasattr(file, "close"):
-            self.close = file.close
+        self.filelike = file
+        self.blksize = block_size
+        for name in ("close", "seekable", "seek", "tell"):  # werkzeug cuts a range out of what it can seek in
+            if hasattr(file, name):
+                setattr(self, name, getattr(file, name))
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(lambda: self._file.read(self._size), b"")
+        return self
+
+    def __next__(self) -> bytes:
+        block: bytes = self.filelike.read(self.blksize)
+        if not block:
+            raise StopIteration
+        return block

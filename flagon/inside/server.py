@@ -36,6 +36,7 @@ class Server:
         before: Callable[[dict[str, Any]], None] | None = None,
         after: Callable[[dict[str, Any], Response], None] | None = None,
         on_request: Callable[[], None] | None = None,
+        hand_over: Any = None,
     ) -> None:
         self.application = application
         self.base_environ = base_environ
@@ -43,6 +44,7 @@ class Server:
         self.streams_max = streams_max
         self.spool_directory = spool_directory
         self.before, self.after, self.on_request = before, after, on_request
+        self.hand_over = hand_over
         self.streams = 0
         self.streams_lock = threading.Lock()
         self.accepting = True
@@ -137,8 +139,8 @@ class Exchange:
         environ = self._read_request()
         if environ is None:
             return
-        response = Response(self, environ["REQUEST_METHOD"] == "HEAD")
         server = self._server
+        response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over)
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 self._refuse_upgrade(response)

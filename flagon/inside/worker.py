@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
-from flagon.inside import closing, fastcgi, hooks
+from flagon.inside import closing, fastcgi, files, hooks
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
 from flagon.inside.slots import Board, Slot
@@ -77,6 +77,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             before=(lambda environ: pre(self, hooks.Request(environ))) if pre else None,
             after=(lambda environ, response: post(self, hooks.Request(environ), environ, response)) if post else None,
             on_request=self._count if self.cfg.max_requests or self.cfg.max_requests_jitter else None,
+            hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,
         )
 
     def _count(self) -> None:

@@ -8,8 +8,13 @@ import sys
 import pytest
 
 from flagon import locate
-from flagon.locate import NotFound, find_object, holds_anything
-from flagon.locate import locate as find
+from flagon.locate import Clue, NotFound, holds_anything
+from flagon.wsgi_source import find_object
+
+
+def find(directory, app_module, flask_app=""):
+    return locate.locate(directory, [Clue(app_module or "", "APP_MODULE"), Clue(flask_app, "FLASK_APP")])
+
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
 FACTORY = "def create_app():\n    return object()\n"

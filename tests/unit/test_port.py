@@ -7,6 +7,8 @@ import types
 import pytest
 
 from flagon.port import Port
+from flagon.site import Loaded
+from flagon.users_nginx import UsersNginx
 
 
 class Nginx:
@@ -29,7 +31,8 @@ def make(tmp_path, migrate):
     box = types.SimpleNamespace(
         migrate=migrate,
         run=str(tmp_path),
-        write_fragments=lambda routes, gated, migrations: written.append((routes, gated)),
+        write_fragments=lambda told, gated: written.append((list(told.routes), gated)),
+        boot=types.SimpleNamespace(home=str(tmp_path), users=UsersNginx()),
         output=types.SimpleNamespace(record=lambda *_: None),
         ready_line=lambda: "",
     )
@@ -38,14 +41,14 @@ def make(tmp_path, migrate):
 
 def test_without_migrations_it_opens_when_the_application_is_loaded(tmp_path, reloads):
     port, nginx, written = make(tmp_path, migrate=False)
-    port.loaded(["/up"])
+    port.loaded(Loaded(("/up",)))
     assert (nginx.spawned, written, reloads) == (1, [(["/up"], False)], [])
 
 
 @pytest.mark.parametrize("schema_first", [True, False])
 def test_a_schema_at_head_is_never_seen_from_outside(tmp_path, reloads, schema_first):
     port, nginx, written = make(tmp_path, migrate=True)
-    steps = [lambda: port.migration("done"), lambda: port.loaded([])]
+    steps = [lambda: port.migration("done"), lambda: port.loaded(Loaded())]
     first, second = steps if schema_first else steps[::-1]
     first()
     assert nginx.spawned == 0
@@ -56,7 +59,7 @@ def test_a_schema_at_head_is_never_seen_from_outside(tmp_path, reloads, schema_f
 def test_a_schema_behind_opens_the_port_with_the_gate_shut_and_opens_it_once(tmp_path, reloads):
     port, nginx, written = make(tmp_path, migrate=True)
     (tmp_path / "migration").write_text("migrating")
-    port.loaded([])
+    port.loaded(Loaded())
     port.migration("waiting")  # the database is away
     port.migration("migrating")
     assert (nginx.spawned, written, reloads) == (1, [([], True)], [])
@@ -69,7 +72,7 @@ def test_a_schema_behind_opens_the_port_with_the_gate_shut_and_opens_it_once(tmp
 
 def test_a_quick_migration_holds_the_port_and_a_long_one_does_not(tmp_path, reloads, monkeypatch):
     port, nginx, written = make(tmp_path, migrate=True)
-    port.loaded([])
+    port.loaded(Loaded())
     port.migration("migrating")
     port.look()
     assert nginx.spawned == 0
@@ -80,7 +83,7 @@ def test_a_quick_migration_holds_the_port_and_a_long_one_does_not(tmp_path, relo
 
 def test_a_database_that_says_nothing_does_not_keep_the_port_shut(tmp_path, reloads, monkeypatch):
     port, nginx, written = make(tmp_path, migrate=True)
-    port.loaded([])
+    port.loaded(Loaded())
     port.look()
     assert nginx.spawned == 0
     monkeypatch.setattr("flagon.port.HOLD", 0.0)
@@ -90,7 +93,7 @@ def test_a_database_that_says_nothing_does_not_keep_the_port_shut(tmp_path, relo
 
 def test_a_reload_while_the_database_is_away_does_not_shut_the_gate(tmp_path, reloads):
     port, nginx, written = make(tmp_path, migrate=True)
-    port.loaded([])
+    port.loaded(Loaded())
     port.migration("done")
     port.migration("waiting")
     assert not port.shut
@@ -102,8 +105,8 @@ def test_a_reload_while_the_database_is_away_does_not_shut_the_gate(tmp_path, re
 
 def test_new_routes_after_a_reload_are_told(tmp_path, reloads):
     port, nginx, written = make(tmp_path, migrate=False)
-    port.loaded([])
-    port.loaded([])
+    port.loaded(Loaded())
+    port.loaded(Loaded())
     assert reloads == []
-    port.loaded(["/up"])
+    port.loaded(Loaded(("/up",)))
     assert (written[-1], reloads) == ((["/up"], False), [signal.SIGHUP])

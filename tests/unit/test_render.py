@@ -80,9 +80,9 @@ def all_cases():
 def test_every_include_has_its_fragment():
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     with open(os.path.join(root, "nginx.conf"), encoding="utf-8") as file:
-        included = set(re.findall(r"include fragments/([a-z.]+);", file.read()))
+        included = set(re.findall(r"include fragments/([a-z.-]+);", file.read()))
     for _, fragments in all_cases():
-        inner = set(re.findall(r"include fragments/([a-z.]+);", "".join(fragments.values())))
+        inner = set(re.findall(r"include fragments/([a-z.-]+);", "".join(fragments.values())))
         assert included | inner == set(fragments)
 
 

@@ -15,7 +15,9 @@ from fakes import view_of_os
 from flagon import deaths, memory, stopping, supervision
 from flagon.channels import Messages, Pipes
 from flagon.logs import Output
+from flagon.site import Loaded
 from flagon.supervision import Plugin
+from flagon.users_nginx import UsersNginx
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def plugin(tmp_path):
     os.set_blocking(reading, False)
     box = types.SimpleNamespace(
         run=str(tmp_path), output=Output(True, descriptor=writing), migrate=False, sqlite="",
-        boot=types.SimpleNamespace(debug=False), options={"workers": 2},
+        boot=types.SimpleNamespace(debug=False, home=str(tmp_path), users=UsersNginx()), options={"workers": 2},
         values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1, "RESTART_LIMIT": 5},
     )  # fmt: skip
     plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1)), box)
@@ -89,7 +91,7 @@ def test_the_last_lines_of_all_pipes_are_not_lost(plugin):
 def test_messages_by_datagram(plugin, tmp_path):
     assert os.stat(tmp_path / "events.sock").st_mode & 0o777 == 0o600
     ready = []
-    plugin.port.loaded = lambda routes, migrations: ready.append(routes)
+    plugin.port.loaded = lambda told: ready.append(list(told.routes))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
         peer.connect(str(tmp_path / "events.sock"))
         peer.send(b"junk")
@@ -181,7 +183,7 @@ def test_a_stop_is_held_back_for_the_drain_delay(plugin, tmp_path, monkeypatch, 
     now = [1000.0]
     view_of_time(monkeypatch, monotonic=lambda: now[0], time=lambda: 5000)
     plugin.box.values["DRAIN_DELAY"] = 5.0
-    plugin.port.told = ([], False, False)
+    plugin.port.told = (Loaded(), False)
     signals = [number]
     plugin._real_get_signal = lambda: signals.pop() if signals else None
     assert plugin._get_signal() is None
@@ -233,7 +235,7 @@ def test_memory_is_warned_of_once(plugin, monkeypatch):
     monkeypatch.setattr(memory, "proportional_set_size", lambda pid: 99)
     plugin.memory.look()
     assert plugin.said() == []  # not before it serves
-    plugin.port.told = ([], False, False)
+    plugin.port.told = (Loaded(), False)
     for _ in range(2):
         plugin.memory.next_look = 0
         plugin.memory.look()

@@ -1,0 +1,285 @@
+"""The deprecated images' variables and uwsgi.ini -> our settings, or one line that says why not (docs/migrate.md).
+
+tiangolo/uwsgi-nginx(-flask), meinheld-gunicorn(-flask) and uvicorn-gunicorn: whoever comes from there changes FROM.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from flagon import uwsgi_ini
+
+# Names that only those images know. Where one of them is seen, the application was written for one of those images.
+MARKS = (
+    "UWSGI_INI", "UWSGI_CHEAPER", "UWSGI_PROCESSES", "NGINX_MAX_UPLOAD", "NGINX_WORKER_PROCESSES",
+    "NGINX_WORKER_CONNECTIONS", "NGINX_WORKER_OPEN_FILES", "LISTEN_PORT", "STATIC_INDEX", "MODULE_NAME",
+    "VARIABLE_NAME", "GUNICORN_CONF", "WORKERS_PER_CORE", "MAX_WORKERS", "PRE_START_PATH", "KEEP_ALIVE",
+)  # fmt: skip
+RENAMED = {
+    "NGINX_MAX_UPLOAD": "MAX_BODY_SIZE", "NGINX_WORKER_CONNECTIONS": "WORKER_CONNECTIONS", "KEEP_ALIVE": "KEEPALIVE_TIMEOUT",
+}  # fmt: skip
+IGNORED = {
+    "UWSGI_CHEAPER": "workers are not started and ended by load",
+    "NGINX_WORKER_PROCESSES": "nginx's workers follow the container's CPUs",
+    "NGINX_WORKER_OPEN_FILES": "the container's own limit holds (docker run --ulimit nofile=...)",
+    "HOST": "every address is listened on",
+    "ERROR_LOG": "errors always go to the container's log",
+}
+# All of theirs that are not also ours, marks or not.
+NAMES = frozenset({*MARKS, "HOST", "BIND", "ERROR_LOG", "ACCESS_LOG", "WORKER_CLASS"})
+LISTEN = re.compile(r"((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.*-]+):)?[0-9]{1,5}(\s+[a-z0-9_]+(=[A-Za-z0-9:_.-]+)?)*\Z")
+# uWSGI option -> the setting that it means
+OPTIONS = {
+    "processes": "WEB_CONCURRENCY", "workers": "WEB_CONCURRENCY", "threads": "THREADS", "harakiri": "TIMEOUT",
+    "http-timeout": "TIMEOUT", "socket-timeout": "TIMEOUT", "max-requests": "MAX_REQUESTS", "listen": "BACKLOG",
+}  # fmt: skip
+APPLICATION = ("module", "wsgi", "callable", "wsgi-file", "file", "mount")
+FOLDERS = ("chdir", "pythonpath", "python-path", "pp", "home", "virtualenv", "venv", "pyhome")
+# Nothing is lost without them: this box does it, or uWSGI alone had the question.
+NEEDLESS = frozenset(
+    "master vacuum single-interpreter enable-threads die-on-term need-app strict show-config plugin plugins "
+    "socket uwsgi-socket chmod-socket chown-socket lazy-apps lazy thunder-lock post-buffering "
+    "manage-script-name ini pidfile procname procname-prefix auto-procname hook-master-start set-placeholder".split()
+)
+WHY_NOT = {
+    "cheaper": IGNORED["UWSGI_CHEAPER"],
+    "py-autoreload": "FLASK_DEBUG=1 loads code again on save",
+    "touch-reload": "`flagon reload` or HUP takes new code",
+    "reload-on-rss": "MAX_REQUESTS recycles workers",
+    "stats": "there is no stats server",
+    "logto": "all logs go to the container's log", "logger": "all logs go to the container's log",
+    "log-format": "LOG_FORMAT says json or text", "daemonize": "all logs go to the container's log",
+    "http-socket": "nginx listens: PORT", "http": "nginx listens: PORT", "http-websockets": "WORKER_CLASS=gthread carries WebSockets",
+    "attach-daemon": "a Procfile and PROCESSES start more processes",
+}  # fmt: skip
+
+
+class Found(NamedTuple):
+    """What the old images' names say."""
+
+    given: dict[str, tuple[str, str]]  # setting -> (text, from where), below its own name
+    from_file: dict[str, tuple[str, str]]  # the same from uwsgi.ini: below .env
+    environment: dict[str, str]  # uwsgi.ini's `env =`
+    lines: list[str]  # for the boot: what was ignored and why
+    errors: list[str]
+    seen: str  # the first mark, or ""
+    application: str = ""  # module:object of uwsgi.ini
+    directory: str = ""  # its chdir
+    python_path: tuple[str, ...] = ()
+    listen: str = ""
+
+    workers_per_core: float | None = None
+    max_workers: int = 0
+
+    @staticmethod
+    def foreign(name: str, text: str) -> bool:
+        """Their kind of value for a name that is ours too: `given` or `lines` has its meaning."""
+        if name == "ACCESS_LOG":
+            return text == "-"
+        return name == "WORKER_CLASS" and ("meinheld" in text or text.startswith("uvicorn."))
+
+    def workers(self, cpu: float, computed: int) -> int | None:
+        """WORKERS_PER_CORE and MAX_WORKERS -> how many; None where neither is given.
+
+        MAX_WORKERS belongs to the uvicorn images, whose least number is 2; it caps what is computed, also below that.
+        """
+        if self.workers_per_core is None and not self.max_workers:
+            return None
+        count = computed if self.workers_per_core is None else int(self.workers_per_core * cpu)
+        count = max(count, 2 if self.max_workers else 1)
+        return min(count, self.max_workers) if self.max_workers else count
+
+
+def nothing() -> Found:
+    """Where none of it is there."""
+    return Found({}, {}, {}, [], [], "")
+
+
+def read(environ: Mapping[str, str], directory: str) -> Found:
+    """Everything that the old names say, in the environment and in uwsgi.ini. Raises nothing: see `errors`."""
+    named = {name: environ[name].strip() for name in environ if name in MARKS or name.startswith("UWSGI_")}
+    given_ini = named.get("UWSGI_INI", "")
+    ini = os.path.join(directory, given_ini or "uwsgi.ini")
+    has_ini = os.path.isfile(ini)
+    marks = [name for name in MARKS if named.get(name)] + [name for name in named if name not in MARKS and named[name]]
+    if not marks and not has_ini and not not NAMES.isdisjoint(environ):
+        return nothing()
+    found = nothing()._replace(seen=marks[0] if marks else ini if has_ini else "")
+    _variables(environ, found)
+    found = _counts(environ, _listen(environ, found))
+    options: list[tuple[str, str]] = []
+    for name, text in named.items():
+        if name.startswith("UWSGI_") and name not in ("UWSGI_INI", "UWSGI_CHEAPER") and text:
+            options.append((name[6:].lower().replace("_", "-"), text))
+    _options(options, found, found.given, "UWSGI_* variables")
+    if given_ini and not has_ini:
+        found.errors.append(f"UWSGI_INI={given_ini} is not accepted: there is no file {ini}")
+    if not has_ini:
+        return found
+    try:
+        in_file = uwsgi_ini.read(ini, environ)
+    except uwsgi_ini.BadIni as error:
+        found.errors.append(str(error))
+        return found
+    _options(in_file, found, found.from_file, ini)
+    if "WEB_CONCURRENCY" in found.from_file:  # uWSGI reads its variables first and the file after
+        found.given.pop("WEB_CONCURRENCY", None)
+    return _application(in_file, found, directory, ini)
+
+
+def _variables(environ: Mapping[str, str], found: Found) -> None:
+    """Plain renames, and what has no meaning here. Empty counts as unset, but for ACCESS_LOG."""
+    for name, setting in RENAMED.items():
+        if environ.get(name, "").strip():
+            found.given[setting] = (environ[name], name)
+    if found.seen and "MAX_BODY_SIZE" not in found.given:
+        found.given["MAX_BODY_SIZE"] = ("0", f"{found.seen} is seen: no limit, as in the old images")
+    for name, why in IGNORED.items():
+        text = environ.get(name, "").strip()
+        if text and text not in ("0.0.0.0", "-") and not (name == "UWSGI_CHEAPER" and text == "0"):
+            found.lines.append(f"{name}={text} is ignored: {why}")
+    if "ACCESS_LOG" in environ:
+        text = environ["ACCESS_LOG"].strip()
+        if text in ("", "-"):
+            found.given["ACCESS_LOG"] = ("on" if text else "off", f"ACCESS_LOG={text}")
+    bind = environ.get("BIND", "").strip()
+    if bind:
+        port = bind.rpartition(":")[2]
+        if port.isdigit() and not bind.startswith("unix:"):
+            found.given["PORT"] = (port, f"BIND={bind}")
+        else:
+            found.lines.append(f"BIND={bind} is ignored: only its port can be taken, nginx listens")
+    worker = environ.get("WORKER_CLASS", "")
+    if found.foreign("WORKER_CLASS", worker):
+        kind = "Meinheld is dead" if "meinheld" in worker else "that is for ASGI, and Flagon serves WSGI"
+        found.lines.append(f"WORKER_CLASS={worker} is ignored: {kind}")
+
+
+def _listen(environ: Mapping[str, str], found: Found) -> Found:
+    text = environ.get("LISTEN_PORT", "").strip()
+    if not text:
+        return found
+    if not LISTEN.match(text):
+        found.errors.append(f"LISTEN_PORT={text!r} is not accepted; accepted: 8080, 443 ssl, [::]:80, 127.0.0.1:80")
+        return found
+    return found._replace(listen=text)
+
+
+def _counts(environ: Mapping[str, str], found: Found) -> Found:
+    """WORKERS_PER_CORE, a number above 0; MAX_WORKERS, a whole number, 0 for no limit."""
+    per_core, most = (environ.get(name, "").strip() for name in ("WORKERS_PER_CORE", "MAX_WORKERS"))
+    if per_core and not (re.fullmatch(r"[0-9]+(\.[0-9]+)?|\.[0-9]+", per_core) and float(per_core) > 0):
+        found.errors.append(f"WORKERS_PER_CORE={per_core!r} is not accepted; accepted: a number above 0, such as 0.5")
+        per_core = ""
+    if most and not most.isdigit():
+        found.errors.append(f"MAX_WORKERS={most!r} is not accepted; accepted: a whole number, 0 for no limit")
+        most = ""
+    return found._replace(workers_per_core=float(per_core) if per_core else None, max_workers=int(most or 0))
+
+
+def _options(options: list[tuple[str, str]], found: Found, given: dict[str, tuple[str, str]], source: str) -> None:
+    """uWSGI's options -> settings, and one line for all that is ignored."""
+    ignored: list[str] = []
+    where = os.path.basename(source)
+    for name, value in options:
+        if name in OPTIONS:
+            if value not in ("0", "true"):
+                given[OPTIONS[name]] = (value, f"{name} in {where}")
+        elif name in SPECIAL:
+            SPECIAL[name](name, value, given, where)
+        elif name == "env":
+            variable, _, text = value.partition("=")
+            found.environment[variable.strip()] = text.strip()
+        elif name in WHY_NOT or name.startswith("cheaper"):
+            ignored.append(f"{name} ({WHY_NOT.get(name, WHY_NOT['cheaper'])})")
+        elif name not in NEEDLESS and name not in APPLICATION and name not in FOLDERS:
+            ignored.append(f"{name} (an option of uWSGI alone)")
+    if ignored:
+        found.lines.append(f"{source}: ignored: " + ", ".join(dict.fromkeys(ignored)))
+
+
+Given = dict[str, tuple[str, str]]
+
+
+def _buffer_size(name: str, value: str, given: Given, where: str) -> None:
+    """uWSGI's whole header block; ours is 32 KB by default, and 40 KB is the most that the wire carries."""
+    if value.isdigit() and int(value) > 32768:
+        given["HEADER_BUFFERS"] = ("5", f"{name} in {where}")
+
+
+def _gevent(name: str, value: str, given: Given, where: str) -> None:
+    given["WORKER_CLASS"] = ("gevent", f"{name} in {where}")
+
+
+def _user(name: str, value: str, given: Given, where: str) -> None:
+    """uid and gid, numbers or names, -> RUN_AS."""
+    before = given.get("RUN_AS", ("", ""))[0]
+    try:
+        entry = pwd.getpwnam(value) if not value.isdigit() else None
+    except KeyError:
+        return
+    number = str(entry.pw_uid) if entry and name == "uid" else str(entry.pw_gid) if entry else value
+    uid, _, gid = before.partition(":")
+    uid, gid = (number, gid) if name == "uid" else (uid, number)
+    if uid:
+        given["RUN_AS"] = (f"{uid}:{gid}" if gid else uid, f"{name} in {where}")
+
+
+def _no_log(name: str, value: str, given: Given, where: str) -> None:
+    given["ACCESS_LOG"] = ("off", f"{name} in {where}")
+
+
+def _static(name: str, value: str, given: Given, where: str) -> None:
+    """static-map = /static=/app/static: the first one."""
+    url, _, path = value.partition("=")
+    if "STATIC_URL" not in given and path:
+        given["STATIC_URL"], given["STATIC_PATH"] = (url, f"{name} in {where}"), (path, f"{name} in {where}")
+
+
+SPECIAL: dict[str, Callable[[str, str, Given, str], None]] = {
+    "buffer-size": _buffer_size,
+    "gevent": _gevent,
+    "uid": _user,
+    "gid": _user,
+    "disable-logging": _no_log,
+    "static-map": _static,
+}
+
+
+def _application(options: list[tuple[str, str]], found: Found, directory: str, ini: str) -> Found:
+    """module, callable, wsgi-file, mount, chdir, pythonpath, virtualenv."""
+    last = dict(options)
+    folder = os.path.join(directory, last["chdir"]) if "chdir" in last else ""
+    module = last.get("module") or last.get("wsgi") or ""
+    file = last.get("wsgi-file") or last.get("file") or ""
+    if not module and not file and "mount" in last:
+        prefix, _, module = last["mount"].partition("=")
+        if len(prefix) > 1:
+            found.from_file["URL_PREFIX"] = (prefix, f"mount in {os.path.basename(ini)}")
+        if sum(name == "mount" for name, _ in options) > 1:
+            found.lines.append(f"{ini}: of several mount lines only {prefix} is served")
+    target = module or file
+    if "callable" in last:
+        target = f"{target.partition(':')[0] or 'main'}:{last['callable']}"
+    elif file and not module and ":" not in target:
+        # uWSGI looks for `application` there; another name is tried where the file does not have it
+        target = os.path.relpath(file, folder or directory) if os.path.isabs(file) else file
+    path = [os.path.join(directory, value) for name, value in options if name in ("pythonpath", "python-path", "pp")]
+    home = next((value for name, value in options if name in ("home", "virtualenv", "venv", "pyhome")), "")
+    if home:
+        path += _packages(os.path.join(directory, home), found, ini)
+    return found._replace(application=target, directory=folder, python_path=tuple(path))
+
+
+def _packages(home: str, found: Found, ini: str) -> list[str]:
+    """The packages of a virtual environment."""
+    import glob
+
+    folders = glob.glob(os.path.join(glob.escape(home), "lib", "python3*", "site-packages"))
+    if not folders:
+        found.lines.append(f"{ini}: there is no virtual environment {home}: the image's packages are used")
+    return folders

@@ -1,0 +1,146 @@
+"""Files that the application hands out are sent by nginx (X-Accel-Redirect), with the application's own headers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import quote
+
+from flagon.inside.response import FileWrapper
+from flagon.statics import RESTORED
+
+# What nginx keeps by itself, and what it makes itself from the file.
+KEPT = frozenset("content-type content-disposition set-cookie cache-control expires".split())
+MADE = frozenset("accept-ranges content-length content-range date server x-request-id".split())
+KNOWN = KEPT | MADE | {name.lower() for name in RESTORED}
+Headers = list[tuple[str, str]]
+SPA = "/-/spa"
+
+
+class HandOver:
+    """Decides for a response whether nginx may send it: a whole regular file below one of `roots`."""
+
+    def __init__(self, roots: list[str]) -> None:
+        self.roots = [(root.rstrip("/") + "/", f"/-/file/{number}/") for number, root in enumerate(roots)]
+
+    def headers(self, status: str, headers: Headers, body: Any) -> Headers | None:
+        """The headers to answer with in place of the file, or None: then the application's bytes go out."""
+        if status[:4] not in ("200 ", "206 "):
+            return None
+        if type(body) is not FileWrapper:
+            # werkzeug's answer to a Range: nginx cuts the piece out of the same file again
+            body = getattr(body, "iterable", None)
+            if type(body) is not FileWrapper or status[:3] != "206":
+                return None
+        names = {name.lower() for name, _ in headers}
+        if not names <= KNOWN:
+            return None
+        target = self._target(body.filelike)
+        if target is None or not self._whole(status, headers, target[1]):
+            return None
+        kept = [(name, value) for name, value in headers if name.lower() not in MADE]
+        return [*kept, ("X-Accel-Redirect", target[0])]
+
+    def _target(self, file: Any) -> tuple[str, int] | None:
+        """(internal path, size) of an open file, if its name still leads to it and it lies in a root."""
+        name = getattr(file, "name", None)
+        try:
+            if not isinstance(name, str) or not os.path.isabs(name):
+                return None
+            opened, path = os.fstat(file.fileno()), os.path.realpath(name)
+            named = os.stat(path)
+        except (OSError, ValueError, AttributeError):
+            return None
+        if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino) or named.st_mode & 0o170000 != 0o100000:
+            return None
+        for root, url in self.roots:
+            if path.startswith(root):
+                return url + quote(path[len(root) :]), opened.st_size
+        return None
+
+    @staticmethod
+    def _whole(status: str, headers: Headers, size: int) -> bool:
+        """Whether the response is the whole file, or a piece that was asked for of the whole file."""
+        values = {name.lower(): value for name, value in headers}
+        if status[:3] == "206":
+            return values.get("content-range", "").rpartition("/")[2] == str(size)
+        return values.get("content-length", str(size)) == str(size)
+
+
+class Handing:
+    """The same on the wires where gunicorn writes the response: start_response waits for the body."""
+
+    def __init__(self, application: Callable[..., Any], hand_over: HandOver) -> None:
+        self.application, self.hand_over = application, hand_over
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        held: list[Any] = []
+
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], Any]:
+            held[:] = [status, headers, exc_info]
+            return write
+
+        def write(data: bytes) -> None:
+            held.append(begin() if len(held) == 3 else held[3])
+            held[3](data)
+
+        def begin() -> Callable[[bytes], Any]:
+            status, headers, exc_info = held[:3]
+            writer: Callable[[bytes], Any] = start_response(status, headers, *([exc_info] if exc_info else []))
+            return writer
+
+        environ["wsgi.file_wrapper"] = FileWrapper
+        result = self.application(environ, start)
+        if len(held) == 3:
+            headers = self.hand_over.headers(held[0], held[1], result)
+            if headers is not None:
+                if hasattr(result, "close"):
+                    result.close()
+                start_response("200 OK", headers)
+                return []
+            begin()
+        elif not held:  # a generator that has not begun
+            return _begun(result, held, begin)
+        return result
+
+
+def _begun(result: Iterable[bytes], held: list[Any], begin: Callable[[], Any]) -> Iterable[bytes]:
+    """The pieces of a response whose application calls start_response while it is iterated."""
+    started = False
+    try:
+        for piece in result:
+            if not started and held:
+                started = True
+                begin()
+            yield piece
+        if not started and held:
+            begin()
+    finally:
+        if hasattr(result, "close"):
+            result.close()
+
+
+def with_page(application: Callable[..., Any]) -> Callable[..., Any]:
+    """A single-page application: where a browser asks for a page and the application has none, it gets SPA_INDEX."""
+
+    def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or "text/html" not in environ.get("HTTP_ACCEPT", ""):
+            return application(environ, start_response)
+        missing = False
+
+        def start(status: str, headers: Headers, exc_info: Any = None) -> Any:
+            nonlocal missing
+            missing = status.startswith("404")
+            if missing:
+                status, headers = "200 OK", [("X-Accel-Redirect", SPA)]
+            return start_response(status, headers, *([exc_info] if exc_info else []))
+
+        result = application(environ, start)
+        if not missing:
+            return result
+        if hasattr(result, "close"):
+            result.close()
+        return []
+
+    return wrapped

@@ -1,0 +1,106 @@
+"""nginx's fragments for files: static folders, a page for `/`, a single-page application, what send_file hands over."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+# Response headers that nginx itself forgets when the application hands a file over; all others that it keeps
+# (ngx_http_upstream.c, the table of headers: Content-Type, Content-Disposition, Set-Cookie, Cache-Control, Expires)
+# need no line. flagon/inside/files.py hands over only what has no further header.
+RESTORED = (
+    "ETag", "Last-Modified", "Vary", "Content-Language", "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "Cross-Origin-Resource-Policy",
+    "Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy",
+    "Strict-Transport-Security", "X-Robots-Tag",
+)  # fmt: skip
+TEXTS = "text/css text/plain text/javascript application/javascript application/json image/svg+xml text/xml"
+AT_THE_TOP = ("robots.txt", "favicon.ico")
+
+
+class Static(NamedTuple):
+    """A folder that is served: below which path, for how long browsers may keep it, who answers for what is missing."""
+
+    url: str  # /static/, always with the slash
+    folder: str
+    cache: str = ""  # Cache-Control's value; empty: none
+    strict: bool = False  # a missing file is nginx's 404, as in the old images; else the application answers
+
+
+class Files(NamedTuple):
+    """All that nginx serves by itself."""
+
+    statics: tuple[Static, ...] = ()
+    index: str = ""  # the path that `/` is redirected to inside
+    root: str = ""  # folder that is looked into before the application is asked
+    spa: str = ""  # file in place of a browser's 404
+    top: tuple[tuple[str, str], ...] = ()  # /robots.txt and the like: (path, file)
+    handed: tuple[str, ...] = ()  # folders whose files the application may hand over
+    https_only: bool = False
+    own: frozenset[tuple[str, ...]] = frozenset()  # locations of the user's own
+
+
+def quoted(path: str) -> str:
+    """A path as nginx reads it: its variables and quotes are none."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("$", "${flagon_dollar}") + '"'
+
+
+def _headers(cache: str) -> str:
+    more = f'    add_header Cache-Control "{cache}" always;\n' if cache else ""
+    return "    include fragments/headers.conf;\n" + more
+
+
+def _location(files: Files, head: str, body: str) -> str:
+    words = tuple(head.split())
+    if words in files.own or words[-1:] in files.own:
+        return ""
+    guard = "    if ($flagon_nonsense) { return 400; }\n"
+    if files.https_only:
+        guard += "    if ($flagon_insecure) { return 308 https://$flagon_server_name$request_uri; }\n"
+    return f"location {head} {{\n{guard}{body}}}\n"
+
+
+def _static(files: Files, static: Static) -> str:
+    bare = static.url.rstrip("/")
+    text = f"    alias {quoted(static.folder.rstrip('/') + '/')};\n"
+    text += f"    charset utf-8;\n    charset_types {TEXTS};\n"
+    text += "    index index.html;\n" if static.strict else "    try_files $uri @app;\n"
+    text = _location(files, f"^~ {static.url}", text + _headers(static.cache))
+    if static.strict:
+        text += _location(files, f"= {bare}", f"    return 301 $flagon_scheme://$flagon_host{static.url};\n")
+    return text
+
+
+def _one(files: Files, path: str, file: str) -> str:
+    return _location(files, f"= {path}", f"    alias {quoted(file)};\n    charset utf-8;\n{_headers('')}")
+
+
+def _handed(number: int, folder: str) -> str:
+    restored = "".join(
+        f"    add_header {name} $upstream_http_{name.lower().replace('-', '_')} always;\n" for name in RESTORED
+    )
+    return (
+        f"location ^~ /-/file/{number}/ {{\n    internal;\n    alias {quoted(folder.rstrip('/') + '/')};\n"
+        f"    etag off;\n{_headers('')}{restored}}}\n"
+    )
+
+
+def fragment(files: Files) -> str:
+    """The locations. A location that the user's own file defines is left to it."""
+    text = "".join(_static(files, static) for static in files.statics)
+    text += "".join(_one(files, path, file) for path, file in files.top)
+    if files.index:
+        text += _location(files, "= /", f"    index {files.index};\n{_headers('')}")
+    text += "".join(_handed(number, folder) for number, folder in enumerate(files.handed))
+    if files.spa:
+        text += (
+            f"location = /-/spa {{\n    internal;\n    default_type text/html;\n    types {{ }}\n    charset utf-8;\n"
+            f"    alias {quoted(files.spa)};\n{_headers('no-cache')}}}\n"
+        )
+    return text
+
+
+def root(files: Files) -> str:
+    """What `location /` holds."""
+    if not files.root:
+        return "include fragments/throttle.conf;\ninclude fragments/app.conf;\n"
+    return f"root {quoted(files.root)};\ntry_files $uri @app;\ncharset utf-8;\ncharset_types {TEXTS};\n"

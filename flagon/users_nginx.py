@@ -1,0 +1,109 @@
+"""The user's nginx files: additions at http and at server level, or a configuration of their own as a whole."""
+
+from __future__ import annotations
+
+import glob
+import os
+from typing import NamedTuple
+
+from flagon import nginx_text
+
+OLD_FOLDER = "/etc/nginx/conf.d"
+# The deprecated images wrote these two anew at each start.
+OVERWRITTEN = ("nginx.conf", "upload.conf")
+OLD_SOCKET = "/tmp/uwsgi.sock"
+OURS = "# nginx in Flagon."
+
+
+class UsersNginx(NamedTuple):
+    """Which files there are."""
+
+    http: tuple[str, ...] = ()
+    server: tuple[str, ...] = ()
+    whole: str = ""  # in place of ours
+    lines: tuple[str, ...] = ()  # for the boot
+    http_directives: frozenset[str] = frozenset()  # of ours these give way
+    locations: frozenset[tuple[str, ...]] = frozenset()  # of ours these give way
+    old_socket: bool = False  # some file passes requests to /tmp/uwsgi.sock
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything for nginx to check."""
+        return bool(self.http or self.server or self.whole)
+
+    def stamp(self) -> tuple[tuple[str, int, int, int], ...]:
+        """What changes when one of the files does."""
+        found = []
+        for path in (*self.http, *self.server, self.whole):
+            try:
+                status = os.stat(path)
+            except OSError:
+                continue
+            found.append((path, status.st_ino, status.st_size, status.st_mtime_ns))
+        return tuple(found)
+
+
+def _text(path: str) -> str:
+    """A file's text; an unreadable one is nginx's to name."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _files(*parts: str) -> list[str]:
+    return sorted(glob.glob(os.path.join(glob.escape(os.path.join(*parts)), "*.conf")))
+
+
+def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
+    """What lies in /app/nginx/http.d, /app/nginx/server.d, /app/nginx.conf and /etc/nginx/conf.d."""
+    whole = os.path.join(directory, "nginx.conf")
+    if os.path.isfile(whole) and not _text(whole).startswith(OURS):
+        text = _text(whole)
+        return UsersNginx(whole=whole, old_socket=OLD_SOCKET in text or _mentioned(_files(old_folder)))
+    lines = []
+    http = _files(directory, "nginx", "http.d")
+    for path in _files(old_folder):
+        if os.path.basename(path) in OVERWRITTEN:
+            lines.append(f"{path} is ignored, as the old images overwrote it: put yours in {directory}/nginx/server.d")
+        else:
+            http.append(path)
+    server = _files(directory, "nginx", "server.d")
+    if not http and not server:
+        return UsersNginx(lines=tuple(lines))
+    top = [one.words for path in http for one in nginx_text.directives(_text(path)) if one.depth == 0]
+    inner = [one.words for path in server for one in nginx_text.directives(_text(path)) if one.depth == 0]
+    return UsersNginx(
+        tuple(http),
+        tuple(server),
+        lines=tuple(lines),
+        http_directives=frozenset(words[0] for words in top),
+        locations=frozenset(words[1:] for words in inner if words[0] == "location"),
+        old_socket=_mentioned([*http, *server]),
+    )
+
+
+def _mentioned(paths: list[str]) -> bool:
+    return any(OLD_SOCKET in _text(path) for path in paths)
+
+
+def adapted(whole: str, run: str, as_root: bool) -> str:
+    """The user's nginx.conf as it is started here: in the foreground, its pid file where it can be written.
+
+    Everything else, and every line's number, stays. Who is not root may not become the `user` that it names.
+    """
+    text = _text(whole)
+    daemon = False
+    for one in reversed(list(nginx_text.directives(text))):
+        name = one.words[0] if one.depth == 0 else ""
+        kept = {"pid": f"pid {run}/nginx.pid;", "daemon": "daemon off;", "user": None if as_root else ""}.get(name)
+        daemon = daemon or name == "daemon"
+        if kept is not None:
+            breaks = "\n" * text.count("\n", one.start, one.end)
+            text = text[: one.start] + kept + breaks + text[one.end :]
+    if not daemon:
+        text = text.rstrip("\n") + "\ndaemon off;\n"
+    if not any(one.depth == 0 and one.words[0] == "pid" for one in nginx_text.directives(text)):
+        text += f"pid {run}/nginx.pid;\n"
+    return text

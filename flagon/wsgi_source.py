@@ -1,0 +1,177 @@
+"""What a Python source file offers to a WSGI server: reads it with `ast` and imports nothing."""
+
+from __future__ import annotations
+
+import ast
+import os
+
+OBJECTS = ("app", "application")
+FACTORIES = ("create_app", "make_app")
+SERVING = ("run", "serve", "serve_forever", "run_simple", "make_server")
+# Calls whose result is called "app" in many projects and is no WSGI application.
+ASGI = frozenset({"FastAPI", "Starlette", "Sanic", "Quart", "Litestar"})
+NOT_WSGI = ASGI | frozenset(
+    {"Typer", "Celery", "Cyclopts", "App", "Api", "Blueprint", "APIRouter", "Namespace", "NinjaAPI"}
+)
+# Calls whose result is an application, whatever name it is given.
+WSGI = frozenset({"Flask", "APIFlask", "OpenAPI", "Bottle", "Eve", "get_wsgi_application", "make_wsgi_app", "DispatcherMiddleware"})
+
+
+def source_of(directory: str, module: str) -> str | None:
+    """The file of a dotted module below `directory`, or None."""
+    base = os.path.join(directory, *module.split("."))
+    for path in (os.path.join(base, "__init__.py"), base + ".py"):
+        if os.path.isfile(path):
+            return path
+    return None
+
+
+def _callee(call: ast.Call) -> str:
+    """The last name of what is called."""
+    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
+
+
+def _of_falcon(call: ast.Call) -> bool:
+    """falcon.App(): other frameworks' App is no WSGI application."""
+    return isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") == "falcon"
+
+
+def _is_wsgi_value(value: ast.expr | None) -> bool:
+    if value is None or isinstance(value, (ast.Constant, ast.List, ast.Dict, ast.Set, ast.JoinedStr)):
+        return False
+    if isinstance(value, ast.Call):
+        return _callee(value) not in NOT_WSGI or _of_falcon(value)
+    return True
+
+
+def _callable_without_arguments(function: ast.FunctionDef) -> bool:
+    arguments = function.args
+    positional = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+    return positional == 0 and all(default is not None for default in arguments.kw_defaults)
+
+
+def _names(body: list[ast.stmt], found: dict[str, str]) -> None:
+    """Collect top-level names into `found`: name -> "object" or "factory"."""
+    for node in body:
+        if isinstance(node, ast.Assign) and _is_wsgi_value(node.value):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    found[target.id] = "object"
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_wsgi_value(node.value):
+            found[node.target.id] = "object"
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                name = alias.asname or alias.name
+                if name == "api":
+                    continue  # most often a blueprint or a module
+                found[name] = "factory" if name in FACTORIES else "object"
+        elif isinstance(node, ast.FunctionDef):
+            if node.name in FACTORIES:
+                if _callable_without_arguments(node):
+                    found[node.name] = "factory"
+            elif len(node.args.args) == 2:
+                found[node.name] = "object"  # def application(environ, start_response)
+        elif isinstance(node, (ast.If, ast.With)):
+            if not _is_main_guard(node):
+                _names(node.body, found)
+                _names(getattr(node, "orelse", []), found)
+        elif isinstance(node, ast.Try):
+            _names(node.body, found)
+
+
+def _is_main_guard(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
+
+
+def _tree(path: str | None) -> ast.Module | None:
+    """A file's syntax tree; None if there is none to be had."""
+    try:
+        with open(path or "", "rb") as file:
+            return ast.parse(file.read(), path or "")
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def find_object(path: str, first: str = "") -> str | None:
+    """The object or factory call that a source file offers, such as `app` or `create_app()`; None if none."""
+    tree = _tree(path)
+    return None if tree is None else _offered(tree, first)
+
+
+def _offered(tree: ast.Module, first: str = "") -> str | None:
+    found: dict[str, str] = {}
+    _names(tree.body, found)
+    for name in (first, *OBJECTS):
+        if found.get(name) == "object":
+            return name
+    for name in FACTORIES:
+        if name in found:
+            return name + "()"
+    return "api" if found.get("api") == "object" else None
+
+
+def starts_a_server(path: str) -> bool:
+    """Whether a script makes the application or runs it itself: Flask(...), app.run(), make_server(..., app)."""
+    tree = _tree(path)
+    if tree is None or _offered(tree) is None:
+        return False
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _callee(node) in SERVING:
+            return True
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call) or _callee(node.value) in FACTORIES:
+            continue
+        if any(isinstance(target, ast.Name) and target.id in OBJECTS for target in node.targets):
+            return True
+    return False
+
+
+def is_factory(path: str | None, name: str) -> bool:
+    """Whether `name` is a function of that file that takes no arguments: no WSGI callable, so a factory."""
+    tree = _tree(path)
+    if tree is None:
+        return False
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    return bool(functions) and _callable_without_arguments(functions[-1])
+
+
+def broken(path: str) -> str | None:
+    """The syntax error of a file as `line 3: invalid syntax`, or None."""
+    try:
+        with open(path, "rb") as file:
+            ast.parse(file.read(), path)
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg}"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def asgi_call(path: str) -> str | None:
+    """FastAPI, Starlette, ... where the file makes such an application, or None."""
+    tree = _tree(path)
+    calls = [node.value for node in tree.body if isinstance(node, ast.Assign)] if tree else []
+    return next((_callee(call) for call in calls if isinstance(call, ast.Call) and _callee(call) in ASGI), None)
+
+
+def evident_object(path: str) -> str | None:
+    """What `find_object` says, only where a framework's name proves it: for files of any name."""
+    tree = _tree(path)
+    if tree is None:
+        return None
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            if _callee(node.value) in WSGI or _of_falcon(node.value):
+                return next((target.id for target in node.targets if isinstance(target, ast.Name)), None)
+        elif isinstance(node, ast.FunctionDef) and node.name in FACTORIES and _callable_without_arguments(node):
+            return node.name + "()"
+    return None
+
+
+def django_settings(path: str) -> str | None:
+    """The settings module that a manage.py names, or None: os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)."""
+    tree = _tree(path)
+    for node in ast.walk(tree) if tree else ():
+        words = [word.value for word in node.args if isinstance(word, ast.Constant)] if isinstance(node, ast.Call) else []
+        if len(words) == 2 and words[0] == "DJANGO_SETTINGS_MODULE" and isinstance(words[1], str):
+            return words[1]
+    return None
