@@ -9,10 +9,26 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import application as application_module
-from flagon import commands, database, identity, listening, locate, places, platforms, secrets_store, sizing, site, users_nginx
+from flagon import (
+    application as application_module,
+)
+from flagon import (
+    commands,
+    database,
+    gunicorn_file,
+    identity,
+    listening,
+    locate,
+    places,
+    platforms,
+    programs,
+    secrets_store,
+    site,
+    sizing,
+    users_nginx,
+)
 from flagon import settings as settings_module
-from flagon.kinds import integer
+from flagon.kinds import PARSERS, integer
 from flagon.logs import Output
 from flagon.table import SETTINGS
 
@@ -39,11 +55,11 @@ def versions() -> dict[str, Any]:
 
 def websocket_library(python: str) -> str | None:
     """The first installed library that needs a wire with upgrades, or None. Starts no interpreter."""
-    base = os.path.dirname(os.path.dirname(python))
-    for folder in glob.glob(os.path.join(base, "lib", "python3*", "site-packages")):
-        for name in WEBSOCKET_LIBRARIES:
-            if os.path.isdir(os.path.join(folder, name)):
-                return name.replace("_", "-")
+    bases = dict.fromkeys(os.path.dirname(os.path.dirname(path)) for path in (python, APPLICATION_PYTHON))
+    folders = [folder for base in bases for folder in glob.glob(os.path.join(base, "lib", "python3*", "site-packages"))]
+    for name in WEBSOCKET_LIBRARIES:
+        if any(os.path.isdir(os.path.join(folder, name)) for folder in folders):
+            return name.replace("_", "-")
     return None
 
 
@@ -61,6 +77,9 @@ class Boot:
         self.directory, self.home = directory, HOME
         self.started_at = time.time()
         self.warnings: list[str] = []
+        self.python, self.packages = APPLICATION_PYTHON, ""  # the application's interpreter; what PIP_INSTALL made
+        self.working_directory = ""  # where a hook has left the box, if not in the application's directory
+        self.is_dropped = False  # root was dropped before, as far as RUN_AS wants it
         served = commands.served_instead(command, environ, directory) if command else None
         self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
         self.values = self.settings.values
@@ -89,18 +108,31 @@ class Boot:
 
     def decide(self, fresh: bool) -> None:
         """All steps, in order. `fresh` empties the run directory of an earlier run."""
+        self.prepare(fresh)
+        self.choose()
+
+    def prepare(self, fresh: bool) -> None:
+        """Everything before the user's own programs may run: user, places, secrets, packages."""
         self.become_user()
         self.choose_places(fresh)
         self.resolve_secrets()
+        self.install_packages()
+
+    def choose(self) -> None:
+        """Everything that depends on the application's files."""
         self.find_application()
         self.find_files()
+        self.read_gunicorn_file()
         self.decide_size()
 
     def become_user(self) -> None:
         """Drop root, if this is root."""
+        if self.is_dropped:
+            return
         values = self.values
         try:
-            self.warnings += identity.drop(values["RUN_AS"], self.directory, values["DATA_DIR"])
+            self.user_warnings = identity.drop(values["RUN_AS"], self.directory, values["DATA_DIR"])
+            self.warnings += self.user_warnings
         except (identity.CannotDrop, OSError) as error:
             raise BootError(str(error)) from None
 
@@ -160,6 +192,21 @@ class Boot:
                 "Run with -v flagon-data:/data or set DATABASE_URL"
             )
 
+    def install_packages(self) -> None:
+        """PIP_INSTALL: an interpreter with the application's packages."""
+        if self.values["PIP_INSTALL"] and not self.packages:
+            from flagon import pip_install  # not at each cold start
+
+            try:
+                self.packages = pip_install.environment(self)
+            except (pip_install.CannotInstall, OSError) as error:
+                raise BootError(str(error)) from None
+        if self.packages:
+            folder = os.path.join(self.packages, "bin")
+            self.python = os.path.join(folder, "python")
+            self.environment["PATH"] = f"{folder}:{self.environment.get('PATH', os.defpath)}"
+            self.environment["VIRTUAL_ENV"] = self.packages
+
     def find_application(self) -> None:
         """What to serve: the user's, or the starter where the user brought nothing."""
         given = self.values["APP_MODULE"]
@@ -182,12 +229,40 @@ class Boot:
             self.settings.set("MIGRATE", "auto" if of_starter else "off", "the starter" if of_starter else "default")
 
     def find_files(self) -> None:
-        """The user's nginx files, and the page that SPA_INDEX names."""
+        """The user's nginx files and programs, and the page that SPA_INDEX names."""
         self.users = users_nginx.find(self.directory)
         self.warnings += self.users.lines
+        try:
+            self.programs = programs.find(self.directory, self.values["PROCESSES"] or (), self.run)
+        except programs.BadProgram as error:
+            raise BootError(str(error)) from None
+        self.warnings += self.programs.lines
         index = site.spa_file(self)
         if index and not os.path.isfile(index):
             raise BootError(f"SPA_INDEX={self.values['SPA_INDEX']}: there is no file {index}")
+
+    def read_gunicorn_file(self) -> None:
+        """gunicorn_conf.py: what it says of settings of ours, where no variable says it."""
+        self.from_gunicorn_file: list[str] = []
+        given = self.settings.environment.get("GUNICORN_CONF", "").strip()
+        try:
+            path = self.gunicorn_file = gunicorn_file.find(self.directory, given)
+            if not path:
+                return
+            found = gunicorn_file.values(path, self.python, self.environment, self.application.directory)
+        except gunicorn_file.BadFile as error:
+            raise BootError(str(error)) from None
+        for name, value in found.items():
+            setting = gunicorn_file.SETTING_OF[name]
+            if self.settings.sources[setting] not in ("default", "Procfile", self.settings.by_mark):
+                continue
+            try:
+                row = SETTINGS[setting]
+                self.settings.set(setting, PARSERS[row.kind](str(value).lower(), row), f"{name} in {path}")
+            except ValueError as error:
+                self.warnings.append(f"{path}: {name} = {value!r} is ignored; accepted: {error}")
+                continue
+            self.from_gunicorn_file.append(name)
 
     def decide_size(self) -> None:
         """Workers, threads, connections and what depends on them."""
@@ -230,7 +305,7 @@ class Boot:
         self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])
 
     def _choose_worker_class(self) -> None:
-        library = websocket_library(APPLICATION_PYTHON)
+        library = websocket_library(self.python)
         self.one_process = ""
         if library == "flask-socketio":
             self.one_process = "flask-socketio keeps its clients in one process's memory"

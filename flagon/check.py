@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 
 from flagon import dangers
-from flagon.boot import APPLICATION_PYTHON, Boot
+from flagon.boot import Boot
 from flagon.handover import application_environment, nginx_box, write, write_fragments, write_nginx
 from flagon.launch_options import launch_options
 from flagon.site import Loaded
@@ -57,7 +57,7 @@ def _application(boot: Boot) -> list[str]:
     environment = application_environment(boot)
     environment.pop("PYTHONPATH", None)
     done = subprocess.run(
-        [APPLICATION_PYTHON, launcher, options, "--check"],
+        [boot.python, launcher, options, "--check"],
         capture_output=True, text=True, env=environment, cwd=boot.application.directory, check=False, timeout=120,
     )  # fmt: skip
     return [] if done.returncode == 0 else [done.stderr.strip() or f"the import ended with code {done.returncode}"]

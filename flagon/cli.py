@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from flagon import __version__, secrets_store
+from flagon import __version__, hooks, secrets_store, step
 from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
@@ -41,8 +41,8 @@ def serve(command: list[str] | None = None) -> int:
     from flagon import dangers
     from flagon.handover import Box, application_environment
 
-    boot = Boot(os.environ, os.getcwd(), command)
-    boot.decide(fresh=True)
+    boot, environ = _after_hooks(Boot(os.environ, os.getcwd(), command), command)
+    boot.choose()
     boot.listen()
     if boot.users.any:
         from flagon import check
@@ -55,13 +55,52 @@ def serve(command: list[str] | None = None) -> int:
             f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; "
             "SERVE_CMD=off runs it as it is"
         )
-    box = Box(boot, os.environ, command)
+    box = Box(boot, environ, command)
     box.tell()
     environment = application_environment(boot)
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(boot.application.directory)
+    os.chdir(boot.working_directory or boot.application.directory)
     return supervise(box)
+
+
+def _after_hooks(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
+    """Run the user's hooks; the boot and the environment as they leave it. Raises hooks.Failed, step.Stopped."""
+    from flagon.commands import OLD_START
+
+    boot.prepare(fresh=True)
+    environ, directory = dict(os.environ), boot.directory
+    prestart = os.path.join(directory, boot.values["PRE_START_PATH"] or "prestart.sh")
+    told = bool(boot.settings.old.seen)
+    if not told and not os.path.isfile(prestart) and not hooks.files(hooks.FOLDER):
+        return boot, environ
+    run = hooks.Hooks(boot.output, hook_environment(boot), boot.python, boot.run)
+    run.entrypoint_folder()
+    if command and command[0] not in OLD_START:
+        boot.output.record("prestart", "info", f"{prestart} is not run: a command was given")
+    else:
+        run.prestart(prestart, told)
+    for name, text in run.changes.items():
+        environ[name] = text if text is not None else ""
+        if text is None:
+            del environ[name]
+    after = Boot(environ, directory, command)
+    after.is_dropped, after.packages, after.warnings = True, boot.packages, boot.user_warnings + after.warnings
+    after.working_directory = os.getcwd() if os.getcwd() != directory else ""
+    after.prepare(fresh=False)
+    return after, environ
+
+
+def hook_environment(boot: Boot) -> dict[str, str]:
+    """What hooks see: the application's environment, as far as there is an application yet."""
+    from flagon.handover import application_environment
+
+    try:
+        boot.choose()
+    except BootError:
+        names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
+        return {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}
+    return application_environment(boot)
 
 
 def supervise(box: Box) -> int:
@@ -100,7 +139,7 @@ def migrate(rest: list[str]) -> int:
     folder = os.path.join(boot.run, "once")  # beside the files of a box that may serve from here
     os.makedirs(folder, mode=0o700, exist_ok=True)
     write(os.path.join(folder, "launch.json"), json.dumps(launch_options(boot, folder)))
-    write(os.path.join(folder, "migrate"), launcher(folder, "run-migrate.py", supervised=False))
+    write(os.path.join(folder, "migrate"), launcher(folder, boot.python, "run-migrate.py", supervised=False))
     for line in boot.settings.warnings + boot.warnings:
         boot.output.record("flagon", "warning", line)
     os.chdir(boot.application.directory)
@@ -116,12 +155,12 @@ def run_command(words: list[str]) -> int:
     boot.become_user()
     boot.choose_places(fresh=False)
     boot.resolve_secrets()
+    boot.install_packages()
     try:
-        boot.find_application()
+        boot.choose()
     except BootError:
         environment = dict(boot.environment)
     else:
-        boot.decide_size()
         environment = application_environment(boot)
         os.chdir(boot.application.directory)
     try:
@@ -179,6 +218,11 @@ def main(arguments: list[str]) -> int:
         return say_errors(error.errors)
     except BootError as error:
         return say_errors([str(error)])
+    except hooks.Failed as error:
+        say_errors([str(error)])
+        return error.code
+    except step.Stopped:
+        return 0
 
 
 def other_command(words: list[str]) -> int:

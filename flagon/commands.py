@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from flagon import gunicorn_args, shell_words, wsgi_source
 
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
+# What the deprecated images start with: it means `serve`, unless the user has put a file of their own there.
+OLD_START = ("/start.sh", "/usr/bin/supervisord", "supervisord", "/start-reload.sh")
+OURS = "/opt/flagon/"
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
 
 
@@ -76,6 +80,9 @@ def served_instead(words: list[str], environ: Mapping[str, str], directory: str)
     words = _simple_shell(words, environ)
     if not words:
         return None
+    if words[0] in OLD_START:
+        path = shutil.which(words[0]) or ""
+        return Serve(None, None, []) if os.path.realpath(path).startswith(OURS) else None
     if PYTHON.match(words[0]):
         flags = [word for word in words[1:] if word in ("-u", "-O", "-B")]
         words = [word for word in words[1:] if word not in flags]

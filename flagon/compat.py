@@ -6,12 +6,9 @@ tiangolo/uwsgi-nginx(-flask), meinheld-gunicorn(-flask) and uvicorn-gunicorn: wh
 from __future__ import annotations
 
 import os
-import pwd
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
-
-from flagon import uwsgi_ini
 
 # Names that only those images know. Where one of them is seen, the application was written for one of those images.
 MARKS = (
@@ -20,7 +17,8 @@ MARKS = (
     "VARIABLE_NAME", "GUNICORN_CONF", "WORKERS_PER_CORE", "MAX_WORKERS", "PRE_START_PATH", "KEEP_ALIVE",
 )  # fmt: skip
 RENAMED = {
-    "NGINX_MAX_UPLOAD": "MAX_BODY_SIZE", "NGINX_WORKER_CONNECTIONS": "WORKER_CONNECTIONS", "KEEP_ALIVE": "KEEPALIVE_TIMEOUT",
+    "NGINX_MAX_UPLOAD": "MAX_BODY_SIZE", "NGINX_WORKER_CONNECTIONS": "WORKER_CONNECTIONS",
+    "KEEP_ALIVE": "KEEPALIVE_TIMEOUT",
 }  # fmt: skip
 IGNORED = {
     "UWSGI_CHEAPER": "workers are not started and ended by load",
@@ -53,7 +51,8 @@ WHY_NOT = {
     "stats": "there is no stats server",
     "logto": "all logs go to the container's log", "logger": "all logs go to the container's log",
     "log-format": "LOG_FORMAT says json or text", "daemonize": "all logs go to the container's log",
-    "http-socket": "nginx listens: PORT", "http": "nginx listens: PORT", "http-websockets": "WORKER_CLASS=gthread carries WebSockets",
+    "http-socket": "nginx listens: PORT", "http": "nginx listens: PORT",
+    "http-websockets": "WORKER_CLASS=gthread carries WebSockets",
     "attach-daemon": "a Procfile and PROCESSES start more processes",
 }  # fmt: skip
 
@@ -106,7 +105,7 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
     ini = os.path.join(directory, given_ini or "uwsgi.ini")
     has_ini = os.path.isfile(ini)
     marks = [name for name in MARKS if named.get(name)] + [name for name in named if name not in MARKS and named[name]]
-    if not marks and not has_ini and not not NAMES.isdisjoint(environ):
+    if not marks and not has_ini and NAMES.isdisjoint(environ):
         return nothing()
     found = nothing()._replace(seen=marks[0] if marks else ini if has_ini else "")
     _variables(environ, found)
@@ -120,6 +119,8 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
         found.errors.append(f"UWSGI_INI={given_ini} is not accepted: there is no file {ini}")
     if not has_ini:
         return found
+    from flagon import uwsgi_ini  # not at each cold start
+
     try:
         in_file = uwsgi_ini.read(ini, environ)
     except uwsgi_ini.BadIni as error:
@@ -217,6 +218,8 @@ def _gevent(name: str, value: str, given: Given, where: str) -> None:
 
 def _user(name: str, value: str, given: Given, where: str) -> None:
     """uid and gid, numbers or names, -> RUN_AS."""
+    import pwd
+
     before = given.get("RUN_AS", ("", ""))[0]
     try:
         entry = pwd.getpwnam(value) if not value.isdigit() else None

@@ -10,8 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, listening, places, render, site, users_nginx
-from flagon.boot import APPLICATION_PYTHON, HOME, Boot, versions
+from flagon import __version__, listening, places, programs, render, site, users_nginx
+from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
 from flagon.inside.sqlite_lock import MARK, cut_off
 from flagon.launch_options import database_summary, launch_options
@@ -116,14 +116,11 @@ def write_fragments(folder: str, box: render.Box) -> None:
         write(os.path.join(folder, name), text)
 
 
-def launcher(run: str, program: str, supervised: bool = True) -> str:
+def launcher(run: str, python: str, program: str, supervised: bool = True) -> str:
     """The shell script that starts a program of the application's side; under supervisord it ends with supervisord."""
     under = "setpriv --pdeathsig TERM " if supervised else ""
     path = os.path.join(HOME, "code", "flagon", "inside", program)
-    return (
-        "#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\n"
-        f'exec {under}{APPLICATION_PYTHON} {path} {run}/launch.json "$@"\n'
-    )
+    return f'#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\nexec {under}{python} {path} {run}/launch.json "$@"\n'
 
 
 class Box:
@@ -137,8 +134,9 @@ class Box:
         write_nginx(self.run, boot)
         self.adopt(boot, launch_options(boot, self.spool))
         write(os.path.join(self.run, "launch.json"), json.dumps(self.options))
-        write(os.path.join(self.run, "gunicorn"), launcher(self.run, "run-gunicorn.py"))
-        write(os.path.join(self.run, "migrate"), launcher(self.run, "run-migrate.py"))
+        write(os.path.join(self.run, "gunicorn"), launcher(self.run, boot.python, "run-gunicorn.py"))
+        write(os.path.join(self.run, "migrate"), launcher(self.run, boot.python, "run-migrate.py"))
+        programs.write(boot.programs, self.run)
         # What a kill has left of a migration is undone in any case.
         self.migrate = self.values["MIGRATE"] == "auto" or bool(self.sqlite and cut_off(self.sqlite))
         if self.migrate:

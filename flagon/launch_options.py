@@ -41,6 +41,14 @@ def direct_environment(boot: Boot) -> dict[str, str]:
     return {"DATABASE_URL": direct.given, "FLAGON_DATABASE": database_summary(boot, direct)}
 
 
+def old_path(boot: Boot) -> list[str]:
+    """uwsgi.ini's pythonpath; and /app itself, which the old images had in PYTHONPATH."""
+    old = boot.settings.old
+    if not old.seen or boot.application.directory == boot.directory:
+        return list(old.python_path)
+    return [*old.python_path, boot.directory]
+
+
 def hand_over(boot: Boot) -> list[str]:
     """Folders whose files nginx may send in the application's place; static folders join them once it is loaded."""
     if not boot.values["USE_X_ACCEL"] or boot.users.whole:
@@ -59,7 +67,7 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "target": boot.application.target,
         "why": boot.application.why,
         "directory": boot.application.directory,
-        "python_path": [part for part in search.split(os.pathsep) if part],
+        "python_path": [*old_path(boot), *(part for part in search.split(os.pathsep) if part)],
         "prefix": values["URL_PREFIX"] or "",
         "fastcgi": boot.fastcgi,
         "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],
@@ -76,6 +84,10 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "spool": spool,
         "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
         "gunicorn_args": boot.settings.gunicorn_args,
+        "working_directory": boot.working_directory or boot.application.directory,
+        "gunicorn_file": boot.gunicorn_file,
+        "from_gunicorn_file": boot.from_gunicorn_file,
+        "preload": values["PRELOAD"],
         "hand_over": hand_over(boot),
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[;{}]|(?:\\.|\$\{|[^\s;{}"'#\\])(?:\\.|\$\{\w*\}|[^\s;{}\\])*""")
+TOKEN = re.compile(
+    r"""#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[;{}]|(?:\\.|\$\{|[^\s;{}"'#\\])(?:\\.|\$\{\w*\}|[^\s;{}\\])*"""
+)
 
 
 class Directive(NamedTuple):

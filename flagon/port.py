@@ -87,7 +87,7 @@ class Port:
 
     def files_changed(self, boot: Any) -> bool:
         """Whether nginx.conf and the user's nginx files are others than nginx has read. They may be mounted."""
-        return stamp(boot) != self._seen
+        return bool(stamp(boot) != self._seen)
 
     def read_again(self) -> None:
         """nginx's files are new: have them written and read."""

@@ -40,6 +40,8 @@ class Next:
         try:
             self.boot = Boot(environment_now(box), old.directory, box.command)
             self.needs_restart = self._pin(old, self.boot)
+            self.boot.packages, self.boot.is_dropped = old.packages, True
+            self.boot.working_directory = old.working_directory
             self.boot.decide(fresh=False)
         except SettingsError as error:
             raise BootError("\n".join(error.errors)) from None
@@ -60,7 +62,7 @@ class Next:
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
         self.options = {**launch_options(self.boot, box.spool), "environment": self.changes}
         write(os.path.join(self.folder, "launch.json"), json.dumps(self.options))
-        write(os.path.join(self.folder, "gunicorn"), launcher(self.folder, "run-gunicorn.py"))
+        write(os.path.join(self.folder, "gunicorn"), launcher(self.folder, self.boot.python, "run-gunicorn.py"))
 
     @staticmethod
     def _pin(old: Boot, new: Boot) -> list[str]:

@@ -151,7 +151,8 @@ def _client(box: Box) -> str:
 
 def _listen(box: Box) -> str:
     return "".join(
-        f"listen {address} default_server{'' if 'backlog=' in address else ' backlog=2048'};\n" for address in box.listen
+        f"listen {address} default_server{'' if 'backlog=' in address else ' backlog=2048'};\n"
+        for address in box.listen
     )
 
 

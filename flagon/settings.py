@@ -248,7 +248,10 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
 def _warn_near_misses(settings: Settings) -> None:
     """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it."""
     known = (
-        set(SETTINGS) | set(compat.NAMES) | {PREFIX + name for name in SETTINGS} | {name for names in ALIASES.values() for name in names}
+        set(SETTINGS)
+        | set(compat.NAMES)
+        | {PREFIX + name for name in SETTINGS}
+        | {name for names in ALIASES.values() for name in names}
     )
     for name in settings.environment:
         if name in known or name.endswith("_FILE") or (name.startswith(PREFIX) and name[7:] in INTERNAL):

@@ -70,7 +70,7 @@ def files(boot: Boot, told: Loaded) -> Files:
         statics += [static._replace(url=prefix + static.url) for static in statics]
     return Files(
         statics=tuple(statics),
-        index=url + "index.html" if values["STATIC_INDEX"] else "",
+        index_page=url + "index.html" if values["STATIC_INDEX"] else "",
         root=os.path.dirname(spa) if spa else root,
         spa=spa,
         top=_top(told, [static.folder for static in statics]),

@@ -30,7 +30,7 @@ class Files(NamedTuple):
     """All that nginx serves by itself."""
 
     statics: tuple[Static, ...] = ()
-    index: str = ""  # the path that `/` is redirected to inside
+    index_page: str = ""  # the path that `/` is redirected to inside
     root: str = ""  # folder that is looked into before the application is asked
     spa: str = ""  # file in place of a browser's 404
     top: tuple[tuple[str, str], ...] = ()  # /robots.txt and the like: (path, file)
@@ -88,8 +88,8 @@ def fragment(files: Files) -> str:
     """The locations. A location that the user's own file defines is left to it."""
     text = "".join(_static(files, static) for static in files.statics)
     text += "".join(_one(files, path, file) for path, file in files.top)
-    if files.index:
-        text += _location(files, "= /", f"    index {files.index};\n{_headers('')}")
+    if files.index_page:
+        text += _location(files, "= /", f"    index {files.index_page};\n{_headers('')}")
     text += "".join(_handed(number, folder) for number, folder in enumerate(files.handed))
     if files.spa:
         text += (

@@ -10,7 +10,8 @@ from typing import Any
 
 from supervisor.states import SupervisorStates
 
-from flagon.deaths import STOPS
+from flagon.deaths import CORE, STOPS
+from flagon.migration import PROGRAM
 
 LATE = 1.0  # seconds before STOP_TIMEOUT at which what still runs is answered with 503
 
@@ -48,6 +49,7 @@ class Stop:
         if self.began is not None:
             return number
         self.began = time.monotonic()
+        self._tell_others()
         with open(os.path.join(self.box.run, "draining"), "w", encoding="ascii"):
             pass
         delay = self.box.values["DRAIN_DELAY"]
@@ -66,6 +68,15 @@ class Stop:
             os.close(self._closing)
             self._closing = None
         return number
+
+    def _tell_others(self) -> None:
+        """The user's own programs begin to stop now: supervisord stops one after another."""
+        for group in self.plugin.supervisord.process_groups.values():
+            for process in group.processes.values():
+                if process.pid and process.config.name not in (*CORE, PROGRAM):
+                    number = process.config.stopsignal
+                    with contextlib.suppress(OSError):
+                        os.killpg(process.pid, number) if process.config.stopasgroup else os.kill(process.pid, number)
 
     def _late_after(self) -> float:
         """Seconds from the signal to that point: a second before the end, or half of what the drain leaves."""

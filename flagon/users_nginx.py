@@ -6,8 +6,6 @@ import glob
 import os
 from typing import NamedTuple
 
-from flagon import nginx_text
-
 OLD_FOLDER = "/etc/nginx/conf.d"
 # The deprecated images wrote these two anew at each start.
 OVERWRITTEN = ("nginx.conf", "upload.conf")
@@ -72,6 +70,8 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
     server = _files(directory, "nginx", "server.d")
     if not http and not server:
         return UsersNginx(lines=tuple(lines))
+    from flagon import nginx_text  # not at each cold start
+
     top = [one.words for path in http for one in nginx_text.directives(_text(path)) if one.depth == 0]
     inner = [one.words for path in server for one in nginx_text.directives(_text(path)) if one.depth == 0]
     return UsersNginx(
@@ -93,6 +93,8 @@ def adapted(whole: str, run: str, as_root: bool) -> str:
 
     Everything else, and every line's number, stays. Who is not root may not become the `user` that it names.
     """
+    from flagon import nginx_text  # not at each cold start
+
     text = _text(whole)
     daemon = False
     for one in reversed(list(nginx_text.directives(text))):

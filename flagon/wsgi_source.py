@@ -14,7 +14,9 @@ NOT_WSGI = ASGI | frozenset(
     {"Typer", "Celery", "Cyclopts", "App", "Api", "Blueprint", "APIRouter", "Namespace", "NinjaAPI"}
 )
 # Calls whose result is an application, whatever name it is given.
-WSGI = frozenset({"Flask", "APIFlask", "OpenAPI", "Bottle", "Eve", "get_wsgi_application", "make_wsgi_app", "DispatcherMiddleware"})
+WSGI = frozenset(
+    {"Flask", "APIFlask", "OpenAPI", "Bottle", "Eve", "get_wsgi_application", "make_wsgi_app", "DispatcherMiddleware"}
+)
 
 
 def source_of(directory: str, module: str) -> str | None:
@@ -171,7 +173,9 @@ def django_settings(path: str) -> str | None:
     """The settings module that a manage.py names, or None: os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)."""
     tree = _tree(path)
     for node in ast.walk(tree) if tree else ():
-        words = [word.value for word in node.args if isinstance(word, ast.Constant)] if isinstance(node, ast.Call) else []
+        words = (
+            [word.value for word in node.args if isinstance(word, ast.Constant)] if isinstance(node, ast.Call) else []
+        )
         if len(words) == 2 and words[0] == "DJANGO_SETTINGS_MODULE" and isinstance(words[1], str):
             return words[1]
     return None

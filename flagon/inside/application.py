@@ -50,8 +50,9 @@ def make_class(base: Any) -> Any:
                 if name in self.cfg.settings:  # an older gunicorn knows fewer
                     self.cfg.set(name, value)
             ours = gunicorn_conf.always_ours(self.options)
-            given = users_config.read(self.options["directory"])
-            users_config.apply(self.cfg, given, ours, lambda line: print(line, file=sys.stderr))
+            given = users_config.read(self.options["gunicorn_file"])
+            taken = tuple(self.options["from_gunicorn_file"])
+            users_config.apply(self.cfg, given, ours, lambda line: print(line, file=sys.stderr), taken)
             self.users_arguments()
             for name, value in ours.items():
                 if name in self.cfg.settings:

@@ -15,6 +15,7 @@ KEPT = frozenset("content-type content-disposition set-cookie cache-control expi
 MADE = frozenset("accept-ranges content-length content-range date server x-request-id".split())
 KNOWN = KEPT | MADE | {name.lower() for name in RESTORED}
 Headers = list[tuple[str, str]]
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 SPA = "/-/spa"
 
 
@@ -71,7 +72,7 @@ class HandOver:
 class Handing:
     """The same on the wires where gunicorn writes the response: start_response waits for the body."""
 
-    def __init__(self, application: Callable[..., Any], hand_over: HandOver) -> None:
+    def __init__(self, application: Application, hand_over: HandOver) -> None:
         self.application, self.hand_over = application, hand_over
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -121,7 +122,7 @@ def _begun(result: Iterable[bytes], held: list[Any], begin: Callable[[], Any]) -
             result.close()
 
 
-def with_page(application: Callable[..., Any]) -> Callable[..., Any]:
+def with_page(application: Application) -> Application:
     """A single-page application: where a browser asks for a page and the application has none, it gets SPA_INDEX."""
 
     def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -61,7 +61,7 @@ def always_ours(options: dict[str, Any]) -> dict[str, Any]:
         "daemon": False,
         "reuse_port": False,
         "pidfile": None,
-        "chdir": options["directory"],
+        "chdir": options["working_directory"],
         "when_ready": when_ready,
         "pre_fork": pre_fork,
         "post_fork": post_fork,

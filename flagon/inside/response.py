@@ -47,7 +47,18 @@ def _checked_name(name: Any) -> str:
 class Response:
     """Collects what the application says and sends it. Not for reuse."""
 
-    __slots__ = ("_hand_over", "_head_only", "_wire", "began", "events", "headers", "length", "sent", "status", "unbuffered")
+    __slots__ = (
+        "_hand_over",
+        "_head_only",
+        "_wire",
+        "began",
+        "events",
+        "headers",
+        "length",
+        "sent",
+        "status",
+        "unbuffered",
+    )
 
     def __init__(self, wire: Wire, head_only: bool, hand_over: Any = None) -> None:
         self._wire = wire

@@ -70,8 +70,7 @@ def _cache_control(application: Any) -> str | None:
 
 def _django() -> Iterator[Folder]:
     """STATIC_URL and STATIC_ROOT, once collectstatic has filled it."""
-    settings = sys.modules["django.conf"].settings  # type: ignore[attr-defined]
+    settings = sys.modules["django.conf"].settings
     url, folder = settings.STATIC_URL, settings.STATIC_ROOT
     if url and folder and str(url).startswith("/") and str(url).endswith("/") and os.path.isdir(folder):
         yield str(url), os.path.abspath(folder), ""
-

@@ -6,33 +6,36 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-FILES = ("gunicorn.conf.py", "gunicorn_conf.py")
-# A setting of gunicorn's that has a variable of ours: nginx and the sizing must know it too, so the variable decides.
+# A setting of gunicorn's that has a variable of ours: the boot has read the file and decided (flagon/gunicorn_file.py).
 VARIABLES = {
     "workers": "WEB_CONCURRENCY", "threads": "THREADS", "worker_class": "WORKER_CLASS", "timeout": "TIMEOUT",
     "graceful_timeout": "GRACEFUL_TIMEOUT", "backlog": "BACKLOG", "max_requests": "MAX_REQUESTS",
-    "max_requests_jitter": "MAX_REQUESTS_JITTER", "loglevel": "LOG_LEVEL",
+    "max_requests_jitter": "MAX_REQUESTS_JITTER", "loglevel": "LOG_LEVEL", "preload_app": "PRELOAD",
 }  # fmt: skip
 
 
-def read(directory: str) -> dict[str, Any]:
-    """The names that gunicorn.conf.py or gunicorn_conf.py in the application's folder defines; {} if there is none."""
-    for name in FILES:
-        path = os.path.join(directory, name)
-        if os.path.isfile(path):
-            import runpy  # not at each cold start
+def read(path: str) -> dict[str, Any]:
+    """The names that the file defines; {} if there is none."""
+    if not os.path.isfile(path):
+        return {}
+    import runpy  # not at each cold start
 
-            return runpy.run_path(path)
-    return {}
+    return runpy.run_path(path)
 
 
-def apply(cfg: Any, given: dict[str, Any], ours: dict[str, Any], warn: Callable[[str], None]) -> None:
-    """Set what is gunicorn's own business; join hooks to ours; one line for what is not taken."""
+def apply(
+    cfg: Any, given: dict[str, Any], ours: dict[str, Any], warn: Callable[[str], None], taken: tuple[str, ...] = ()
+) -> None:
+    """Set what is gunicorn's own business; join hooks to ours; one line for what is not taken.
+
+    `taken` are the settings that the boot has from this file.
+    """
     for name, value in given.items():
         if name not in cfg.settings or name.startswith("_"):
             continue
         if name in VARIABLES:
-            warn(f"{name} in gunicorn's configuration file is ignored: set {VARIABLES[name]}")
+            if cfg.settings[name].get() != value and name not in taken:
+                warn(f"{name} in gunicorn's configuration file is ignored: {VARIABLES[name]} says otherwise")
         elif callable(value) and callable(ours.get(name)):
             ours[name] = both(ours[name], value)
         elif name in ours:

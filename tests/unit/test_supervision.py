@@ -29,7 +29,7 @@ def plugin(tmp_path):
         boot=types.SimpleNamespace(debug=False, home=str(tmp_path), users=UsersNginx()), options={"workers": 2},
         values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1, "RESTART_LIMIT": 5},
     )  # fmt: skip
-    plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1)), box)
+    plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1), process_groups={}), box)
     plugin.sockets = {}
     plugin.pipes = Pipes(lambda: plugin.lines_of("gunicorn"), plugin.sockets)
     plugin.messages = Messages(str(tmp_path / "events.sock"), plugin._on_message, plugin.sockets)

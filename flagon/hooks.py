@@ -1,0 +1,111 @@
+"""The user's scripts before anything starts: /docker-entrypoint.d in order, then prestart.sh, which is sourced.
+
+A sourced script changes what follows it: exported variables, working directory, umask and limits (docs/hooks.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+import resource
+import shlex
+from collections.abc import Mapping
+
+from flagon import step
+from flagon.logs import Output
+
+FOLDER = "/docker-entrypoint.d"
+OF_THE_SHELL = frozenset({"_", "PWD", "OLDPWD", "SHLVL"})
+# Sourced with `set -e`, as the old images did; then the shell stops itself, and what has become of it is read.
+SOURCE = "set -e\n. {script}\n/usr/bin/env -0 >{state}\nkill -STOP $$\n"
+LIMITS = [number for name, number in vars(resource).items() if name.startswith("RLIMIT_")]
+
+
+class Failed(Exception):
+    """A hook ended the boot; `code` is what the container ends with."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Hooks:
+    """Runs them; `changes` is what they have done to the environment (None: unset)."""
+
+    def __init__(self, output: Output, environment: Mapping[str, str], python: str, run: str) -> None:
+        self.output, self.environment, self.python = output, dict(environment), python
+        self.state = os.path.join(run, "hook")
+        self.changes: dict[str, str | None] = {}
+
+    def entrypoint_folder(self, folder: str = FOLDER) -> None:
+        """*.sh and *.py are run, *.envsh is sourced, in the order of their names. Raises Failed, step.Stopped."""
+        for path in files(folder):
+            self.output.record("flagon", "info", f"running {path}")
+            if path.endswith(".envsh"):
+                self.source(path)
+                continue
+            words = [self.python, path] if path.endswith(".py") else [shell_for(path), path]
+            code = step.run(words, self.environment, self.output, os.path.basename(path))
+            if code:
+                raise Failed(f"{path} ended with code {code}", code)
+
+    def prestart(self, path: str, told: bool) -> None:
+        """Source the script if it is there. `told`: say so, too, if it is not. Raises Failed, step.Stopped."""
+        there = os.path.isfile(path)
+        if there or told:
+            self.output.record("prestart", "info", f"Checking for script in {path}")
+            self.output.record("prestart", "info", f"Running script {path}" if there else f"There is no script {path}")
+        if there:
+            self.source(path)
+
+    def source(self, path: str) -> None:
+        """Source a script, and take over what it leaves. Raises Failed."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.state)
+        text = SOURCE.format(script=shlex.quote(path), state=shlex.quote(self.state))
+        seen: list[int] = []
+
+        def paused(pid: int) -> None:
+            seen.append(pid)
+            self._take_over(pid)
+
+        words = [shell_for(path), "-c", text]
+        code = step.run(words, self.environment, self.output, os.path.basename(path), paused)
+        if not seen:
+            raise Failed(f"{path} ended with code {code}: the container ends with it", code)
+
+    def _take_over(self, pid: int) -> None:
+        with open(self.state, encoding="utf-8", errors="surrogateescape") as file:
+            pairs = [line.partition("=") for line in file.read().split("\0") if line]
+        after = {name: text for name, _, text in pairs if name not in OF_THE_SHELL}
+        for name in (self.environment.keys() | after.keys()) - OF_THE_SHELL:
+            if self.environment.get(name) != after.get(name):
+                self.changes[name] = after.get(name)
+        self.environment = after
+        os.chdir(os.readlink(f"/proc/{pid}/cwd"))
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            umask = next((line.split()[1] for line in file if line.startswith("Umask:")), "")
+        if umask:
+            os.umask(int(umask, 8))
+        for number in LIMITS:
+            limits = resource.prlimit(pid, number)
+            if limits != resource.getrlimit(number):
+                with contextlib.suppress(OSError, ValueError):
+                    resource.setrlimit(number, limits)
+
+
+def files(folder: str) -> list[str]:
+    """The hooks in a folder, in the order of their names."""
+    paths = sorted(glob.glob(os.path.join(glob.escape(folder), "*")))
+    return [path for path in paths if path.endswith((".sh", ".envsh", ".py")) and os.path.isfile(path)]
+
+
+def shell_for(path: str) -> str:
+    """bash where the first line asks for it, as many a prestart.sh does; else /bin/sh."""
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(200)
+    except OSError:
+        return "/bin/sh"
+    return "/bin/bash" if first.startswith(b"#!") and b"bash" in first and os.path.exists("/bin/bash") else "/bin/sh"

@@ -1,0 +1,136 @@
+"""Programs beside nginx and gunicorn: lines of the Procfile, and the user's supervisor files. Their logs and deaths
+are dealt with as the core's (flagon/deaths.py); told to stop, they stop at the same moment as nginx does."""
+
+from __future__ import annotations
+
+import configparser
+import glob
+import os
+from typing import NamedTuple
+
+from flagon import procfile, shell_words
+
+FOLDERS = ("/etc/supervisor/conf.d",)
+OURS = frozenset({"nginx", "gunicorn", "migrate", "uwsgi", "quit_on_failure"})  # the last two are the old images'
+KINDS = ("program", "eventlistener", "fcgi-program", "group")
+# Stopped after nginx and gunicorn: a slow one must not take their time. All get the signal at once anyway.
+PRIORITY = "5"
+
+
+class BadProgram(Exception):
+    """A program cannot be taken; the message names it, and the file."""
+
+
+class Program(NamedTuple):
+    """One section for supervisord, and where it comes from."""
+
+    section: str
+    options: dict[str, str]
+    source: str
+
+    @property
+    def name(self) -> str:
+        """What follows the colon."""
+        return self.section.partition(":")[2]
+
+
+class Programs(NamedTuple):
+    """All of them, their scripts by name, and lines for the boot."""
+
+    sections: tuple[Program, ...] = ()
+    scripts: tuple[tuple[str, str], ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
+    """What PROCESSES takes from the Procfile, and every supervisor file. Raises BadProgram."""
+    sections, scripts, lines = [], [], []  # type: list[Program], list[tuple[str, str]], list[str]
+    for name, command in _chosen(directory, wanted, lines).items():
+        simple = shell_words.split(command, {}) is not None and "$" not in command
+        scripts.append((name, f"#!/bin/sh\n{'exec ' if simple and not command.startswith('exec ') else ''}{command}\n"))
+        path = os.path.join(run, "programs", name).replace("%", "%%")
+        options = {"command": f"setpriv --pdeathsig TERM /bin/sh {path}", "autorestart": "true", "stopasgroup": "true"}
+        sections.append(Program(f"program:{name}", options, "Procfile"))
+    for folder in (os.path.join(directory, "supervisor.d"), *FOLDERS):
+        for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.conf"))):
+            sections += _of_file(path, lines)
+    seen: dict[str, str] = {}
+    for section in sections:
+        if section.section in seen:
+            raise BadProgram(f"{section.section} is in {seen[section.section]} and in {section.source}: keep one")
+        seen[section.section] = section.source
+    return Programs(tuple(sections), tuple(scripts), tuple(lines))
+
+
+def _chosen(directory: str, wanted: tuple[str, ...], lines: list[str]) -> dict[str, str]:
+    """The Procfile's lines that PROCESSES names."""
+    if not wanted:
+        return {}
+    there = procfile.read(directory)
+    if not there and not os.path.isfile(os.path.join(directory, "Procfile")):
+        lines.append(f"PROCESSES={','.join(wanted)} has no effect: there is no Procfile in {directory}")
+        return {}
+    others = {name: command for name, command in there.items() if name not in ("web", "release")}
+    if wanted == ("all",):
+        if "release" in there:
+            lines.append("the Procfile's release line is no process and is not run: see MIGRATE_COMMAND")
+        wanted = tuple(others)
+    unknown = [name for name in wanted if name not in others]
+    if unknown:
+        known = ", ".join(others) or "none"
+        raise BadProgram(f"PROCESSES={','.join(wanted)}: the Procfile has no line {unknown[0]!r}; it has: {known}")
+    taken = OURS & set(wanted)
+    if taken:
+        raise BadProgram(f"Procfile: {min(taken)!r} is the name of a program of the box: give the line another name")
+    return {name: others[name] for name in wanted}
+
+
+def _of_file(path: str, lines: list[str]) -> list[Program]:
+    """The programs of one supervisor file. What is not theirs to say is left out, each with a line."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    try:
+        with open(path, encoding="utf-8") as file:
+            parser.read_file(file, path)
+    except (OSError, UnicodeDecodeError, configparser.Error) as error:
+        raise BadProgram(f"{path}: {str(error).splitlines()[0]}") from None
+    found = []
+    for section in parser.sections():
+        kind, _, name = section.partition(":")
+        if kind not in KINDS or name in OURS:
+            lines.append(f"{path}: [{section}] is ignored: the box has its own")
+            continue
+        options = dict(parser.items(section))
+        if kind != "group" and "command" not in options:
+            raise BadProgram(f"{path}: [{section}] has no command")
+        if "user" in options and os.geteuid():
+            lines.append(f"{path}: user={options.pop('user')} is ignored: everything runs as uid {os.geteuid()}")
+        found.append(Program(section, options, path))
+    return found
+
+
+def _logged(section: Program) -> dict[str, str]:
+    """The options, with the log going where all logs go."""
+    options = {name: text for name, text in section.options.items() if not name.startswith(("stdout_", "stderr_"))}
+    if section.section.startswith("group:"):
+        return options
+    options["priority"] = PRIORITY
+    if section.section.startswith("eventlistener:"):  # it speaks a protocol on standard output
+        return {**options, "stderr_logfile": "NONE", "stderr_events_enabled": "true"}
+    forced = {"redirect_stderr": "true", "stdout_logfile": "NONE", "stdout_events_enabled": "true"}
+    return {**options, "killasgroup": "true", **forced}
+
+
+def write(programs: Programs, run: str) -> None:
+    """The files that supervisord.conf includes."""
+    if not programs.sections:
+        return
+    folder = os.path.join(run, "programs")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    for name, text in programs.scripts:
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    parser = configparser.RawConfigParser()
+    for section in programs.sections:
+        parser[section.section] = _logged(section)
+    with open(os.path.join(folder, "programs.conf"), "w", encoding="utf-8") as file:
+        parser.write(file)
