@@ -2,6 +2,7 @@
 #   build    compilers and tools; nothing of it but two folders goes on
 #   system   Debian's packages and the user
 #   bom      what the image is made of, written down (CycloneDX); nothing of it but three files goes on
+#   full     runtime + compiler, git and headers, for Dockerfiles that need them
 #   runtime  what your image builds FROM: no USER, so RUN pip install and RUN apt-get install work; /app is empty
 #   app      runtime + the starter application (default)
 # Works with BuildKit, the classic builder and buildah: no RUN --mount, no COPY --chmod, no heredocs.
@@ -36,8 +37,16 @@ RUN apt-get update \
     && chown 10001:0 /data /run/flagon && chmod 770 /data /run/flagon \
     && ln -s "$(command -v python3)" /opt/flagon/python \
     && ln -s /opt/flagon/entrypoint.sh /usr/local/bin/flagon \
+    # The names that Dockerfiles and nginx files for the older images know (docs/migrate.md): `nginx` is the user that the
+    # box runs as, so that what is chowned to it can be written; uwsgi_params passes on the Host as it came, with its port.
+    && groupadd --system nginx \
+    && useradd --non-unique --uid 10001 --gid nginx --no-create-home --home-dir /app --shell /usr/sbin/nologin --no-log-init nginx \
+    && sed -i '/HTTP_HOST/d' /etc/nginx/uwsgi_params \
+    && mkdir -p /docker-entrypoint.d /etc/supervisor/conf.d \
+    && chown 10001:0 /var/lib/nginx && chmod g+rwx /var/lib/nginx \
     && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache \
-        /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/nginx/sites-enabled/default /var/www/html
+        /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/nginx/sites-enabled/default /var/www/html \
+    && mkdir /var/log/nginx && ln -s /dev/stdout /var/log/nginx/access.log && ln -s /dev/stderr /var/log/nginx/error.log
 
 FROM build AS bom
 ARG CREATED=1970-01-01T00:00:00Z
@@ -62,10 +71,14 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/flagon/lib /opt/flagon/lib
 COPY --from=bom /bom/runtime /opt/flagon/sbom
 COPY entrypoint.sh healthcheck.sh nginx.conf supervisord.conf /opt/flagon/
+# Files, not links: a Dockerfile may put its own in their place.
+COPY entrypoint.sh old/start.sh /
+COPY old/start.sh /usr/bin/supervisord
+COPY old/supervisorctl /usr/bin/supervisorctl
 COPY flagon /opt/flagon/code/flagon
 RUN python3 /opt/flagon/code/flagon/imaging.py
 WORKDIR /app
-EXPOSE 8080
+EXPOSE 8080 80
 ENTRYPOINT ["/opt/flagon/entrypoint.sh"]
 CMD ["serve"]
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["/opt/flagon/healthcheck.sh"]
@@ -76,6 +89,15 @@ LABEL org.opencontainers.image.title="flagon" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}" \
     org.opencontainers.image.created="${CREATED}"
+
+# For Dockerfiles that compile, or clone: docker build --target full
+FROM runtime AS full
+RUN apt-get update \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends build-essential git pkg-config wget unzip \
+        libffi-dev libssl-dev libpq-dev default-libmysqlclient-dev libxml2-dev libxslt1-dev libjpeg-dev zlib1g-dev \
+    && if [ "$(readlink -f /opt/flagon/python)" = "$(readlink -f /usr/bin/python3)" ]; then \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-dev; fi \
+    && rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache
 
 FROM runtime AS app
 COPY --from=bom /bom/starter/starter.cdx.json /opt/flagon/sbom/starter.cdx.json

@@ -311,6 +311,8 @@ class Boot:
             self.one_process = "flask-socketio keeps its clients in one process's memory"
             if self.settings.sources["THREADS"] in ("default", self.settings.by_mark):
                 self.settings.set("THREADS", SOCKET_THREADS, "flask-socketio: each client holds a thread")
+        if self.values["WORKER_CLASS"] is None and self.users.old_socket:
+            self.settings.set("WORKER_CLASS", "fastcgi", f"nginx files pass requests to {users_nginx.OLD_SOCKET}")
         if self.values["WORKER_CLASS"] is None:
             if library:
                 self.settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
@@ -322,10 +324,19 @@ class Boot:
             else:  # what gunicorn does too, without a word
                 self.settings.set("WORKER_CLASS", "gthread", f"sync with THREADS={self.values['THREADS']}")
         self.fastcgi = self.values["WORKER_CLASS"] == "fastcgi"
+        if self.users.old_socket and not self.fastcgi:
+            raise BootError(
+                f"nginx files pass requests to {users_nginx.OLD_SOCKET} in the uwsgi protocol, which WORKER_CLASS="
+                f"{self.values['WORKER_CLASS']} does not speak: set WORKER_CLASS=fastcgi"
+            )
 
     def listen(self) -> None:
         """Ports, each tried with a real bind."""
-        old = "" if self.users.whole else self.settings.old.listen
+        old = self.settings.old.listen
+        if self.users.whole:  # it says itself where it listens
+            self.addresses = list(users_nginx.listens(self.users.whole))
+            self.settings.set("PORT", listening.port_of((self.addresses or ["80"])[0]), self.users.whole)
+            return
         try:
             self.addresses = listening.addresses(self.values["PORT"], old)
         except listening.CannotListen as error:

@@ -38,7 +38,7 @@ def say_errors(errors: list[str]) -> int:
 
 def serve(command: list[str] | None = None) -> int:
     """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
-    from flagon import dangers
+    from flagon import access, dangers
     from flagon.handover import Box, application_environment
 
     boot, environ = _after_hooks(Boot(os.environ, os.getcwd(), command), command)
@@ -49,7 +49,7 @@ def serve(command: list[str] | None = None) -> int:
 
         if errors := check.nginx(boot):
             raise BootError("\n".join(errors))
-    boot.warnings += dangers.in_image(boot.directory)
+    boot.warnings += dangers.in_image(boot.directory) + access.lines(boot)
     if command:
         boot.warnings.append(
             f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; "

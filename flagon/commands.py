@@ -13,7 +13,6 @@ from flagon import gunicorn_args, shell_words, wsgi_source
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
 # What the deprecated images start with: it means `serve`, unless the user has put a file of their own there.
 OLD_START = ("/start.sh", "/usr/bin/supervisord", "supervisord", "/start-reload.sh")
-OURS = "/opt/flagon/"
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
 
 
@@ -31,6 +30,15 @@ def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
         return words
     inner = shell_words.split(words[2], environ)
     return words if inner is None else inner
+
+
+def _is_ours(path: str) -> bool:
+    """Whether the file at an old image's path is the one that this image has there."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return "exec /opt/flagon/entrypoint.sh serve" in file.read(1000)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def _option(words: list[str], *names: str) -> str | None:
@@ -81,8 +89,7 @@ def served_instead(words: list[str], environ: Mapping[str, str], directory: str)
     if not words:
         return None
     if words[0] in OLD_START:
-        path = shutil.which(words[0]) or ""
-        return Serve(None, None, []) if os.path.realpath(path).startswith(OURS) else None
+        return Serve(None, None, []) if _is_ours(shutil.which(words[0]) or "") else None
     if PYTHON.match(words[0]):
         flags = [word for word in words[1:] if word in ("-u", "-O", "-B")]
         words = [word for word in words[1:] if word not in flags]

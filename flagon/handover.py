@@ -141,7 +141,12 @@ class Box:
         self.migrate = self.values["MIGRATE"] == "auto" or bool(self.sqlite and cut_off(self.sqlite))
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
-        write(os.path.join(self.run, "port"), f"{self.values['PORT']}\n", 0o644)
+        write(os.path.join(self.run, "url"), listening.own_url(boot.addresses, self.values["PORT"]) + "\n", 0o644)
+        if boot.users.old_socket:
+            try:
+                users_nginx.link_old_socket(os.path.join(self.run, "app.sock"))
+            except OSError as error:
+                boot.warnings.append(f"{users_nginx.OLD_SOCKET} cannot be made ({error.strerror}): nginx files name it")
 
     def adopt(self, boot: Boot, options: dict[str, Any]) -> None:
         """Serve from these decisions: at the start, and at each reload. launch.json says the same."""

@@ -31,6 +31,15 @@ def port_of(text: str) -> int:
     return int(text.split()[0].rpartition(":")[2])
 
 
+def own_url(listens: list[str], port: int) -> str:
+    """Where the box itself is asked from inside, for HEALTHCHECK."""
+    words = listens[0].split() if listens else [str(port)]
+    host = words[0].rpartition(":")[0]
+    if host in ("", "*", "0.0.0.0", "[::]"):
+        host = "[::1]" if host == "[::]" else "127.0.0.1"
+    return f"http{'s' if 'ssl' in words else ''}://{host}:{port}"
+
+
 def addresses(port: int | None, old: str = "") -> list[str]:
     """nginx `listen` values, the main port first. Raises CannotListen if the main port cannot be had.
 

@@ -48,6 +48,9 @@ class Reload:
         if not self.plugin.port.opened:
             self._finish(False, "the application has not served yet")
             return
+        if self.box.values["PRELOAD"]:
+            self._finish(False, "PRELOAD=on: the code was loaded before the fork, new code needs a restart")
+            return
         self._say("info", "checking the application and its settings")
         from flagon.prepare import Next  # not at each cold start
 

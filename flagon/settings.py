@@ -222,7 +222,9 @@ def _apply_arguments(
         if only_defaults and option in ("-b", "--bind", "--access-logfile", "--error-logfile", "--log-file"):
             continue  # its port is taken; the logs go where it says they should
         settings.warnings.append(f"{source}: {option} is ignored, Flagon sets it")
-    settings.gunicorn_args += arguments.rest
+    if "--preload" in arguments.rest and settings.sources.get("PRELOAD") == "default":
+        settings.set("PRELOAD", True, source)
+    settings.gunicorn_args += [word for word in arguments.rest if word != "--preload"]
 
 
 def _check_together(settings: Settings, errors: list[str]) -> None:

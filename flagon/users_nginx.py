@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 OLD_FOLDER = "/etc/nginx/conf.d"
@@ -86,6 +87,27 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
 
 def _mentioned(paths: list[str]) -> bool:
     return any(OLD_SOCKET in _text(path) for path in paths)
+
+
+def listens(whole: str) -> Iterator[str]:
+    """What the user's nginx.conf listens on, plain http first."""
+    from flagon import nginx_text
+
+    found = [one.words[1:] for one in nginx_text.directives(_text(whole)) if one.words[0] == "listen"]
+    for words in sorted(found, key=lambda words: "ssl" in words):
+        if words and words[0].rpartition(":")[2].isdigit():
+            yield " ".join(word for word in words if word != "default_server")
+
+
+def link_old_socket(socket: str, path: str = OLD_SOCKET) -> None:
+    """The name that users' files pass requests to leads to our socket. Raises OSError."""
+    temporary = f"{path}.{os.getpid()}"
+    os.symlink(socket, temporary)
+    try:
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
 
 
 def adapted(whole: str, run: str, as_root: bool) -> str:

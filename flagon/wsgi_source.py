@@ -142,7 +142,10 @@ def broken(path: str) -> str | None:
         with open(path, "rb") as file:
             ast.parse(file.read(), path)
     except SyntaxError as error:
-        return f"line {error.lineno}: {error.msg}"
+        from flagon import old_code
+
+        why = old_code.of_syntax(error.msg or "", error.text or "")
+        return f"line {error.lineno}: {error.msg}{'. ' + why.rstrip('.') if why else ''}"
     except (OSError, ValueError) as error:
         return str(error)
     return None

@@ -9,7 +9,7 @@ from typing import Any
 from gunicorn.errors import HaltServer
 
 from flagon.inside import arbiter as arbiters
-from flagon.inside import closing, debugging, health, logs, notice, oom, readiness, slots
+from flagon.inside import closing, debugging, health, logs, notice, oom, preload, readiness, slots
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
@@ -37,6 +37,8 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
         "limit_request_field_size": 0,
         "forwarder_headers": "",
     }
+    if options["preload"] and not options["debug"]:
+        values["preload_app"] = True
     if options["debug"]:
         # Nobody accepts while the only worker leaves: a stream that runs must not hold up the new code.
         values |= {"reload": True, "reload_engine": "poll", "graceful_timeout": 1}
@@ -73,6 +75,8 @@ def always_ours(options: dict[str, Any]) -> dict[str, Any]:
 def when_ready(arbiter: Any) -> None:
     """In the master, before any worker."""
     oom.more()  # of an earlier master: not ours to report
+    if arbiter.cfg.preload_app:
+        preload.settle(arbiter.log)
     health.listen(os.path.join(arbiter.cfg.flagon["run"], "health.sock"))
 
 
@@ -86,6 +90,8 @@ def pre_fork(arbiter: Any, worker: Any) -> None:
 def post_fork(arbiter: Any, worker: Any) -> None:
     """In a new worker, before the application is loaded."""
     logs.own_pipe()
+    if worker.cfg.preload_app:
+        preload.forked()
 
 
 def post_worker_init(worker: Any) -> None:

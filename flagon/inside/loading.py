@@ -14,6 +14,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
+from flagon import old_code
+
 FRAMES_SHOWN = 6
 
 
@@ -121,7 +123,7 @@ def load(target: str, why: str) -> Any:
         ) from None
     except SyntaxError as error:
         raise LoadError(
-            f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{tail}"
+            f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{_old(error)}{tail}"
         ) from None
     except ModuleNotFoundError as error:
         raise LoadError(
@@ -129,17 +131,27 @@ def load(target: str, why: str) -> Any:
         ) from None
     except BaseException as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
-        raise LoadError(f"{head}{text}\n{_frames(error)}{tail}") from None
+        raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{tail}") from None
     if not callable(found):
         raise LoadError(f"{head}it is a {type(found).__name__}, not a WSGI callable.{tail}")
     return found
 
 
+def _old(error: BaseException) -> str:
+    """Why code of another time fails on this Python, on a line of its own."""
+    why = old_code.of_error(error)
+    return f"\n{why}" if why else ""
+
+
 def _missing(error: ModuleNotFoundError, target: str) -> str:
     missing = error.name or ""
+    if old_code.of_error(error):
+        return old_code.of_error(error)
     if target == missing or target.startswith(missing + "."):
         return f"There is no {missing} below {os.getcwd()}."
-    return f"Add {missing.split('.')[0]} to requirements.txt and install it in your image."
+    listed = os.path.isfile("requirements.txt") or os.path.isfile("pyproject.toml")
+    or_at_start = ", or set PIP_INSTALL=1 to have it installed at the start" if listed else ""
+    return f"Add {missing.split('.')[0]} to requirements.txt and install it in your image{or_at_start}."
 
 
 def own_routes(application: Any, paths: list[str]) -> list[str]:

@@ -20,6 +20,7 @@ from flagon.inside.leader import Leadership
 from flagon.inside.response import HeaderError, Overload, Response, Shortfall
 from flagon.inside.slots import Slot
 
+FASTCGI = bytes([fastcgi.VERSION])
 Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
@@ -103,7 +104,9 @@ class Server:
     def serve(self, descriptor: int, slot: Slot) -> None:
         """One connection: one request, one response, closed."""
         try:
-            Exchange(self, descriptor, slot).run()
+            data = os.read(descriptor, fastcgi.READ_SIZE)
+            kind = Exchange if data[:1] == FASTCGI or not data else _other_protocol(data)
+            kind(self, descriptor, slot, data).run()
         except (ProtocolError, OSError) as error:
             self.log.debug("connection from nginx ended: %s", error)
         except BaseException:
@@ -122,13 +125,24 @@ class Server:
             self.log.warning(message)
 
 
+def _other_protocol(data: bytes) -> type[Exchange]:
+    """A user's own nginx file says uwsgi_pass. Raises ProtocolError."""
+    from flagon.inside import uwsgi  # only the migrated need it
+
+    if data[:1] not in uwsgi.FIRST_BYTES:
+        raise ProtocolError("neither FastCGI nor uwsgi")
+    return uwsgi.UwsgiExchange
+
+
 class Exchange:
     """One request and its response on one connection."""
 
-    __slots__ = ("_body", "_descriptor", "_server", "_slot", "_unbuffered")
+    __slots__ = ("_body", "_data", "_descriptor", "_server", "_slot", "_unbuffered")
+    hands_over = True  # nginx may be told to send a file in the application's place
 
-    def __init__(self, server: Server, descriptor: int, slot: Slot) -> None:
+    def __init__(self, server: Server, descriptor: int, slot: Slot, data: bytes) -> None:
         self._server = server
+        self._data = data  # the first bytes
         self._descriptor = descriptor
         self._slot = slot
         self._body: RequestBody | None = None
@@ -140,7 +154,7 @@ class Exchange:
         if environ is None:
             return
         server = self._server
-        response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over)
+        response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 self._refuse_upgrade(response)
@@ -158,7 +172,7 @@ class Exchange:
     def _read_request(self) -> dict[str, Any] | None:
         """The environ; None if the connection was closed without a request."""
         descriptor = self._descriptor
-        data = os.read(descriptor, fastcgi.READ_SIZE)
+        data = self._data
         if not data:
             return None
         quick = fastcgi.quick_params(data)

@@ -10,8 +10,11 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from flagon.inside import fastcgi
 from flagon.inside.fastcgi import END
 
+# nginx has our page for it: a named location that answers 504
+STUCK_ANSWER = fastcgi.stdout(b"Status: 504 Gateway Timeout\r\nX-Accel-Redirect: @stuck\r\n\r\n") + END
 LONGEST_WRITE = 0.5  # seconds for a piece that is being written to a slow reader
 AS_PARAMETERS, AS_TEXT = 1, 2  # what a row's first byte says of the others; 0: the row is free
 ROW = 512  # bytes of a request's parameters kept on the board; id, method and target come first in them
@@ -89,6 +92,7 @@ class Slot:
         "reported",
         "started",
         "stream",
+        "stuck_answer",
         "thread",
         "whole_event",
     )
@@ -101,6 +105,7 @@ class Slot:
         self.abandoned = False  # the watchdog has answered in the application's place
         self.descriptor = -1
         self.params = b""
+        self.stuck_answer = STUCK_ANSWER
         self.stream = -1  # descriptor of a response that has begun and not ended
         self.events = self.whole_event = False  # it is an event stream; what was sent ends with an event
         self.last_byte = 0.0
@@ -112,6 +117,7 @@ class Slot:
         """A request has arrived."""
         self.params = params
         self.descriptor = descriptor
+        self.stuck_answer = STUCK_ANSWER
         self.begun = self.abandoned = self.events = self.whole_event = False
         start, cut = self.offset, params[: ROW - 1]
         self.board[start + 1 : start + 1 + len(cut)] = cut

@@ -21,8 +21,6 @@ from flagon.inside.slots import Board, Slot
 TICK = 0.5  # seconds between two looks of the watchdog
 CLOSED_STREAM_PATIENCE = 0.5  # seconds for the application to notice that its event stream was ended
 PING_PAUSE = 15.0  # seconds of silence after which a begun response is kept alive towards nginx
-# nginx has our page for it: a named location that answers 504
-STUCK_ANSWER = fastcgi.stdout(b"Status: 504 Gateway Timeout\r\nX-Accel-Redirect: @stuck\r\n\r\n") + fastcgi.END
 
 
 class FastCGIWorker(Worker):  # type: ignore[misc]
@@ -148,7 +146,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
                 return False
             slot.abandoned = True
             with contextlib.suppress(OSError):
-                os.write(slot.descriptor, STUCK_ANSWER)
+                os.write(slot.descriptor, slot.stuck_answer)
             return True
 
     def _report(self, slot: Slot) -> None:

@@ -536,8 +536,9 @@ def test_what_is_always_ours_is_ignored_with_one_line(read, text):
 
 def test_gunicorns_own_arguments_are_passed_on(read):
     settings = read(GUNICORN_CMD_ARGS="--preload --limit-request-fields 50 --statsd-host='a b' -e A=1 --keep-alive=5")
+    assert (settings["PRELOAD"], settings.sources["PRELOAD"]) == (True, "GUNICORN_CMD_ARGS")
     assert settings.gunicorn_args == [
-        "--preload", "--limit-request-fields", "50", "--statsd-host", "a b", "-e", "A=1", "--keep-alive", "5",
+        "--limit-request-fields", "50", "--statsd-host", "a b", "-e", "A=1", "--keep-alive", "5",
     ]  # fmt: skip
     assert settings.warnings == []
 
