@@ -72,9 +72,10 @@ COPY --from=build /opt/flagon/lib /opt/flagon/lib
 COPY --from=bom /bom/runtime /opt/flagon/sbom
 COPY entrypoint.sh healthcheck.sh nginx.conf supervisord.conf /opt/flagon/
 # Files, not links: a Dockerfile may put its own in their place.
-COPY entrypoint.sh old/start.sh /
-COPY old/start.sh /usr/bin/supervisord
-COPY old/supervisorctl /usr/bin/supervisorctl
+COPY entrypoint.sh image/start.sh /
+COPY image/start.sh /usr/bin/supervisord
+COPY image/supervisorctl /usr/bin/supervisorctl
+COPY image/starter /opt/flagon/starter-files
 COPY flagon /opt/flagon/code/flagon
 RUN python3 /opt/flagon/code/flagon/imaging.py
 WORKDIR /app

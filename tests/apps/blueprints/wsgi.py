@@ -1,0 +1,3 @@
+from site_ import create_app
+
+application = create_app()

@@ -1,0 +1,13 @@
+import bottle
+
+app = bottle.Bottle()
+
+
+@app.get("/")
+def index():
+    return "bottle"
+
+
+@app.get("/file")
+def file():
+    return bottle.static_file("hello.txt", root="files")

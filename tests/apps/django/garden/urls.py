@@ -1,0 +1,7 @@
+from django.http import FileResponse, HttpResponse
+from django.urls import path
+
+urlpatterns = [
+    path("", lambda request: HttpResponse("django")),
+    path("file", lambda request: FileResponse(open("/app/collected/garden.css", "rb"))),
+]
