@@ -37,8 +37,25 @@ def say_errors(errors: list[str]) -> int:
     return CONFIGURATION_ERROR
 
 
+def added(environment: dict[str, str]) -> str:
+    """What a command is given beside the container's environment, JSON: name -> [value, the container's or null]."""
+    return json.dumps(
+        {name: [text, os.environ.get(name)] for name, text in environment.items() if text != os.environ.get(name)}
+    )
+
+
+def take_back_added() -> None:
+    """A command of the user's has ended in `serve`: settings are what was given, not what was made of it before."""
+    for name, (text, before) in json.loads(os.environ.pop("FLAGON_ADDED", "{}")).items():
+        if os.environ.get(name) == text:
+            del os.environ[name]
+            if before is not None:
+                os.environ[name] = before
+
+
 def serve(command: list[str] | None = None) -> int:
     """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
+    take_back_added()
     from flagon import access, dangers
     from flagon.handover import Box, application_environment
 
@@ -164,6 +181,7 @@ def run_command(words: list[str]) -> int:
     else:
         environment = application_environment(boot)
         os.chdir(boot.application.directory)
+    environment["FLAGON_ADDED"] = added(environment)
     try:
         os.execvpe(words[0], words, environment)
     except FileNotFoundError:

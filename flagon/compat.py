@@ -199,6 +199,8 @@ def _options(options: list[tuple[str, str]], found: Found, given: dict[str, tupl
             ignored.append(f"{name} ({WHY_NOT.get(name, WHY_NOT['cheaper'])})")
         elif name not in NEEDLESS and name not in APPLICATION and name not in FOLDERS:
             ignored.append(f"{name} (an option of uWSGI alone)")
+    if given.get("RUN_AS", ("", ""))[0].startswith(":"):  # a group alone
+        del given["RUN_AS"]
     if ignored:
         found.lines.append(f"{source}: ignored: " + ", ".join(dict.fromkeys(ignored)))
 
@@ -228,8 +230,7 @@ def _user(name: str, value: str, given: Given, where: str) -> None:
     number = str(entry.pw_uid) if entry and name == "uid" else str(entry.pw_gid) if entry else value
     uid, _, gid = before.partition(":")
     uid, gid = (number, gid) if name == "uid" else (uid, number)
-    if uid:
-        given["RUN_AS"] = (f"{uid}:{gid}" if gid else uid, f"{name} in {where}")
+    given["RUN_AS"] = (f"{uid}:{gid}" if gid else uid, f"{name} in {where}")
 
 
 def _no_log(name: str, value: str, given: Given, where: str) -> None:
@@ -259,7 +260,7 @@ def _application(options: list[tuple[str, str]], found: Found, directory: str, i
     folder = os.path.join(directory, last["chdir"]) if "chdir" in last else ""
     module = last.get("module") or last.get("wsgi") or ""
     file = last.get("wsgi-file") or last.get("file") or ""
-    if not module and not file and "mount" in last:
+    if "mount" in last:
         prefix, _, module = last["mount"].partition("=")
         if len(prefix) > 1:
             found.from_file["URL_PREFIX"] = (prefix, f"mount in {os.path.basename(ini)}")

@@ -18,6 +18,7 @@ class Directive(NamedTuple):
     depth: int
     start: int
     end: int
+    block: bool
 
 
 def directives(text: str) -> Iterator[Directive]:
@@ -30,7 +31,7 @@ def directives(text: str) -> Iterator[Directive]:
             continue
         if token in ";{":
             if words:
-                yield Directive(tuple(words), depth, start, found.end())
+                yield Directive(tuple(words), depth, start, found.end(), token == "{")
             words = []
             depth += token == "{"
         elif token == "}":

@@ -265,7 +265,7 @@ def _warn_near_misses(settings: Settings) -> None:
             settings.warnings.append(f"{name} is not a setting; did you mean {near}?")
 
 
-INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE"})  # what the box tells the application
+INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED"})  # what the box tells the application
 
 
 def near_miss(name: str) -> str | None:

@@ -11,6 +11,8 @@ OLD_FOLDER = "/etc/nginx/conf.d"
 # The deprecated images wrote these two anew at each start.
 OVERWRITTEN = ("nginx.conf", "upload.conf")
 OLD_SOCKET = "/tmp/uwsgi.sock"
+# nginx takes these more than once: theirs stand beside ours.
+REPEATABLE = frozenset({"set_real_ip_from", "limit_req_zone", "limit_conn_zone"})
 OURS = "# nginx in Flagon."
 
 
@@ -73,13 +75,14 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         return UsersNginx(lines=tuple(lines))
     from flagon import nginx_text  # not at each cold start
 
-    top = [one.words for path in http for one in nginx_text.directives(_text(path)) if one.depth == 0]
+    given = [one for path in http for one in nginx_text.directives(_text(path))]
+    top = [one.words[0] for one in given if one.depth == 0 and not one.block]
     inner = [one.words for path in server for one in nginx_text.directives(_text(path)) if one.depth == 0]
     return UsersNginx(
         tuple(http),
         tuple(server),
         lines=tuple(lines),
-        http_directives=frozenset(words[0] for words in top),
+        http_directives=frozenset(top) - REPEATABLE,
         locations=frozenset(words[1:] for words in inner if words[0] == "location"),
         old_socket=_mentioned([*http, *server]),
     )

@@ -47,7 +47,7 @@ class HandOver:
         """(internal path, size) of an open file, if its name still leads to it and it lies in a root."""
         name = getattr(file, "name", None)
         try:
-            if not isinstance(name, str) or not os.path.isabs(name):
+            if not isinstance(name, str) or not os.path.isabs(name) or file.tell():
                 return None
             opened, path = os.fstat(file.fileno()), os.path.realpath(name)
             named = os.stat(path)

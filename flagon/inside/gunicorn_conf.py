@@ -100,7 +100,8 @@ def post_worker_init(worker: Any) -> None:
     worker.flagon_loaded[0] = ever_loaded[0] = 1
     ever_loaded[1] = 0
     ready = readiness.Readiness(options, options.get("application"))
-    health.start(options["run"], worker.log, ready.ask)
+    worker.flagon_health = health.Health(options["run"], ready.ask)
+    health.start(worker.log, worker.flagon_health)
     notice.send({"event": "ready", **options.get("loaded", {}), "migrations": ready.store.has_migrations})
     readiness.announce(ready, options["run"], worker.log)
     closing.watch(options["run"], worker, options["fastcgi"])

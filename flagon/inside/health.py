@@ -17,6 +17,7 @@ from flagon.inside.server import Server
 from flagon.inside.slots import Board, Slot
 
 LIVE = frozenset({"/up", "/health", "/healthz", "/livez", "/-/up"})
+READY = frozenset({"/ready", "/readyz"})
 BACKLOG = 64
 LAST_ANSWER = 0.2  # seconds for an answer that is under way when the process ends
 THREADS = 2  # one may wait for a check; then the other answers
@@ -65,13 +66,13 @@ class Health:
         return {"serving": "draining" if os.path.exists(self.draining) else "ok", **self.checks()}
 
 
-def start(run: str, log: Any, checks: Callable[[], dict[str, str]]) -> None:
+def start(log: Any, application: Health) -> None:
     """Start the health threads in a worker."""
     if _listener is not None:
         # A socket of this process: where gevent has patched the module, accepting must let other greenlets run.
         listener = socket.socket(fileno=os.dup(_listener.fileno()))
         listener.setblocking(False)
-        server = Server(Health(run, checks), {}, log, streams_max=1)
+        server = Server(application, {}, log, streams_max=1)
         stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         threads = [
             threading.Thread(target=_loop, args=(server, listener, stop), name="health", daemon=True)

@@ -46,6 +46,8 @@ class Server:
         self.spool_directory = spool_directory
         self.before, self.after, self.on_request = before, after, on_request
         self.hand_over = hand_over
+        self.health: Application | None = None  # where requests for health come this way too, and which they are
+        self.health_paths: frozenset[str] = frozenset()
         self.streams = 0
         self.streams_lock = threading.Lock()
         self.accepting = True

@@ -22,7 +22,6 @@ from flagon.inside.server import Exchange, write_all
 PACKET_HEADER = 4
 MANAGE_PATH_INFO = 30  # the other first byte that nginx users know: SCRIPT_NAME is to be taken off PATH_INFO
 FIRST_BYTES = (b"\0", bytes([MANAGE_PATH_INFO]))
-UP = "/-/up"
 STUCK_ANSWER = b"Status: 504 Gateway Timeout\r\nContent-Type: text/plain\r\n\r\nGateway Timeout\n"
 
 
@@ -101,8 +100,9 @@ class UwsgiExchange(Exchange):
         return environ
 
     def _call(self, environ: dict[str, Any], response: Response) -> None:
-        if environ.get("PATH_INFO") == UP:  # HEALTHCHECK asks through the user's nginx
-            self._plain(response, "200 OK", [], "ok\n")
+        server = self._server
+        if server.health is not None and environ.get("PATH_INFO") in server.health_paths:
+            response.run(server.health(environ, response.start))  # the user's nginx sends all paths here
             return
         super()._call(environ, response)
 

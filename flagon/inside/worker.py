@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
-from flagon.inside import closing, fastcgi, files, hooks
+from flagon.inside import closing, fastcgi, files, health, hooks
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
 from flagon.inside.slots import Board, Slot
@@ -40,6 +40,9 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         listener = self.sockets[0].sock
         listener.setblocking(False)
         self.server = self._make_server()
+        own = frozenset(self.cfg.flagon.get("loaded", {}).get("routes", ())) - {"/-/up"}
+        self.server.health = getattr(self, "flagon_health", None)
+        self.server.health_paths = (health.LIVE | health.READY) - own
         for row in range(self.cfg.threads):
             slot = Slot(self.board.memory, row)
             slot.thread = threading.Thread(

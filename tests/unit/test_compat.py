@@ -1,0 +1,246 @@
+"""The deprecated images' variables and uwsgi.ini options, a row each: what becomes of them, and of an empty value."""
+
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
+import os
+import pwd
+
+import pytest
+
+from flagon import compat, uwsgi_ini
+from flagon.settings import SettingsError, resolve
+
+# variable, value, setting, what it becomes; and an empty one counts as unset
+MAPPED = [
+    ("UWSGI_PROCESSES", "16", "WEB_CONCURRENCY", 16),
+    ("UWSGI_THREADS", "3", "THREADS", 3),
+    ("UWSGI_HARAKIRI", "90", "TIMEOUT", 90.0),
+    ("UWSGI_LISTEN", "100", "BACKLOG", 100),
+    ("UWSGI_MAX_REQUESTS", "500", "MAX_REQUESTS", 500),
+    ("UWSGI_BUFFER_SIZE", "65535", "HEADER_BUFFERS", 5),
+    ("NGINX_MAX_UPLOAD", "1m", "MAX_BODY_SIZE", 1 << 20),
+    ("NGINX_MAX_UPLOAD", "0", "MAX_BODY_SIZE", 0),
+    ("NGINX_WORKER_CONNECTIONS", "2048", "WORKER_CONNECTIONS", 2048),
+    ("KEEP_ALIVE", "7", "KEEPALIVE_TIMEOUT", 7.0),
+    ("BIND", "0.0.0.0:5000", "PORT", 5000),
+    ("STATIC_URL", "/content", "STATIC_URL", "/content"),
+    ("STATIC_PATH", "/app/content", "STATIC_PATH", "/app/content"),
+    ("STATIC_INDEX", "1", "STATIC_INDEX", True),
+    ("STATIC_INDEX", "0", "STATIC_INDEX", False),
+    ("APP_MODULE", "custom.main:api", "APP_MODULE", "custom.main:api"),
+    ("WEB_CONCURRENCY", "3", "WEB_CONCURRENCY", 3),
+    ("PORT", "8000", "PORT", 8000),
+    ("LOG_LEVEL", "warning", "LOG_LEVEL", "warning"),
+    ("TIMEOUT", "120", "TIMEOUT", 120.0),
+    ("GRACEFUL_TIMEOUT", "120", "GRACEFUL_TIMEOUT", 120.0),
+    ("PRE_START_PATH", "/app/before.sh", "PRE_START_PATH", "/app/before.sh"),
+    ("ACCESS_LOG", "-", "ACCESS_LOG", True),
+    ("WORKER_CLASS", "gthread", "WORKER_CLASS", "gthread"),
+    ("GUNICORN_CMD_ARGS", "--timeout 61 --log-level debug", "TIMEOUT", 61.0),
+]  # fmt: skip
+# variable, value, what its line says
+NAMED = [
+    ("UWSGI_CHEAPER", "2", "not started and ended by load"),
+    ("NGINX_WORKER_PROCESSES", "auto", "follow the container's CPUs"),
+    ("NGINX_WORKER_OPEN_FILES", "4096", "ulimit"),
+    ("UWSGI_PY_AUTORELOAD", "1", "FLASK_DEBUG=1"),
+    ("UWSGI_STATS", "127.0.0.1:1717", "no stats server"),
+    ("UWSGI_OFFLOAD_THREADS", "2", "an option of uWSGI alone"),
+    ("HOST", "127.0.0.1", "every address"),
+    ("ERROR_LOG", "/var/log/error", "errors always go"),
+    ("BIND", "unix:/tmp/x.sock", "only its port"),
+    ("WORKER_CLASS", "egg:meinheld#gunicorn_worker", "Meinheld"),
+    ("WORKER_CLASS", "uvicorn.workers.UvicornWorker", "ASGI"),
+    ("STATIC_INDEX", "true", "1 (or on)"),
+]  # fmt: skip
+# variable, value, what is refused: with code 78, as theirs ended too
+REFUSED = [
+    ("LISTEN_PORT", "http", "443 ssl"), ("LISTEN_PORT", "80; listen 81", "443 ssl"), ("LISTEN_PORT", "80 {", "443 ssl"),
+    ("WORKERS_PER_CORE", "many", "a number above 0"), ("WORKERS_PER_CORE", "0", "a number above 0"),
+    ("MAX_WORKERS", "few", "a whole number"), ("UWSGI_INI", "missing.ini", "there is no file"),
+]  # fmt: skip
+# every variable of the contract's sections 1.1 to 1.3; the others of them are read where they matter, see tests/image
+CONTRACT = frozenset(
+    "UWSGI_INI UWSGI_CHEAPER UWSGI_PROCESSES NGINX_MAX_UPLOAD NGINX_WORKER_PROCESSES NGINX_WORKER_CONNECTIONS "
+    "NGINX_WORKER_OPEN_FILES LISTEN_PORT STATIC_URL STATIC_PATH STATIC_INDEX APP_MODULE WORKERS_PER_CORE WEB_CONCURRENCY "
+    "HOST PORT BIND LOG_LEVEL GUNICORN_CMD_ARGS WORKER_CLASS PRE_START_PATH MAX_WORKERS ACCESS_LOG ERROR_LOG "
+    "GRACEFUL_TIMEOUT TIMEOUT KEEP_ALIVE".split()
+)  # fmt: skip
+
+
+def read(folder, **environ):
+    return resolve(environ, str(folder))
+
+
+def test_the_contract_has_no_row_without_a_test():
+    assert {row[0] for row in (*MAPPED, *NAMED, *REFUSED)} >= CONTRACT
+
+
+@pytest.mark.parametrize(("name", "value", "setting", "expected"), MAPPED)
+def test_mapped(tmp_path, name, value, setting, expected):
+    settings = read(tmp_path, **{name: value})
+    assert settings[setting] == expected
+    assert name in settings.sources[setting] or setting == "TIMEOUT" or name.startswith("UWSGI_")
+    assert not [line for line in settings.warnings if name in line]
+
+
+@pytest.mark.parametrize("name", sorted({row[0] for row in MAPPED} | {row[0] for row in NAMED} - {"ACCESS_LOG"}))
+def test_empty_counts_as_unset(tmp_path, name):
+    before = read(tmp_path)
+    settings = read(tmp_path, **{name: ""})
+    same = {setting: value for setting, value in settings.values.items() if setting != "ACCESS_LOG"}
+    assert same == {setting: value for setting, value in before.values.items() if setting != "ACCESS_LOG"}
+    assert settings.warnings == []
+    assert not settings.old.seen
+
+
+def test_an_empty_access_log_is_off(tmp_path):
+    """UG: set but empty is None, the only empty value that those images gave a meaning."""
+    settings = read(tmp_path, ACCESS_LOG="")
+    assert settings["ACCESS_LOG"] is False
+    assert settings.sources["ACCESS_LOG"] == "ACCESS_LOG="
+
+
+@pytest.mark.parametrize(("name", "value", "words"), NAMED)
+def test_named_in_one_line(tmp_path, name, value, words):
+    settings = read(tmp_path, **{name: value})
+    (line,) = [line for line in settings.warnings if words in line]
+    assert name in line or name.startswith("UWSGI_")
+
+
+@pytest.mark.parametrize(("name", "value", "words"), REFUSED)
+def test_refused(tmp_path, name, value, words):
+    with pytest.raises(SettingsError, match="is not accepted") as error:
+        read(tmp_path, **{name: value})
+    assert name in str(error.value)
+    assert words in str(error.value)
+
+
+def test_worker_counts():
+    found = compat.nothing()
+    assert found.workers(2, 5) is None
+    assert found._replace(workers_per_core=2).workers(2, 5) == 4
+    assert found._replace(workers_per_core=0.4).workers(2, 5) == 1  # theirs: no worker at all
+    assert found._replace(workers_per_core=0.4, max_workers=9).workers(2, 5) == 2
+    assert found._replace(workers_per_core=4.0, max_workers=1).workers(2, 5) == 1
+    assert found._replace(max_workers=3).workers(2, 5) == 3
+
+
+def test_our_own_names_win(tmp_path):
+    settings = read(tmp_path, UWSGI_PROCESSES="16", WEB_CONCURRENCY="3", NGINX_MAX_UPLOAD="5m", FLAGON_MAX_BODY_SIZE="7m")
+    assert (settings["WEB_CONCURRENCY"], settings["MAX_BODY_SIZE"]) == (3, 7 << 20)
+
+
+def test_a_mark_means_one_thread_and_no_limit(tmp_path):
+    settings = read(tmp_path, UWSGI_CHEAPER="0")
+    assert (settings["THREADS"], settings.sources["THREADS"]) == (1, "UWSGI_CHEAPER is seen")
+    assert settings["MAX_BODY_SIZE"] == 0
+    assert read(tmp_path, UWSGI_CHEAPER="0", THREADS="8")["THREADS"] == 8
+    assert read(tmp_path, UWSGI_CHEAPER="0", UWSGI_THREADS="6")["THREADS"] == 6
+    assert read(tmp_path)["THREADS"] == 4
+
+
+@pytest.mark.parametrize("name", sorted(compat.MARKS))
+def test_every_mark(tmp_path, name):
+    value = {"UWSGI_INI": "uwsgi.ini", "STATIC_INDEX": "1", "MODULE_NAME": "main"}.get(name, "80")
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\n" if name == "UWSGI_INI" else "")
+    assert read(tmp_path, **{name: value}).old.seen
+
+
+@pytest.mark.parametrize("text", ["8080", "443 ssl", "[::]:80", "127.0.0.1:80", "*:80", "443 ssl http2", "80 proxy_protocol", "localhost:8000 backlog=511"])
+def test_listen_port_forms(tmp_path, text):
+    assert read(tmp_path, LISTEN_PORT=text).old.listen == text
+
+
+INI = [
+    ("processes = 3", "WEB_CONCURRENCY", 3), ("workers = 3", "WEB_CONCURRENCY", 3), ("threads = 5", "THREADS", 5),
+    ("harakiri = 300", "TIMEOUT", 300.0), ("http-timeout = 40", "TIMEOUT", 40.0), ("socket-timeout=41", "TIMEOUT", 41.0),
+    ("max-requests = 1000", "MAX_REQUESTS", 1000), ("listen = 1024", "BACKLOG", 1024), ("buffer-size = 65535", "HEADER_BUFFERS", 5),
+    ("buffer-size = 8192", "HEADER_BUFFERS", 4), ("gevent = 100", "WORKER_CLASS", "gevent"), ("disable-logging = true", "ACCESS_LOG", False),
+    ("uid = 1000", "RUN_AS", "1000"), ("uid = 1000\ngid = 2000", "RUN_AS", "1000:2000"), ("gid = 2000\nuid = 1000", "RUN_AS", "1000:2000"),
+    ("static-map = /media=/app/media", "STATIC_URL", "/media"), ("static-map = /media=/app/media", "STATIC_PATH", "/app/media"),
+    ("mount = /shop=shop:app\nmanage-script-name = true", "URL_PREFIX", "/shop"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "setting", "expected"), INI)
+def test_uwsgi_ini(tmp_path, text, setting, expected):
+    (tmp_path / "uwsgi.ini").write_text(f"[uwsgi]\nmodule = main\n{text}\n")
+    settings = read(tmp_path)
+    assert settings[setting] == expected
+    assert settings.old.seen == str(tmp_path / "uwsgi.ini")
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("touch-reload = /tmp/x", "flagon reload"), ("py-autoreload = 1", "FLASK_DEBUG"), ("log-format = x", "LOG_FORMAT"),
+    ("logto = /var/log/x", "container's log"), ("logger = syslog", "container's log"), ("http-socket = :8080", "PORT"),
+    ("http-websockets = true", "gthread"), ("stats = :1717", "stats"), ("cheaper = 2", "by load"), ("cheaper-algo = busyness", "by load"),
+    ("reload-on-rss = 512", "MAX_REQUESTS"), ("attach-daemon = celery", "PROCESSES"), ("cron = 1 2 3 4 5 x", "uWSGI alone"),
+])  # fmt: skip
+def test_what_uwsgi_alone_could_do_is_named(tmp_path, text, words):
+    (tmp_path / "uwsgi.ini").write_text(f"[uwsgi]\nmodule = main\n{text}\n")
+    (line,) = read(tmp_path).old.lines
+    assert text.split(" ")[0] in line
+    assert words in line
+
+
+@pytest.mark.parametrize("text", ["vacuum", "master", "single-interpreter = true", "plugins = python3", "post-buffering = 1", "lazy-apps = true", "enable-threads"])
+def test_what_needs_no_word(tmp_path, text):
+    (tmp_path / "uwsgi.ini").write_text(f"[uwsgi]\nmodule = main\n{text}\n")
+    assert read(tmp_path).old.lines == []
+
+
+@pytest.mark.parametrize(("text", "application", "folder"), [
+    ("module = main\ncallable = app", "main:app", ""), ("module = main:api", "main:api", ""), ("module = pkg.mod:create_app()", "pkg.mod:create_app()", ""),
+    ("wsgi-file = /app/x/web.py", "/app/x/web.py", ""), ("wsgi-file = web.py\ncallable = api", "web.py:api", ""), ("wsgi = a.b", "a.b", ""),
+    ("chdir = code\nmodule = web", "web", "code"), ("mount = /=front:app", "front:app", ""), ("mount = /x=front:app", "front:app", ""),
+    ("callable = app", "main:app", ""), ("base = shop\nmodule = %(base).web", "shop.web", ""), ("module = $(WHICH)", "fromenv", ""),
+])  # fmt: skip
+def test_uwsgi_application(tmp_path, text, application, folder):
+    (tmp_path / "uwsgi.ini").write_text(f"; a comment\n[other]\nmodule = no\n[uwsgi]\n# more\n{text}\n")
+    old = read(tmp_path, WHICH="fromenv").old
+    expected = os.path.relpath(application, tmp_path) if application.startswith("/") else application
+    assert old.application == expected
+    assert old.directory == (str(tmp_path / folder) if folder else "")
+
+
+def test_the_file_wins_over_uwsgis_variable_and_ours_over_both(tmp_path):
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nprocesses = 3\n")
+    assert read(tmp_path, UWSGI_PROCESSES="9")["WEB_CONCURRENCY"] == 3
+    assert read(tmp_path, UWSGI_PROCESSES="9", WEB_CONCURRENCY="5")["WEB_CONCURRENCY"] == 5
+
+
+def test_uwsgis_env_reaches_the_application(tmp_path):
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nenv = COLOUR=teal\nenv = SIZE = 3\n")
+    environment = read(tmp_path).environment
+    assert (environment["COLOUR"], environment["SIZE"]) == ("teal", "3")
+
+
+def test_another_name_relative_to_the_working_directory(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/web.ini").write_text("[uwsgi]\nwsgi-file = %dweb.py\n")
+    assert read(tmp_path, UWSGI_INI="deep/web.ini").old.application == "deep/web.py"
+
+
+def test_a_line_that_is_none_is_refused_by_its_number(tmp_path):
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\n<what>\n")
+    with pytest.raises(SettingsError, match=r"uwsgi.ini line 3"):
+        read(tmp_path)
+    with pytest.raises(uwsgi_ini.BadIni, match="cannot be read"):
+        uwsgi_ini.read(str(tmp_path / "none.ini"), {})
+
+
+def test_users_by_name(tmp_path):
+    user = pwd.getpwall()[0]
+    (tmp_path / "uwsgi.ini").write_text(f"[uwsgi]\nmodule = main\nuid = {user.pw_name}\ngid = nobody-there\n")
+    assert read(tmp_path)["RUN_AS"] == str(user.pw_uid)
+
+
+def test_virtual_environments_and_paths(tmp_path):
+    packages = tmp_path / "venv/lib/python3.11/site-packages"
+    packages.mkdir(parents=True)
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\npythonpath = lib\nvirtualenv = venv\n")
+    assert read(tmp_path).old.python_path == (str(tmp_path / "lib"), str(packages))
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nhome = nowhere\n")
+    assert "no virtual environment" in read(tmp_path).old.lines[0]
