@@ -43,7 +43,6 @@ RUN apt-get update \
     && useradd --non-unique --uid 10001 --gid nginx --no-create-home --home-dir /app --shell /usr/sbin/nologin --no-log-init nginx \
     && sed -i '/HTTP_HOST/d' /etc/nginx/uwsgi_params \
     && mkdir -p /docker-entrypoint.d /etc/supervisor/conf.d \
-    && chown 10001:0 /var/lib/nginx && chmod g+rwx /var/lib/nginx \
     && rm -rf /var/lib/apt/lists/* /var/log/* /var/cache/debconf/*-old /var/lib/dpkg/*-old /var/cache/ldconfig/aux-cache \
         /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/nginx/sites-enabled/default /var/www/html \
     && mkdir /var/log/nginx && ln -s /dev/stdout /var/log/nginx/access.log && ln -s /dev/stderr /var/log/nginx/error.log

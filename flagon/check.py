@@ -69,10 +69,11 @@ def _nginx(boot: Boot) -> list[str]:
     write_fragments(
         os.path.join(boot.run, "fragments"), nginx_box(boot, ["unix:" + boot.run + "/check.sock"], boot.run, Loaded())
     )
-    write_nginx(boot.run, boot)
+    write_nginx(boot.run, boot.run, boot)
     errors = nginx_errors(boot.run)
     if boot.users.whole:
-        errors = [error.replace(os.path.join(boot.run, "nginx.conf"), boot.users.whole) for error in errors]
+        hint = f"\n{boot.users.whole} is taken in place of Flagon's own nginx.conf; under another name it is not"
+        errors = [error.replace(os.path.join(boot.run, "nginx.conf"), boot.users.whole) + hint for error in errors]
     return errors
 
 

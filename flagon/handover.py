@@ -91,11 +91,11 @@ def nginx_box(boot: Boot, addresses: list[str], spool: str, told: site.Loaded, g
     )
 
 
-def write_nginx(run: str, boot: Boot) -> None:
+def write_nginx(run: str, spool: str, boot: Boot) -> None:
     """nginx.conf, ours or the user's, and beside it what the user's files may include without a path."""
     path = os.path.join(run, "nginx.conf")
     if boot.users.whole:
-        write(path + ".new", users_nginx.adapted(boot.users.whole, run, os.geteuid() == 0))
+        write(path + ".new", users_nginx.adapted(boot.users.whole, run, spool, os.geteuid() == 0))
     else:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path + ".new")
@@ -131,7 +131,7 @@ class Box:
         self.run, self.output = boot.run, boot.output
         self.spool = places.spool_directory(boot.run, boot.data)
         os.symlink(os.path.join(HOME, "supervisord.conf"), os.path.join(self.run, "supervisord.conf"))
-        write_nginx(self.run, boot)
+        write_nginx(self.run, self.spool, boot)
         self.adopt(boot, launch_options(boot, self.spool))
         write(os.path.join(self.run, "launch.json"), json.dumps(self.options))
         write(os.path.join(self.run, "gunicorn"), launcher(self.run, boot.python, "run-gunicorn.py"))
@@ -155,7 +155,7 @@ class Box:
 
     def write_nginx(self) -> None:
         """nginx.conf anew: the user's files have changed."""
-        write_nginx(self.run, self.boot)
+        write_nginx(self.run, self.spool, self.boot)
 
     def write_fragments(self, told: site.Loaded, gated: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""

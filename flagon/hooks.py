@@ -1,6 +1,6 @@
 """The user's scripts before anything starts: /docker-entrypoint.d in order, then prestart.sh, which is sourced.
 
-A sourced script changes what follows it: exported variables, working directory, umask and limits (docs/hooks.md).
+A sourced script changes what follows it: exported variables, working directory, umask and limits (docs/extending.md).
 """
 
 from __future__ import annotations

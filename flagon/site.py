@@ -56,24 +56,28 @@ def files(boot: Boot, told: Loaded) -> Files:
     given = values["STATIC_URL"] or values["STATIC_PATH"] or values["STATIC_INDEX"]
     own_folder = os.path.join(boot.directory, "static")
     url = (values["STATIC_URL"] or "/static").rstrip("/") + "/"
-    folder = _below(values["STATIC_PATH"] or own_folder, boot.directory)
+    named = next((static.folder for static in statics if static.url == url), own_folder)
+    folder = _below(values["STATIC_PATH"] or named, boot.directory)
     root = ""
     if given and url == "/":
         root = folder
-    elif given or (old and os.path.isdir(own_folder) and not any(static.url == url for static in statics)):
+    elif given or (old and os.path.isdir(folder)):
         statics = [Static(url, folder, strict=True)] + [static for static in statics if static.url != url]
-    elif old:
-        statics = [static._replace(strict=True, cache="") if static.url == url else static for static in statics]
     spa = spa_file(boot)
     prefix = values["URL_PREFIX"] or ""
     if prefix:  # the proxy in front may strip it or pass it on
         statics += [static._replace(url=prefix + static.url) for static in statics]
+    top = _top(told, [static.folder for static in statics])
+    # One location for each path; at / the application is asked for what is not there.
+    by_url = {static.url: static for static in reversed(statics) if not static.url.startswith("/-/")}
+    at_root = by_url.pop("/", None)
+    root = root or (at_root.folder if at_root else "")
     return Files(
-        statics=tuple(statics),
+        statics=tuple(reversed(by_url.values())),
         index_page=url + "index.html" if values["STATIC_INDEX"] else "",
         root=os.path.dirname(spa) if spa else root,
         spa=spa,
-        top=_top(told, [static.folder for static in statics]),
+        top=top,
         handed=told.handed if values["USE_X_ACCEL"] else (),
         https_only=values["FORCE_HTTPS"],
         own=boot.users.locations,

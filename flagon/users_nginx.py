@@ -13,6 +13,7 @@ OVERWRITTEN = ("nginx.conf", "upload.conf")
 OLD_SOCKET = "/tmp/uwsgi.sock"
 # nginx takes these more than once: theirs stand beside ours.
 REPEATABLE = frozenset({"set_real_ip_from", "limit_req_zone", "limit_conn_zone"})
+SPOOLED = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 OURS = "# nginx in Flagon."
 
 
@@ -113,8 +114,8 @@ def link_old_socket(socket: str, path: str = OLD_SOCKET) -> None:
         raise
 
 
-def adapted(whole: str, run: str, as_root: bool) -> str:
-    """The user's nginx.conf as it is started here: in the foreground, its pid file where it can be written.
+def adapted(whole: str, run: str, spool: str, as_root: bool) -> str:
+    """The user's nginx.conf as it is started here: in the foreground, its files where they can be written.
 
     Everything else, and every line's number, stays. Who is not root may not become the `user` that it names.
     """
@@ -124,6 +125,10 @@ def adapted(whole: str, run: str, as_root: bool) -> str:
     daemon = False
     for one in reversed(list(nginx_text.directives(text))):
         name = one.words[0] if one.depth == 0 else ""
+        if name == "http" and one.block:
+            folders = [f"{kind}_temp_path" for kind in SPOOLED if f"{kind}_temp_path" not in text]
+            added = "".join(f" {folder} {spool}/{folder.removesuffix('_temp_path')};" for folder in folders)
+            text = text[: one.end] + added + text[one.end :]
         kept = {"pid": f"pid {run}/nginx.pid;", "daemon": "daemon off;", "user": None if as_root else ""}.get(name)
         daemon = daemon or name == "daemon"
         if kept is not None:

@@ -1,6 +1,9 @@
 """The applications of tests/apps, each as it is, by three ways: an image of its own, mounted with PIP_INSTALL=1, and
 unpacked over the starter. `make test` takes each by one way, `make test-long` each by all."""
 
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import contextlib
@@ -42,7 +45,9 @@ def blueprints(box: Box) -> None:
     by_nginx(box, "/shop/media/shop.css", "shop style")
     missing = box.get("/blog/assets/none.css")
     assert missing.status_code == 404
-    assert "The requested URL was not found on the server" in missing.text, "a missing file is the application's to answer"
+    assert "The requested URL was not found on the server" in missing.text, (
+        "a missing file is the application's to answer"
+    )
 
 
 def mounted(box: Box) -> None:
@@ -182,7 +187,9 @@ def over_the_starter() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="flagon-test-"))
     name = name_for()
     try:
-        made = subprocess.run(["docker", "run", "--rm", "--name", name, IMAGE, "starter"], capture_output=True, timeout=60)
+        made = subprocess.run(
+            ["docker", "run", "--rm", "--name", name, IMAGE, "starter"], capture_output=True, timeout=60
+        )
         assert made.returncode == 0, made.stderr
         subprocess.run(["tar", "-x", "-C", str(folder)], input=made.stdout, check=True, timeout=60)
         yield folder

@@ -1,14 +1,16 @@
 """What nginx serves by itself: static folders, a page for `/`, a single-page application, files from send_file."""
 
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
-import base64
 import itertools
 import os
 import random
 import re
 from collections.abc import Iterator
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 
 import pytest
 
@@ -84,7 +86,18 @@ def data_file():
 def redirect_out(): return Response(headers={"X-Accel-Redirect": "/-/file/0/app.py"})
 """
 BIG = random.Random(7).randbytes(300_000)
-NAMES = ["plain.txt", "a b.txt", "per%20cent.txt", "plus+.txt", "que?ry.txt", "ha#sh.txt", "quo'te\".txt", "ünï.txt", "dol$lar.txt", "semi;.txt"]
+NAMES = [
+    "plain.txt",
+    "a b.txt",
+    "per%20cent.txt",
+    "plus+.txt",
+    "que?ry.txt",
+    "ha#sh.txt",
+    "quo'te\".txt",
+    "ünï.txt",
+    "dol$lar.txt",
+    "semi;.txt",
+]
 FILES = {"app.py": APP, "files/big.bin": BIG, **{f"files/{name}": name for name in NAMES}}
 WIRES = ("fastcgi", "gthread")
 
@@ -126,7 +139,10 @@ def test_headers_are_the_applications(box: Box, plain: Box, path: str) -> None:
     ours, theirs = box.get(path), plain.get(path)
     assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content)
     volatile = {"date", "connection", "x-request-id", "accept-ranges", "server", "keep-alive"}
-    kept = [{name.lower(): value for name, value in one.headers.items() if name.lower() not in volatile} for one in (ours, theirs)]
+    kept = [
+        {name.lower(): value for name, value in one.headers.items() if name.lower() not in volatile}
+        for one in (ours, theirs)
+    ]
     if path in ("/file", "/attachment", "/bare", "/unknown-header", "/data-file"):  # another inode, another mtime
         for one in kept:
             one.update({name: re.sub(r"[0-9.]+", "n", one.get(name, "")) for name in ("etag",)})
@@ -136,7 +152,10 @@ def test_headers_are_the_applications(box: Box, plain: Box, path: str) -> None:
 
 def test_own_etag_and_date(box: Box) -> None:
     reply = box.get("/own")
-    assert (reply.headers["ETag"], reply.headers["Last-Modified"]) == ('"my-own"', formatdate(1_000_000_000, usegmt=True))
+    assert (reply.headers["ETag"], reply.headers["Last-Modified"]) == (
+        '"my-own"',
+        formatdate(1_000_000_000, usegmt=True),
+    )
     assert reply.headers["X-Frame-Options"] == "DENY"
     assert "a=1" in reply.headers["Set-Cookie"]
     assert "b=2" in reply.headers["Set-Cookie"]
@@ -148,7 +167,13 @@ def test_own_etag_and_date(box: Box) -> None:
 
 def test_ranges(box: Box) -> None:
     tag = box.get("/file").headers["ETag"]
-    for asked, start, end in (("0-0", 0, 1), ("10-19", 10, 20), ("299990-", 299_990, 300_000), ("-7", 299_993, 300_000), ("5-999999", 5, 300_000)):
+    for asked, start, end in (
+        ("0-0", 0, 1),
+        ("10-19", 10, 20),
+        ("299990-", 299_990, 300_000),
+        ("-7", 299_993, 300_000),
+        ("5-999999", 5, 300_000),
+    ):
         reply = box.get("/file", headers={"Range": f"bytes={asked}"})
         assert (reply.status_code, reply.content == BIG[start:end]) == (206, True), asked
         assert reply.headers["Content-Range"] == f"bytes {start}-{end - 1}/300000"
@@ -190,7 +215,13 @@ def test_a_part_of_a_file_and_another_status(box: Box) -> None:
 
 
 def test_nobody_reaches_the_inner_locations(box: Box) -> None:
-    for path in ("/-/file/0/app.py", "/-/file/1/secret_key", "/-/file/0/../../etc/passwd", "/-/spa", "/-%2Ffile/0/app.py"):
+    for path in (
+        "/-/file/0/app.py",
+        "/-/file/1/secret_key",
+        "/-/file/0/../../etc/passwd",
+        "/-/spa",
+        "/-%2Ffile/0/app.py",
+    ):
         assert box.get(path).status_code == 404, path
 
 
@@ -227,7 +258,11 @@ STATIC = {
 def test_static_files_of_the_application() -> None:
     with Box(files=STATIC) as box:
         reply = box.get("/static/a.css")
-        assert (reply.text, reply.headers["Content-Type"], reply.headers["Cache-Control"]) == ("p{}", "text/css; charset=utf-8", "no-cache")
+        assert (reply.text, reply.headers["Content-Type"], reply.headers["Cache-Control"]) == (
+            "p{}",
+            "text/css; charset=utf-8",
+            "no-cache",
+        )
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
         assert box.get("/static/a.css", headers={"If-None-Match": reply.headers["ETag"]}).status_code == 304
         assert box.get("/static/a.css", headers={"Range": "bytes=1-1"}).text == "{"
@@ -238,7 +273,13 @@ def test_static_files_of_the_application() -> None:
         assert box.post("/static/a.css").status_code == 405
         assert box.get("/robots.txt").text == "nobody"
         assert box.get("/favicon.ico").content == b"icon"
-        for hole in ("/static../app.py", "/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py", "/static/%00"):
+        for hole in (
+            "/static../app.py",
+            "/static/../app.py",
+            "/static/%2e%2e/app.py",
+            "/static/..%2fapp.py",
+            "/static/%00",
+        ):
             assert "Flask(" not in box.get(hole).text
         assert box.session.get(box.url("/static/a.css"), headers={"Host": "a b"}, timeout=5).status_code == 400
 
@@ -266,7 +307,9 @@ def test_an_age_of_the_applications() -> None:
 def test_a_reload_takes_new_folders() -> None:
     with Box(files=STATIC) as box:
         assert box.folder
-        text = STATIC_APP + "app.register_blueprint(Blueprint('more', __name__, static_folder='more', url_prefix='/m'))\n"
+        text = (
+            STATIC_APP + "app.register_blueprint(Blueprint('more', __name__, static_folder='more', url_prefix='/m'))\n"
+        )
         (box.folder / "more").mkdir()
         (box.folder / "more/b.txt").write_text("more")
         (box.folder / "app.py").write_text(text)
@@ -295,11 +338,17 @@ def test_single_page_application(wire: str) -> None:
         for path in ("/", "/deep/link", "/users/7?tab=1"):
             reply = box.get(path, headers=browser)
             assert (reply.status_code, reply.text) == (200, "<p>page"), path
-            assert (reply.headers["Content-Type"], reply.headers["Cache-Control"]) == ("text/html; charset=utf-8", "no-cache")
+            assert (reply.headers["Content-Type"], reply.headers["Cache-Control"]) == (
+                "text/html; charset=utf-8",
+                "no-cache",
+            )
         assert box.get("/assets/x.js").text == "let x"
         assert box.get("/api/items", headers=browser).json() == [1]
         assert box.get("/api/none").status_code == 404, "whoever asks for no page gets the application's answer"
         assert box.post("/deep/link", headers=browser).status_code == 404
         assert box.get("/app.py").status_code == 404
     ended = run_once(env={"SPA_INDEX": "dist/none.html"}, files=files)
-    assert (ended.returncode, "SPA_INDEX=dist/none.html: there is no file /app/dist/none.html" in ended.stderr) == (78, True)
+    assert (ended.returncode, "SPA_INDEX=dist/none.html: there is no file /app/dist/none.html" in ended.stderr) == (
+        78,
+        True,
+    )

@@ -70,7 +70,7 @@ def test_what_is_in_the_run_directory_is_for_this_user_only() -> None:
         rows = box.exec("find", "/run/flagon", "-mindepth", "1", "-printf", "%m %y %p\n").splitlines()
         assert len(rows) > 10
         for mode, kind, path in (row.split(" ", 2) for row in rows):
-            if kind == "l" or path.endswith(("/port", ".pid")):
+            if kind == "l" or path.endswith(("/url", ".pid")):
                 continue  # links have no mode; a port and a pid are no secrets
             assert int(mode, 8) & 0o007 == 0, (mode, path)
         done = docker("exec", "-u", "4711:4711", box.name, "cat", "/run/flagon/launch.json", check=False)

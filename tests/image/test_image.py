@@ -31,7 +31,7 @@ def config_of(image: str) -> dict[str, Any]:
 @pytest.mark.parametrize("image", ["flagon", RUNTIME])
 def test_what_is_written_on_it(image: str) -> None:
     config = config_of(image)
-    assert list(config["ExposedPorts"]) == ["8080/tcp"]
+    assert sorted(config["ExposedPorts"]) == ["80/tcp", "8080/tcp"]
     assert not config.get("Volumes")
     assert config.get("StopSignal", "SIGTERM") in ("SIGTERM", "", None)
     assert config["Cmd"] == ["serve"]

@@ -115,7 +115,7 @@ def test_away_at_boot_and_there_later(net):
         with starter(net, server.url()) as box:
             ready = box.get("/ready")
             assert (ready.status_code, ready.json()["checks"]["migrations"]) == (503, "waiting")
-            for path in ("/", "/notes", "/static/flagon.svg"):
+            for path in ("/", "/notes", "/static/none"):
                 answer = box.get(path)
                 assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
             assert len([line for line in box.lines() if "waiting: the database does not answer" in line]) == 1

@@ -1,5 +1,8 @@
 """Dockerfiles written for the deprecated images, with another FROM: the same answers on the same ports."""
 
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import contextlib
@@ -87,7 +90,11 @@ def test_module_and_variable(env: dict[str, str]) -> None:
 def test_a_factory_in_module_name_and_the_variables_of_the_gunicorn_images() -> None:
     env = {"APP_MODULE": "flaskr:create_app()", "WORKERS_PER_CORE": "0.5", "MAX_WORKERS": "1", "HOST": "127.0.0.1"}
     factory = UNF_MAIN.replace("app = Flask", "def create_app():\n    return app\n\napp = Flask")
-    with old({"app/flaskr/__init__.py": factory}, env={**env, "BIND": "0.0.0.0:8000", "WORKER_CLASS": "egg:meinheld#gunicorn_worker"}, port=8000) as box:
+    with old(
+        {"app/flaskr/__init__.py": factory},
+        env={**env, "BIND": "0.0.0.0:8000", "WORKER_CLASS": "egg:meinheld#gunicorn_worker"},
+        port=8000,
+    ) as box:
         assert box.get("/").text == "Hello World from Flask"
         log = box.logs()
         assert "1 workers x 1 threads (WORKERS_PER_CORE and MAX_WORKERS say so)" in log
@@ -110,7 +117,9 @@ def test_what_the_file_says_is_below_every_variable() -> None:
     files = {"main.py": UNF_MAIN, "gunicorn_conf.py": "workers = 2\nthreads = 3\ntimeout = 33\n"}
     with Box({"THREADS": "2", "GUNICORN_CMD_ARGS": "--workers 1"}, files=files) as box:
         assert "1 workers x 2 threads" in box.wait_log("workers x")
-        assert "threads in gunicorn's configuration file is ignored: THREADS says otherwise" in box.wait_log("threads in")
+        assert "threads in gunicorn's configuration file is ignored: THREADS says otherwise" in box.wait_log(
+            "threads in"
+        )
 
 
 # Commands and paths (contract 2.1, 2.7)
@@ -137,7 +146,9 @@ def test_any_other_command_runs() -> None:
 
 def test_user_and_group_nginx() -> None:
     lines = ("RUN usermod -d /home/nginx -s /bin/bash nginx", "RUN chown -R nginx:nginx /app")
-    text = UNF_MAIN + "\n@app.route('/write')\ndef write():\n    open('/app/x.txt', 'w').close()\n    return 'written'\n"
+    text = (
+        UNF_MAIN + "\n@app.route('/write')\ndef write():\n    open('/app/x.txt', 'w').close()\n    return 'written'\n"
+    )
     with old({"app/main.py": text}, *lines) as box:
         assert box.get("/write").text == "written", "what was chowned to nginx can be written"
 
@@ -156,7 +167,11 @@ user=root
 stdout_logfile=/dev/stdout
 stdout_logfile_maxbytes=0
 """
-    files = {**MAIN, "app/beat.py": "import time\nwhile True:\n    print('beat')\n    time.sleep(0.2)\n", "app/s.conf": conf}
+    files = {
+        **MAIN,
+        "app/beat.py": "import time\nwhile True:\n    print('beat')\n    time.sleep(0.2)\n",
+        "app/s.conf": conf,
+    }
     with old(files, "COPY app/s.conf /etc/supervisor/conf.d/supervisord.conf") as box:
         assert box.wait_record(lambda one: one.get("logger") == "celery" and one["message"] == "beat")
         log = box.logs()
@@ -200,7 +215,9 @@ def test_no_prestart_is_said_to_whom_it_was_said() -> None:
         assert CHECKING not in box.logs()
 
 
-@pytest.mark.parametrize(("script", "code"), [("false\necho never\n", 1), ("exit 0\n", 0), ("exit 9\n", 9), ("no-such-command\n", 127)])
+@pytest.mark.parametrize(
+    ("script", "code"), [("false\necho never\n", 1), ("exit 0\n", 0), ("exit 9\n", 9), ("no-such-command\n", 127)]
+)
 def test_a_prestart_that_fails_ends_the_container_with_its_code(script: str, code: int) -> None:
     done = run_once(files={"main.py": UNF_MAIN, "prestart.sh": script})
     assert done.returncode == code
@@ -414,5 +431,8 @@ def test_a_full_image_compiles() -> None:
     tag = f"{RUNTIME.partition(':')[0]}:full"
     docker("build", "--network", "host", "--target", "full", "--tag", tag, ".", timeout=600)
     lines = ("RUN pip install --no-binary :all: markupsafe && git --version && gcc --version",)
-    with child_image("\n".join([f"FROM {tag}", *lines, "COPY app /app", ""]), MAIN) as image, Box(image=image, port=80) as box:
+    with (
+        child_image("\n".join([f"FROM {tag}", *lines, "COPY app /app", ""]), MAIN) as image,
+        Box(image=image, port=80) as box,
+    ):
         assert box.get("/").text == "Hello World from Flask"

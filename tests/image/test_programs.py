@@ -1,5 +1,8 @@
 """Programs beside the application, hooks before it, nginx files and gunicorn files of the user's own."""
 
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
 from __future__ import annotations
 
 import pytest
@@ -107,7 +110,7 @@ programs=beat,once
 # Hooks
 
 HOOKS = {
-    "hooks/10-first.sh": "echo first as $(id -u); test -n \"$DATABASE_URL\"; export HOOK_LOST=1\n",
+    "hooks/10-first.sh": 'echo first as $(id -u); test -n "$DATABASE_URL"; export HOOK_LOST=1\n',
     "hooks/20-second.envsh": "export HOOK_ENVSH=from-envsh\n",
     "hooks/30-third.py": "import os, flask\nprint('third sees', os.environ['HOOK_ENVSH'])\n",
     "hooks/README": "is no hook",
@@ -116,18 +119,37 @@ INTO = ("COPY app/hooks /docker-entrypoint.d/",)
 
 
 def test_hooks_in_their_order() -> None:
-    files = {"app/app.py": APP, "app/prestart.sh": "export HOOK_PRESTART=$HOOK_ENVSH.too\n", **{f"app/{name}": text for name, text in HOOKS.items()}}
+    files = {
+        "app/app.py": APP,
+        "app/prestart.sh": "export HOOK_PRESTART=$HOOK_ENVSH.too\n",
+        **{f"app/{name}": text for name, text in HOOKS.items()},
+    }
     from .box import RUNTIME
 
     with child_image(dockerfile(RUNTIME, *INTO), files) as image, Box(image=image) as box:
         assert box.get("/hooks").json() == {"HOOK_ENVSH": "from-envsh", "HOOK_PRESTART": "from-envsh.too"}
         log = box.logs()
-        places = [log.index(text) for text in ("first as 10001", "running /docker-entrypoint.d/20-second.envsh", "third sees from-envsh", "Running script /app/prestart.sh")]
+        places = [
+            log.index(text)
+            for text in (
+                "first as 10001",
+                "running /docker-entrypoint.d/20-second.envsh",
+                "third sees from-envsh",
+                "Running script /app/prestart.sh",
+            )
+        ]
         assert places == sorted(places)
         assert box.exec("flask", "--version")
 
 
-@pytest.mark.parametrize(("name", "text"), [("10-a.sh", "echo before; exit 3\n"), ("10-a.envsh", "echo before; (exit 3)\n"), ("10-a.py", "print('before'); raise SystemExit(3)\n")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("10-a.sh", "echo before; exit 3\n"),
+        ("10-a.envsh", "echo before; (exit 3)\n"),
+        ("10-a.py", "print('before'); raise SystemExit(3)\n"),
+    ],
+)
 def test_a_hook_that_fails_is_named(tmp_path: object, name: str, text: str) -> None:
     from .box import write_files
 
@@ -140,7 +162,10 @@ def test_a_hook_that_fails_is_named(tmp_path: object, name: str, text: str) -> N
 
 
 def test_a_hook_may_change_settings() -> None:
-    with Box(files={"app.py": APP, "prestart.sh": "export WEB_CONCURRENCY=1\nexport THREADS=7\nunset HOOK_GONE\n"}, env={"HOOK_GONE": "1"}) as box:
+    with Box(
+        files={"app.py": APP, "prestart.sh": "export WEB_CONCURRENCY=1\nexport THREADS=7\nunset HOOK_GONE\n"},
+        env={"HOOK_GONE": "1"},
+    ) as box:
         assert "1 workers x 7 threads" in box.wait_log("workers x")
         assert box.get("/hooks").json() == {}
 

@@ -128,7 +128,9 @@ def test_worker_counts():
 
 
 def test_our_own_names_win(tmp_path):
-    settings = read(tmp_path, UWSGI_PROCESSES="16", WEB_CONCURRENCY="3", NGINX_MAX_UPLOAD="5m", FLAGON_MAX_BODY_SIZE="7m")
+    settings = read(
+        tmp_path, UWSGI_PROCESSES="16", WEB_CONCURRENCY="3", NGINX_MAX_UPLOAD="5m", FLAGON_MAX_BODY_SIZE="7m"
+    )
     assert (settings["WEB_CONCURRENCY"], settings["MAX_BODY_SIZE"]) == (3, 7 << 20)
 
 
@@ -148,7 +150,19 @@ def test_every_mark(tmp_path, name):
     assert read(tmp_path, **{name: value}).old.seen
 
 
-@pytest.mark.parametrize("text", ["8080", "443 ssl", "[::]:80", "127.0.0.1:80", "*:80", "443 ssl http2", "80 proxy_protocol", "localhost:8000 backlog=511"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "8080",
+        "443 ssl",
+        "[::]:80",
+        "127.0.0.1:80",
+        "*:80",
+        "443 ssl http2",
+        "80 proxy_protocol",
+        "localhost:8000 backlog=511",
+    ],
+)
 def test_listen_port_forms(tmp_path, text):
     assert read(tmp_path, LISTEN_PORT=text).old.listen == text
 
@@ -185,7 +199,18 @@ def test_what_uwsgi_alone_could_do_is_named(tmp_path, text, words):
     assert words in line
 
 
-@pytest.mark.parametrize("text", ["vacuum", "master", "single-interpreter = true", "plugins = python3", "post-buffering = 1", "lazy-apps = true", "enable-threads"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vacuum",
+        "master",
+        "single-interpreter = true",
+        "plugins = python3",
+        "post-buffering = 1",
+        "lazy-apps = true",
+        "enable-threads",
+    ],
+)
 def test_what_needs_no_word(tmp_path, text):
     (tmp_path / "uwsgi.ini").write_text(f"[uwsgi]\nmodule = main\n{text}\n")
     assert read(tmp_path).old.lines == []

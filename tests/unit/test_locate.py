@@ -17,6 +17,7 @@ def find(directory, app_module, flask_app=""):
 
 
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
+DJANGO = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'garden.settings')\n"
 FACTORY = "def create_app():\n    return object()\n"
 
 
@@ -67,13 +68,24 @@ def put(folder, files):
     ({"app.py": "app = FastAPI()", "wsgi.py": FLASK}, "wsgi:app", ""),
     ({"main.py": "import typer\napp = typer.Typer()", "wsgi.py": FLASK}, "wsgi:app", ""),
     ({"app.py": "def broken(:", "wsgi.py": FLASK}, "wsgi:app", ""),
+    ({"app/main.py": FLASK, "main.py": FLASK}, "app.main:app", ""),
+    ({"app/__init__.py": "", "app/main.py": FLASK, "main.py": FLASK}, "app.main:app", ""),
+    ({"app.py": FLASK, "app/main.py": FLASK}, "app:app", ""),  # no package: the module hides the folder
+    ({"app/__init__.py": FACTORY, "app/main/__init__.py": "main = Blueprint('main', __name__)"}, "app:create_app()", ""),
+    ({"shop.py": FLASK}, "shop:app", ""), ({"shop/__init__.py": FACTORY}, "shop:create_app()", ""), ({"src/shop/__init__.py": FACTORY}, "shop:create_app()", "src"),
+    ({"shop.py": "web = Flask(__name__)", "tests/__init__.py": FLASK}, "shop:web", ""), ({"main.py": "web = flask.Flask(__name__)"}, "main:web", ""),
+    ({"app.py": "import falcon\napp = falcon.App()"}, "app:app", ""), ({"x.py": "import falcon\nsite = falcon.App()"}, "x:site", ""),
+    ({"manage.py": DJANGO, "garden/wsgi.py": "application = get_wsgi_application()", "app/__init__.py": FLASK}, "garden.wsgi:application", ""),
+    ({"src/manage.py": DJANGO, "src/garden/wsgi.py": ""}, "garden.wsgi:application", "src"),
+    ({"manage.py": DJANGO.replace("garden.", "garden.conf."), "garden/wsgi.py": ""}, "garden.wsgi:application", ""),
+    ({"manage.py": "from flask_script import Manager", "app.py": FLASK}, "app:app", ""),
 ])  # fmt: skip
 def test_layouts(tmp_path, files, target, folder):
     root = put(tmp_path, files)
     found = find(root, None)
     assert found.target == target
     assert found.directory == (f"{root}/{folder}" if folder else root)
-    assert "found in " in found.why
+    assert "found in " in found.why or "manage.py names" in found.why
 
 
 @pytest.mark.parametrize(("source", "name"), [
@@ -191,6 +203,39 @@ def test_flask_app_names_any_factory(tmp_path):
     """flask calls a function that FLASK_APP names; a function that is called with the WSGI arguments would fail."""
     root = put(tmp_path, {"shop.py": "def build(config=None):\n    return object()\n"})
     assert find(root, None, "shop:build").target == "shop:build()"
+
+
+@pytest.mark.parametrize(("files", "words"), [
+    ({"a.py": FLASK, "b.py": FLASK}, ["several WSGI applications", "a:app, b:app", "APP_MODULE=a:app"]),
+    ({"app.py": "app = FastAPI()"}, ["FastAPI() is ASGI", "APP_MODULE"]), ({"app.py": "print 'x'\n"}, ["app.py (line 1", "Python 2 code"]),
+    ({"manage.py": DJANGO}, ["manage.py (names garden.settings, and there is no garden.wsgi)"]),
+])  # fmt: skip
+def test_not_found_says_what_was_looked_at(tmp_path, files, words):
+    with pytest.raises(NotFound) as error:
+        find(put(tmp_path, files), None)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_the_order_of_clues(tmp_path):
+    """Each says a file of its own: what is left when the stronger ones are gone."""
+    names = ["APP_MODULE", "MODULE_NAME", "FLASK_APP", "Procfile", "uwsgi.ini"]
+    root = put(tmp_path, {f"m{number}.py": FLASK for number in range(5)})
+    clues = [Clue(f"m{number}", name) for number, name in enumerate(names)]
+    for number, name in enumerate(names):
+        found = locate.locate(root, clues[number:])
+        assert (found.target, found.why) == (f"m{number}:app", f"{name}=m{number}")
+
+
+def test_an_object_that_is_looked_for_first_and_a_folder(tmp_path):
+    root = put(tmp_path, {"deep/web.py": "app = Flask(1)\napplication = Flask(2)\n", "deep/other.py": ""})
+    assert locate.locate(root, [Clue("web.py", "uwsgi.ini", f"{root}/deep", "application")]) == (
+        "web:application", f"{root}/deep", "uwsgi.ini=web.py",
+    )  # fmt: skip
+    assert (
+        locate.locate(root, [Clue("other.py", "uwsgi.ini", f"{root}/deep", "application")]).target
+        == "other:application"
+    )
 
 
 def test_app_module_wins_over_flask_app(tree):

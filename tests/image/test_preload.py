@@ -1,0 +1,137 @@
+"""PRELOAD: one load for all workers, and what does not survive a fork."""
+
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Iterator
+
+import pytest
+
+from .box import Box, child_image, run_once
+from .servers import Postgres
+
+PLAIN = """
+import os, threading
+from flask import Flask
+app = Flask(__name__)
+print("loaded by", os.getpid(), flush=True)
+@app.get("/")
+def index(): return str(os.getpid())
+"""
+ENGINE = """
+import os
+import sqlalchemy as sa
+from flask import Flask, request
+app = Flask(__name__)
+engine = sa.create_engine(os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://"), pool_size=1, max_overflow=0)
+with engine.connect() as connection:
+    AT_IMPORT = connection.execute(sa.text("select pg_backend_pid()")).scalar()
+@app.get("/")
+def index():
+    with engine.connect() as connection:
+        pid, echo = connection.execute(sa.text("select pg_backend_pid(), cast(:number as text)"), {"number": request.args["n"]}).one()
+    return {"worker": os.getpid(), "backend": pid, "echo": echo, "at_import": AT_IMPORT}
+"""
+THREADS = (
+    PLAIN
+    + """
+import time
+ticks = [0]
+def tick():
+    while True:
+        ticks[0] += 1
+        time.sleep(0.01)
+threading.Thread(target=tick, name="ticker", daemon=True).start()
+@app.get("/ticks")
+def seen(): return str(ticks[0])
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def postgres(net: str) -> Iterator[Postgres]:
+    with Postgres(net) as server:
+        yield server
+
+
+@pytest.mark.parametrize("wire", ["fastcgi", "gthread"])
+def test_it_is_loaded_once(wire: str) -> None:
+    with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "3", "WORKER_CLASS": wire}, files={"app.py": PLAIN}) as box:
+        assert len({box.get("/").text for _ in range(60)}) >= 1
+        assert box.logs().count("loaded by") == 1
+        said = box.exec("flagon", "reload", check=False)
+        assert "PRELOAD=on: the code was loaded before the fork" in said
+        assert box.get("/").status_code == 200
+        assert box.stop()[1] == 0
+    with Box({"WEB_CONCURRENCY": "3"}, files={"app.py": PLAIN}) as box:
+        box.wait_log("loaded by")
+        assert box.logs().count("loaded by") >= 1
+
+
+def test_gunicorns_own_words_for_it() -> None:
+    for env, files in (({"GUNICORN_CMD_ARGS": "--preload"}, {}), ({}, {"gunicorn_conf.py": "preload_app = True\n"})):
+        with Box({**env, "WEB_CONCURRENCY": "3"}, files={"app.py": PLAIN, **files}) as box:
+            assert box.get("/").status_code == 200
+            assert box.logs().count("loaded by") == 1
+
+
+def test_a_worker_that_is_killed_is_forked_anew() -> None:
+    with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "1"}, files={"app.py": PLAIN}) as box:
+        first = box.get("/").text
+        box.exec("sh", "-c", f"kill -9 {first}", user="10001")
+        box.wait_log("Booting worker", 10)
+        assert box.get("/").text != first
+        assert box.logs().count("loaded by") == 1
+
+
+def test_an_application_that_does_not_load_ends_the_box() -> None:
+    done = run_once(env={"PRELOAD": "on"}, files={"app.py": PLAIN + "import not_there\n"})
+    assert done.returncode == 3
+    assert (done.stdout + done.stderr).count("no module named 'not_there'") == 1
+
+
+def test_threads_at_import_are_named() -> None:
+    with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "2"}, files={"app.py": THREADS}) as box:
+        assert "(ticker)" in box.wait_log("PRELOAD: the application has started threads")
+        first = box.get("/ticks").text
+        assert box.get("/ticks").text == first, "they live in the master alone"
+    with Box({"WEB_CONCURRENCY": "1"}, files={"app.py": THREADS}) as box:
+        assert "PRELOAD" not in box.logs()
+
+
+def test_an_engine_made_before_the_fork(net: str, postgres: Postgres) -> None:
+    """With the master's connection shared, answers would be mixed, or the connection broken."""
+    env = {"PRELOAD": "on", "WEB_CONCURRENCY": "3", "THREADS": "1", "DATABASE_URL": postgres.url()}
+    lines = "FROM flagon\n"
+    from .box import IMAGE
+
+    with child_image(lines.replace("flagon", IMAGE) + "COPY app.py /app/\n", {"app.py": ENGINE}) as image:
+        with Box(env, image=image, args=["--network", net]) as box, concurrent.futures.ThreadPoolExecutor(8) as pool:
+            urls = [box.url(f"/?n={number}") for number in range(200)]
+            replies = [reply.json() for reply in pool.map(lambda url: box.session.get(url, timeout=20), urls)]
+        assert [reply["echo"] for reply in replies] == [str(number) for number in range(200)]
+        backends = {reply["worker"]: set() for reply in replies}  # type: dict[int, set[int]]
+        for reply in replies:
+            backends[reply["worker"]].add(reply["backend"])
+            assert reply["backend"] != reply["at_import"]
+        assert len(backends) > 1
+        everything = [backend for found in backends.values() for backend in found]
+        assert len(everything) == len(set(everything)), "no connection serves two workers"
+
+
+def test_it_takes_less_memory() -> None:
+    """As a ratio in one run: the private memory of three workers that have loaded 40 MB of objects."""
+    text = PLAIN + "KEPT = [str(number) * 3 for number in range(600_000)]\n"
+    private = {}
+    for word in ("on", "off"):
+        with Box({"PRELOAD": word, "WEB_CONCURRENCY": "3"}, files={"app.py": text}) as box:
+            for _ in range(30):
+                box.get("/")
+            command = "cat $(grep -l inside/run-gunicorn.py /proc/[0-9]*/cmdline | sed s,cmdline,smaps_rollup,) 2>/dev/null; true"
+            lines = box.exec("sh", "-c", command, user="10001").splitlines()
+            private[word] = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    print(private)
+    assert private["on"] < 0.6 * private["off"], private

@@ -1,0 +1,115 @@
+"""nginx configuration text is read as nginx reads it; the user's files are found, and made fit to be started."""
+
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
+import os
+
+import pytest
+
+from flagon import nginx_text, users_nginx
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("a;", [("a",)]), ("a b  c;", [("a", "b", "c")]), ("a 'b c' \"d;e\";", [("a", "b c", "d;e")]), ("# a;\nb;", [("b",)]),
+    ("a { b; }", [("a",), ("b",)]), ("a b { c { d e; } } f;", [("a", "b"), ("c",), ("d", "e"), ("f",)]), ("a ${x}y;", [("a", "${x}y")]),
+    ("location ~ ^/x\\{1\\} { }", [("location", "~", "^/x\\{1\\}")]), ("a \"b\\\"c\";", [("a", 'b\\"c')]), ("a", []), ("", []), ("};a;", [("a",)]),
+    ("a b#c;", [("a", "b#c")]), ("a $b;", [("a", "$b")]),
+])  # fmt: skip
+def test_directives(text, expected):
+    assert [one.words for one in nginx_text.directives(text)] == expected
+
+
+def test_depth_and_place():
+    text = "a;\nhttp {\n  b c;\n}\nd;"
+    found = {one.words[0]: one for one in nginx_text.directives(text)}
+    assert {name: (one.depth, one.block) for name, one in found.items()} == {
+        "a": (0, False),
+        "http": (0, True),
+        "b": (1, False),
+        "d": (0, False),
+    }
+    assert text[found["b"].start : found["b"].end] == "b c;"
+
+
+def put(root, files):
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return str(root)
+
+
+def test_nothing_is_found_in_an_ordinary_application(tmp_path):
+    found = users_nginx.find(put(tmp_path, {"app.py": "", "nginx/other.txt": ""}), "/nowhere")
+    assert (found.any, found.stamp()) == (False, ())
+
+
+def test_additions(tmp_path):
+    files = {
+        "app/nginx/http.d/b.conf": "map $a $b { default 1; }\nsend_timeout 5s;\nset_real_ip_from 10.0.0.1;\nserver { listen 1; keepalive_timeout 1; }",
+        "app/nginx/http.d/a.conf": "server_tokens on;",
+        "app/nginx/server.d/x.conf": "location = /robots.txt { return 204; }\nlocation ^~ /static/ { return 204; }",
+        "app/nginx/server.d/ignored.txt": "nonsense",
+        "etc/z.conf": "uwsgi_pass unix:///tmp/uwsgi.sock;",
+        "etc/nginx.conf": "nonsense",
+        "etc/upload.conf": "nonsense",
+    }
+    put(tmp_path, files)
+    found = users_nginx.find(str(tmp_path / "app"), str(tmp_path / "etc"))
+    assert [os.path.basename(path) for path in found.http] == ["a.conf", "b.conf", "z.conf"]
+    assert found.http_directives == {"server_tokens", "send_timeout", "uwsgi_pass"}
+    assert found.locations == {("=", "/robots.txt"), ("^~", "/static/")}
+    assert (found.old_socket, found.whole, len(found.lines)) == (True, "", 2)
+    before = found.stamp()
+    (tmp_path / "app/nginx/http.d/a.conf").write_text("server_tokens build;")
+    assert found.stamp() != before
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"), [("events {}\n", True), ("# nginx in Flagon. Valid as it stands\nevents {}\n", False)]
+)
+def test_a_whole_configuration(tmp_path, text, whole):
+    found = users_nginx.find(put(tmp_path, {"nginx.conf": text}), "/nowhere")
+    assert bool(found.whole) is whole
+
+
+def test_flagons_own_is_not_a_users():
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    assert not users_nginx.find(root, "/nowhere").whole
+
+
+TEMP = "".join(f" {kind}_temp_path /spool/{kind};" for kind in users_nginx.SPOOLED)
+
+
+@pytest.mark.parametrize(("given", "as_root", "expected"), [
+    ("user nginx;\npid /var/run/nginx.pid;\nhttp {\n  a;\n}\ndaemon off;\n", False, "\npid /run/x/nginx.pid;\nhttp {" + TEMP + "\n  a;\n}\ndaemon off;\n"),
+    ("user nginx;\nhttp { }\n", True, "user nginx;\nhttp {" + TEMP + " }\ndaemon off;\npid /run/x/nginx.pid;\n"),
+    ("daemon on;\npid\n  a;\nhttp { pid b; client_body_temp_path c; }", False, "daemon off;\npid /run/x/nginx.pid;\n\nhttp {" + TEMP.replace(" client_body_temp_path /spool/client_body;", "") + " pid b; client_body_temp_path c; }"),
+])  # fmt: skip
+def test_adapted(tmp_path, given, as_root, expected):
+    path = tmp_path / "nginx.conf"
+    path.write_text(given)
+    assert users_nginx.adapted(str(path), "/run/x", "/spool", as_root) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("server { listen 80; }", ["80"]), ("server { listen 443 ssl; listen 8080 default_server; }", ["8080", "443 ssl"]),
+    ("server { listen [::]:80; listen unix:/x; listen example; }", ["[::]:80"]), ("", []),
+])  # fmt: skip
+def test_where_it_listens(tmp_path, text, expected):
+    (tmp_path / "nginx.conf").write_text(text)
+    assert list(users_nginx.listens(str(tmp_path / "nginx.conf"))) == expected
+
+
+def test_the_old_socket_is_replaced(tmp_path):
+    path = tmp_path / "uwsgi.sock"
+    for target in ("/a", "/b"):
+        users_nginx.link_old_socket(target, str(path))
+        assert os.readlink(path) == target
+    assert os.listdir(tmp_path) == ["uwsgi.sock"]
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/x").write_text("")
+    with pytest.raises(OSError, match="folder"):
+        users_nginx.link_old_socket("/c", str(tmp_path / "folder"))
+    assert sorted(os.listdir(tmp_path)) == ["folder", "uwsgi.sock"]
