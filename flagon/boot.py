@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import time
@@ -13,6 +12,7 @@ from flagon import (
     application as application_module,
 )
 from flagon import (
+    capacity,
     commands,
     database,
     gunicorn_file,
@@ -24,19 +24,15 @@ from flagon import (
     programs,
     secrets_store,
     site,
-    sizing,
     users_nginx,
 )
 from flagon import settings as settings_module
-from flagon.kinds import PARSERS, integer
+from flagon.kinds import integer
 from flagon.logs import Output
 from flagon.table import SETTINGS
 
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # /opt/flagon in the image
 STARTER = os.path.join(HOME, "starter")
-APPLICATION_PYTHON = "/opt/venv/bin/python"
-WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
-SOCKET_THREADS = 100
 
 
 class BootError(Exception):
@@ -53,16 +49,6 @@ def versions() -> dict[str, Any]:
     return found
 
 
-def websocket_library(python: str) -> str | None:
-    """The first installed library that needs a wire with upgrades, or None. Starts no interpreter."""
-    bases = dict.fromkeys(os.path.dirname(os.path.dirname(path)) for path in (python, APPLICATION_PYTHON))
-    folders = [folder for base in bases for folder in glob.glob(os.path.join(base, "lib", "python3*", "site-packages"))]
-    for name in WEBSOCKET_LIBRARIES:
-        if any(os.path.isdir(os.path.join(folder, name)) for folder in folders):
-            return name.replace("_", "-")
-    return None
-
-
 def _is_terminal() -> bool:
     try:
         return os.isatty(1)
@@ -77,7 +63,10 @@ class Boot:
         self.directory, self.home = directory, HOME
         self.started_at = time.time()
         self.warnings: list[str] = []
-        self.python, self.packages = APPLICATION_PYTHON, ""  # the application's interpreter; what PIP_INSTALL made
+        self.python, self.packages = (
+            places.APPLICATION_PYTHON,
+            "",
+        )  # the application's interpreter; what PIP_INSTALL made
         self.working_directory = ""  # where a hook has left the box, if not in the application's directory
         self.is_dropped = False  # root was dropped before, as far as RUN_AS wants it
         served = commands.served_instead(command, environ, directory) if command else None
@@ -243,91 +232,30 @@ class Boot:
 
     def read_gunicorn_file(self) -> None:
         """gunicorn_conf.py: what it says of settings of ours, where no variable says it."""
-        self.from_gunicorn_file: list[str] = []
         given = self.settings.environment.get("GUNICORN_CONF", "").strip()
         try:
-            path = self.gunicorn_file = gunicorn_file.find(self.directory, given)
-            if not path:
-                return
-            found = gunicorn_file.values(path, self.python, self.environment, self.application.directory)
+            self.gunicorn_file = gunicorn_file.find(self.directory, given)
+            self.from_gunicorn_file = gunicorn_file.take(self) if self.gunicorn_file else []
         except gunicorn_file.BadFile as error:
             raise BootError(str(error)) from None
-        for name, value in found.items():
-            setting = gunicorn_file.SETTING_OF[name]
-            if self.settings.sources[setting] not in ("default", "Procfile", self.settings.by_mark):
-                continue
-            try:
-                row = SETTINGS[setting]
-                self.settings.set(setting, PARSERS[row.kind](str(value).lower(), row), f"{name} in {path}")
-            except ValueError as error:
-                self.warnings.append(f"{path}: {name} = {value!r} is ignored; accepted: {error}")
-                continue
-            self.from_gunicorn_file.append(name)
 
     def decide_size(self) -> None:
         """Workers, threads, connections and what depends on them."""
         values, settings = self.values, self.settings
-        self._choose_worker_class()
-        machine = sizing.machine(fly_memory=settings.environment.get("FLY_VM_MEMORY_MB", ""))
-        self.size = sizing.size(machine, values["WORKER_MEMORY"])
-        self.size_reason = self.size.reason
-        if values["WEB_CONCURRENCY"] is None and self.one_process:
-            settings.set("WEB_CONCURRENCY", 1, self.one_process)
-            self.size_reason = self.one_process
-        elif values["WEB_CONCURRENCY"] is None and self.debug:
-            settings.set("WEB_CONCURRENCY", 1, "FLASK_DEBUG")
-            self.size_reason = "FLASK_DEBUG is on"
-        elif values["WEB_CONCURRENCY"] is None:
-            by_old_names = settings.old.workers(machine.cpu, self.size.workers)
-            settings.set("WEB_CONCURRENCY", by_old_names or self.size.workers, "computed")
-            if by_old_names:
-                self.size_reason = "WORKERS_PER_CORE and MAX_WORKERS say so"
-        else:
-            self.size_reason = f"{settings.sources['WEB_CONCURRENCY']} says so"
-        self.open_files = sizing.open_files()
-        computed = {
-            "BACKLOG": 4 * values["WEB_CONCURRENCY"] * values["THREADS"],
-            "STREAMS_MAX": max(1, values["THREADS"] // 2),
-            "WORKER_CONNECTIONS": sizing.connections(self.open_files),
-        }
-        for name, value in computed.items():
-            if values[name] is None:
-                settings.set(name, value, "computed")
+        try:
+            self.size, self.size_reason, self.open_files = capacity.decide(self)
+        except capacity.Conflict as error:
+            raise BootError(str(error)) from None
+        self.fastcgi = values["WORKER_CLASS"] == "fastcgi"
+        self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])
+        if values["REAL_IP_HEADER"] is None:
+            settings.set("REAL_IP_HEADER", *platforms.real_ip_header(settings.environment))
         if settings.sources["HEADERS_MAX"] != "default" and not versions().get("max_headers", True):
             self.warnings.append("HEADERS_MAX has no effect: this nginx does not know max_headers")
         if self.debug:
             self.warnings.append(
                 "FLASK_DEBUG is on: code is loaded again on save, and local clients and DEBUG_CLIENTS "
                 f"({','.join(values['DEBUG_CLIENTS'])}) may run code in the debugger. NEVER in production"
-            )
-        if values["REAL_IP_HEADER"] is None:
-            settings.set("REAL_IP_HEADER", *platforms.real_ip_header(settings.environment))
-        self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])
-
-    def _choose_worker_class(self) -> None:
-        library = websocket_library(self.python)
-        self.one_process = ""
-        if library == "flask-socketio":
-            self.one_process = "flask-socketio keeps its clients in one process's memory"
-            if self.settings.sources["THREADS"] in ("default", self.settings.by_mark):
-                self.settings.set("THREADS", SOCKET_THREADS, "flask-socketio: each client holds a thread")
-        if self.values["WORKER_CLASS"] is None and self.users.old_socket:
-            self.settings.set("WORKER_CLASS", "fastcgi", f"nginx files pass requests to {users_nginx.OLD_SOCKET}")
-        if self.values["WORKER_CLASS"] is None:
-            if library:
-                self.settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
-            else:
-                self.settings.set("WORKER_CLASS", "fastcgi", "default")
-        if self.values["WORKER_CLASS"] == "sync" and self.values["THREADS"] > 1:
-            if self.settings.sources["THREADS"] == "default":
-                self.settings.set("THREADS", 1, "sync has one thread")
-            else:  # what gunicorn does too, without a word
-                self.settings.set("WORKER_CLASS", "gthread", f"sync with THREADS={self.values['THREADS']}")
-        self.fastcgi = self.values["WORKER_CLASS"] == "fastcgi"
-        if self.users.old_socket and not self.fastcgi:
-            raise BootError(
-                f"nginx files pass requests to {users_nginx.OLD_SOCKET} in the uwsgi protocol, which WORKER_CLASS="
-                f"{self.values['WORKER_CLASS']} does not speak: set WORKER_CLASS=fastcgi"
             )
 
     def listen(self) -> None:

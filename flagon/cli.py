@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from flagon import __version__, hooks, secrets_store, step
+from flagon import __version__, commands, hooks, secrets_store, step
 from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
@@ -37,29 +37,13 @@ def say_errors(errors: list[str]) -> int:
     return CONFIGURATION_ERROR
 
 
-def added(environment: dict[str, str]) -> str:
-    """What a command is given beside the container's environment, JSON: name -> [value, the container's or null]."""
-    return json.dumps(
-        {name: [text, os.environ.get(name)] for name, text in environment.items() if text != os.environ.get(name)}
-    )
-
-
-def take_back_added() -> None:
-    """A command of the user's has ended in `serve`: settings are what was given, not what was made of it before."""
-    for name, (text, before) in json.loads(os.environ.pop("FLAGON_ADDED", "{}")).items():
-        if os.environ.get(name) == text:
-            del os.environ[name]
-            if before is not None:
-                os.environ[name] = before
-
-
 def serve(command: list[str] | None = None) -> int:
     """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
-    take_back_added()
+    commands.take_back_added()
     from flagon import access, dangers
     from flagon.handover import Box, application_environment
 
-    boot, environ = _after_hooks(Boot(os.environ, os.getcwd(), command), command)
+    boot, environ = hooks.after(Boot(os.environ, os.getcwd(), command), command)
     boot.choose()
     boot.listen()
     if boot.users.any:
@@ -80,45 +64,6 @@ def serve(command: list[str] | None = None) -> int:
     os.environ.update(environment)
     os.chdir(boot.working_directory or boot.application.directory)
     return supervise(box)
-
-
-def _after_hooks(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
-    """Run the user's hooks; the boot and the environment as they leave it. Raises hooks.Failed, step.Stopped."""
-    from flagon.commands import OLD_START
-
-    boot.prepare(fresh=True)
-    environ, directory = dict(os.environ), boot.directory
-    prestart = os.path.join(directory, boot.values["PRE_START_PATH"] or "prestart.sh")
-    told = bool(boot.settings.old.seen)
-    if not told and not os.path.isfile(prestart) and not hooks.files(hooks.FOLDER):
-        return boot, environ
-    run = hooks.Hooks(boot.output, hook_environment(boot), boot.python, boot.run)
-    run.entrypoint_folder()
-    if command and command[0] not in OLD_START:
-        boot.output.record("prestart", "info", f"{prestart} is not run: a command was given")
-    else:
-        run.prestart(prestart, told)
-    for name, text in run.changes.items():
-        environ[name] = text if text is not None else ""
-        if text is None:
-            del environ[name]
-    after = Boot(environ, directory, command)
-    after.is_dropped, after.packages, after.warnings = True, boot.packages, boot.user_warnings + after.warnings
-    after.working_directory = os.getcwd() if os.getcwd() != directory else ""
-    after.prepare(fresh=False)
-    return after, environ
-
-
-def hook_environment(boot: Boot) -> dict[str, str]:
-    """What hooks see: the application's environment, as far as there is an application yet."""
-    from flagon.handover import application_environment
-
-    try:
-        boot.choose()
-    except BootError:
-        names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
-        return {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}
-    return application_environment(boot)
 
 
 def supervise(box: Box) -> int:
@@ -181,7 +126,7 @@ def run_command(words: list[str]) -> int:
     else:
         environment = application_environment(boot)
         os.chdir(boot.application.directory)
-    environment["FLAGON_ADDED"] = added(environment)
+    environment["FLAGON_ADDED"] = commands.added(environment)
     try:
         os.execvpe(words[0], words, environment)
     except FileNotFoundError:
@@ -250,7 +195,7 @@ def main(arguments: list[str]) -> int:
 
 def other_command(words: list[str]) -> int:
     """An old image's CMD is served; any other command is run."""
-    from flagon import commands, settings
+    from flagon import settings
 
     served = commands.served_instead(words, os.environ, os.getcwd())
     if served and settings.resolve(os.environ, os.getcwd())["SERVE_CMD"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -102,3 +103,19 @@ def served_instead(words: list[str], environ: Mapping[str, str], directory: str)
     if program == "flask":
         return _flask(words[1:])
     return _gunicorn(words[1:]) if program == "gunicorn" else None
+
+
+def added(environment: dict[str, str]) -> str:
+    """What a command is given beside the container's environment, JSON: name -> [value, the container's or null]."""
+    return json.dumps(
+        {name: [text, os.environ.get(name)] for name, text in environment.items() if text != os.environ.get(name)}
+    )
+
+
+def take_back_added() -> None:
+    """A command of the user's has ended in `serve`: settings are what was given, not what was made of it before."""
+    for name, (text, before) in json.loads(os.environ.pop("FLAGON_ADDED", "{}")).items():
+        if os.environ.get(name) == text:
+            del os.environ[name]
+            if before is not None:
+                os.environ[name] = before

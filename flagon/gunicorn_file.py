@@ -9,11 +9,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flagon.inside.users_config import VARIABLES
+from flagon.kinds import PARSERS
+from flagon.table import SETTINGS
 
-SETTING_OF = VARIABLES
+if TYPE_CHECKING:
+    from flagon.boot import Boot
+
 NAMES = ("gunicorn.conf.py", "gunicorn_conf.py", os.path.join("app", "gunicorn_conf.py"))
 AT_THE_ROOT = "/gunicorn_conf.py"  # where the old gunicorn images had theirs, and users put their own in its place
 READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside", "run-gunicorn-file.py")
@@ -41,7 +45,7 @@ def values(path: str, python: str, environment: Mapping[str, str], directory: st
 
     try:
         done = subprocess.run(
-            [python, READER, path, *SETTING_OF],
+            [python, READER, path, *VARIABLES],
             capture_output=True, text=True, env=dict(environment), cwd=directory, timeout=TIMEOUT, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -50,3 +54,21 @@ def values(path: str, python: str, environment: Mapping[str, str], directory: st
         raise BadFile(f"{path}: {(done.stderr.strip().splitlines() or ['it ends its interpreter'])[-1]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+def take(boot: Boot) -> list[str]:
+    """Set what the file says where no variable does; gunicorn's names of what was taken. Raises BadFile."""
+    settings, path = boot.settings, boot.gunicorn_file
+    taken: list[str] = []
+    for name, value in values(path, boot.python, boot.environment, boot.application.directory).items():
+        setting = VARIABLES[name]
+        if settings.sources[setting] not in ("default", "Procfile", settings.by_mark):
+            continue
+        row = SETTINGS[setting]
+        try:
+            settings.set(setting, PARSERS[row.kind](str(value).lower(), row), f"{name} in {path}")
+        except ValueError as error:
+            boot.warnings.append(f"{path}: {name} = {value!r} is ignored; accepted: {error}")
+            continue
+        taken.append(name)
+    return taken

@@ -12,7 +12,10 @@ import resource
 import shlex
 from collections.abc import Mapping
 
+from flagon import boot as boot_module
 from flagon import step
+from flagon.boot import Boot
+from flagon.commands import OLD_START
 from flagon.logs import Output
 
 FOLDER = "/docker-entrypoint.d"
@@ -109,3 +112,40 @@ def shell_for(path: str) -> str:
     except OSError:
         return "/bin/sh"
     return "/bin/bash" if first.startswith(b"#!") and b"bash" in first and os.path.exists("/bin/bash") else "/bin/sh"
+
+
+def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
+    """Run the user's hooks; the boot and the environment as they leave it. Raises Failed, step.Stopped."""
+    boot.prepare(fresh=True)
+    environ, directory = dict(os.environ), boot.directory
+    prestart = os.path.join(directory, boot.values["PRE_START_PATH"] or "prestart.sh")
+    told = bool(boot.settings.old.seen)
+    if not told and not os.path.isfile(prestart) and not files(FOLDER):
+        return boot, environ
+    run = Hooks(boot.output, _environment(boot), boot.python, boot.run)
+    run.entrypoint_folder()
+    if command and command[0] not in OLD_START:
+        boot.output.record("prestart", "info", f"{prestart} is not run: a command was given")
+    else:
+        run.prestart(prestart, told)
+    for name, text in run.changes.items():
+        environ[name] = text if text is not None else ""
+        if text is None:
+            del environ[name]
+    then = boot_module.Boot(environ, directory, command)
+    then.is_dropped, then.packages, then.warnings = True, boot.packages, boot.user_warnings + then.warnings
+    then.working_directory = os.getcwd() if os.getcwd() != directory else ""
+    then.prepare(fresh=False)
+    return then, environ
+
+
+def _environment(boot: Boot) -> dict[str, str]:
+    """What hooks see: the application's environment, as far as there is an application yet."""
+    from flagon.handover import application_environment
+
+    try:
+        boot.choose()
+    except boot_module.BootError:
+        names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
+        return {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}
+    return application_environment(boot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 
+APPLICATION_PYTHON = "/opt/venv/bin/python"
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 

@@ -110,7 +110,8 @@ class Reload:
         following = self._next
         assert following is not None
         port = self.plugin.port
-        nginx_too = port.files_changed(following.boot)
+        timeouts = [boot.values["TIMEOUT"] for boot in (following.boot, self.box.boot)]  # gunicorn_conf.py may have it
+        nginx_too = port.files_changed(following.boot) or timeouts[0] != timeouts[1]
         if nginx_too:
             from flagon import check
 

@@ -76,47 +76,55 @@ class Handing:
         self.application, self.hand_over = application, hand_over
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        held: list[Any] = []
-
-        def start(status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], Any]:
-            held[:] = [status, headers, exc_info]
-            return write
-
-        def write(data: bytes) -> None:
-            held.append(begin() if len(held) == 3 else held[3])
-            held[3](data)
-
-        def begin() -> Callable[[bytes], Any]:
-            status, headers, exc_info = held[:3]
-            writer: Callable[[bytes], Any] = start_response(status, headers, *([exc_info] if exc_info else []))
-            return writer
-
         environ["wsgi.file_wrapper"] = FileWrapper
-        result = self.application(environ, start)
-        if len(held) == 3:
-            headers = self.hand_over.headers(held[0], held[1], result)
-            if headers is not None:
-                if hasattr(result, "close"):
-                    result.close()
-                start_response("200 OK", headers)
-                return []
-            begin()
-        elif not held:  # a generator that has not begun
-            return _begun(result, held, begin)
-        return result
+        held = _Held(start_response)
+        result = self.application(environ, held.start)
+        if held.writer is not None or not held.status:  # it has written, or is a generator that has not begun
+            return _begun(result, held)
+        headers = self.hand_over.headers(held.status, held.headers, result)
+        if headers is None:
+            held.begin()
+            return result
+        if hasattr(result, "close"):
+            result.close()
+        start_response("200 OK", headers)
+        return []
 
 
-def _begun(result: Iterable[bytes], held: list[Any], begin: Callable[[], Any]) -> Iterable[bytes]:
-    """The pieces of a response whose application calls start_response while it is iterated."""
-    started = False
+class _Held:
+    """A start_response that is passed on once it is known who sends the body."""
+
+    def __init__(self, start_response: Callable[..., Any]) -> None:
+        self._start_response = start_response
+        self.status, self.headers, self._more = "", [], ()  # type: str, Headers, tuple[Any, ...]
+        self.writer: Callable[[bytes], Any] | None = None
+
+    def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], Any]:
+        """What the application calls."""
+        self.status, self.headers, self._more = status, headers, (exc_info,) if exc_info else ()
+        if self.writer is not None:
+            self.begin()  # a correction too late: gunicorn's to refuse
+        return self.write
+
+    def begin(self) -> Callable[[bytes], Any]:
+        """Pass it on."""
+        self.writer = writer = self._start_response(self.status, self.headers, *self._more)
+        return writer  # type: ignore[no-any-return]
+
+    def write(self, data: bytes) -> None:
+        """The write() callable of PEP 3333."""
+        (self.writer or self.begin())(data)
+
+
+def _begun(result: Iterable[bytes], held: _Held) -> Iterable[bytes]:
+    """The pieces of a response whose application may call start_response while it is iterated."""
     try:
         for piece in result:
-            if not started and held:
-                started = True
-                begin()
+            if held.writer is None and held.status:
+                held.begin()
             yield piece
-        if not started and held:
-            begin()
+        if held.writer is None and held.status:
+            held.begin()
     finally:
         if hasattr(result, "close"):
             result.close()

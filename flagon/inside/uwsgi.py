@@ -15,9 +15,9 @@ from typing import Any
 from flagon.inside import fastcgi
 from flagon.inside.body import RequestBody
 from flagon.inside.context import request_id
+from flagon.inside.exchange import Exchange, write_all
 from flagon.inside.fastcgi import READ_SIZE, ProtocolError
 from flagon.inside.response import Response
-from flagon.inside.server import Exchange, write_all
 
 PACKET_HEADER = 4
 MANAGE_PATH_INFO = 30  # the other first byte that nginx users know: SCRIPT_NAME is to be taken off PATH_INFO

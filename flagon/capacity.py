@@ -1,0 +1,95 @@
+"""How many workers, threads and connections, and which wire: settings first, then the machine and the libraries."""
+
+from __future__ import annotations
+
+import glob
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from flagon import places, sizing, users_nginx
+
+if TYPE_CHECKING:
+    from flagon.boot import Boot
+
+WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
+SOCKET_THREADS = 100
+
+
+def websocket_library(python: str) -> str | None:
+    """The first installed library that needs a wire with upgrades, or None. Starts no interpreter."""
+    bases = dict.fromkeys(os.path.dirname(os.path.dirname(path)) for path in (python, places.APPLICATION_PYTHON))
+    folders = [folder for base in bases for folder in glob.glob(os.path.join(base, "lib", "python3*", "site-packages"))]
+    for name in WEBSOCKET_LIBRARIES:
+        if any(os.path.isdir(os.path.join(folder, name)) for folder in folders):
+            return name.replace("_", "-")
+    return None
+
+
+class Conflict(Exception):
+    """The wire that was asked for cannot do what the user's files need."""
+
+
+class Capacity(NamedTuple):
+    """How large the box is, and why."""
+
+    size: sizing.Size
+    reason: str
+    open_files: int
+
+
+def decide(boot: Boot) -> Capacity:
+    """Workers, threads and connections, as settings of `boot`. Raises Conflict."""
+    values, settings = boot.values, boot.settings
+    alone = _worker_class(boot)
+    machine = sizing.machine(fly_memory=settings.environment.get("FLY_VM_MEMORY_MB", ""))
+    size = sizing.size(machine, values["WORKER_MEMORY"])
+    reason = size.reason
+    by_old_names = settings.old.workers(machine.cpu, size.workers)
+    if values["WEB_CONCURRENCY"] is not None:
+        reason = f"{settings.sources['WEB_CONCURRENCY']} says so"
+    elif alone:
+        settings.set("WEB_CONCURRENCY", 1, alone)
+        reason = alone
+    elif by_old_names:
+        settings.set("WEB_CONCURRENCY", by_old_names, "computed")
+        reason = "WORKERS_PER_CORE and MAX_WORKERS say so"
+    else:
+        settings.set("WEB_CONCURRENCY", size.workers, "computed")
+    open_files = sizing.open_files()
+    computed = {
+        "BACKLOG": 4 * values["WEB_CONCURRENCY"] * values["THREADS"],
+        "STREAMS_MAX": max(1, values["THREADS"] // 2),
+        "WORKER_CONNECTIONS": sizing.connections(open_files),
+    }
+    for name, value in computed.items():
+        if values[name] is None:
+            settings.set(name, value, "computed")
+    return Capacity(size, reason, open_files)
+
+
+def _worker_class(boot: Boot) -> str:
+    """Choose the wire; why there can be only one worker process, or empty."""
+    values, settings = boot.values, boot.settings
+    library = websocket_library(boot.python)
+    alone = "FLASK_DEBUG is on" if boot.debug else ""
+    if library == "flask-socketio":
+        alone = "flask-socketio keeps its clients in one process's memory"
+        if settings.sources["THREADS"] in ("default", settings.by_mark):
+            settings.set("THREADS", SOCKET_THREADS, "flask-socketio: each client holds a thread")
+    if values["WORKER_CLASS"] is None and boot.users.old_socket:
+        settings.set("WORKER_CLASS", "fastcgi", f"nginx files pass requests to {users_nginx.OLD_SOCKET}")
+    elif values["WORKER_CLASS"] is None and library:
+        settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
+    elif values["WORKER_CLASS"] is None:
+        settings.set("WORKER_CLASS", "fastcgi", "default")
+    if values["WORKER_CLASS"] == "sync" and values["THREADS"] > 1:
+        if settings.sources["THREADS"] == "default":
+            settings.set("THREADS", 1, "sync has one thread")
+        else:  # what gunicorn does too, without a word
+            settings.set("WORKER_CLASS", "gthread", f"sync with THREADS={values['THREADS']}")
+    if boot.users.old_socket and values["WORKER_CLASS"] != "fastcgi":
+        raise Conflict(
+            f"nginx files pass requests to {users_nginx.OLD_SOCKET} in the uwsgi protocol, which "
+            f"WORKER_CLASS={values['WORKER_CLASS']} does not speak: set WORKER_CLASS=fastcgi"
+        )
+    return alone

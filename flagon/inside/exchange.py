@@ -1,0 +1,186 @@
+"""One request and its response on a connection from nginx."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from flagon.inside import closing, fastcgi
+from flagon.inside.body import BodyCut, RequestBody
+from flagon.inside.context import request_id
+from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
+from flagon.inside.response import HeaderError, Overload, Response, Shortfall
+from flagon.inside.slots import Slot
+
+if TYPE_CHECKING:
+    from flagon.inside.server import Server
+
+
+class Exchange:
+    """One request and its response on one connection."""
+
+    __slots__ = ("_body", "_data", "_descriptor", "_server", "_slot", "_unbuffered")
+    hands_over = True  # nginx may be told to send a file in the application's place
+
+    def __init__(self, server: Server, descriptor: int, slot: Slot, data: bytes) -> None:
+        self._server = server
+        self._data = data  # the first bytes
+        self._descriptor = descriptor
+        self._slot = slot
+        self._body: RequestBody | None = None
+        self._unbuffered = False
+
+    def run(self) -> None:
+        """Read the request, call the application, send the response. Raises ProtocolError, OSError."""
+        environ = self._read_request()
+        if environ is None:
+            return
+        server = self._server
+        response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
+        try:
+            if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
+                self._refuse_upgrade(response)
+            else:
+                self._call(environ, response)
+        finally:
+            if self._body is not None:
+                self._body.close()
+            if self._unbuffered:
+                with server.streams_lock:
+                    server.streams -= 1
+            if server.after is not None:
+                server.after(environ, response)
+
+    def _read_request(self) -> dict[str, Any] | None:
+        """The environ; None if the connection was closed without a request."""
+        descriptor = self._descriptor
+        data = self._data
+        if not data:
+            return None
+        quick = fastcgi.quick_params(data)
+        if quick:
+            block, position = quick
+            records = None
+        else:
+            records = Records(lambda size: os.read(descriptor, size), data)
+            block, position = records.begin(), 0
+        self._slot.begin(block, descriptor)
+        environ = self._server.base_environ.copy()
+        fastcgi.decode_params(block, environ)
+        request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
+        if "REQUEST_METHOD" not in environ:
+            raise ProtocolError("no REQUEST_METHOD")
+        environ["RAW_URI"] = environ.get("REQUEST_URI", "")
+        length = environ.get("CONTENT_LENGTH", "0")
+        if records is None and length in ("0", "") and fastcgi.has_no_body(data, position):
+            environ["wsgi.input"] = io.BytesIO()
+            return environ
+        if records is None:
+            records = Records(lambda size: os.read(descriptor, size), data[position:])
+        self._body = RequestBody(records, int(length) if length.isdigit() else 0, self._server.spool_directory)
+        environ["wsgi.input"] = self._body
+        return environ
+
+    def _call(self, environ: dict[str, Any], response: Response) -> None:
+        result: Any = None
+        try:
+            if self._server.before is not None:
+                self._server.before(environ)
+            result = self._server.application(environ, response.start)
+            response.run(result)
+        except Overload:
+            self._plain(response, "503 Service Unavailable", [("Retry-After", "5")], "Too many streams.\n")
+        except Shortfall as error:
+            self._server.log.error("response cut: %s (%s)", error, self._slot.describe())
+        except (ClientGone, BodyCut):
+            self._server.log.debug("client left: %s", self._slot.describe())
+        except BaseException as error:  # sys.exit() in a view too: a request must not end its thread
+            self._failed(error, response)
+        finally:
+            if hasattr(result, "close"):
+                try:
+                    result.close()
+                except BaseException:
+                    self._server.log.exception("Error in close() of %s", self._slot.describe())
+
+    def _failed(self, error: BaseException, response: Response) -> None:
+        """An exception of the application: 500 if nothing was sent, else the transfer is broken off."""
+        if isinstance(error, HeaderError):
+            self._server.log.error("%s (%s)", error, self._slot.describe())
+        else:
+            self._server.log.exception("Error handling request %s", self._slot.describe())
+        if not response.began:
+            self._plain(response, "500 Internal Server Error", [], "Internal Server Error\n")
+
+    def _refuse_upgrade(self, response: Response) -> None:
+        self._server.warn_once(
+            "a WebSocket request was refused with 426: this wire carries no upgrades; set WORKER_CLASS=gthread"
+        )
+        text = "WebSockets need WORKER_CLASS=gthread (or gevent) in this container.\n"
+        self._plain(response, "426 Upgrade Required", [], text)
+
+    def _plain(self, response: Response, status: str, headers: list[tuple[str, str]], text: str) -> None:
+        """Our own short answer in place of the application's."""
+        response.status, response.headers = status, [("Content-Type", "text/plain; charset=utf-8"), *headers]
+        response.length, response.unbuffered = None, False
+        with contextlib.suppress(OSError):
+            response.run([text.encode()])
+
+    # The Wire that a Response speaks to.
+
+    def send(self, data: bytes) -> None:
+        slot = self._slot
+        if slot.stream < 0:
+            write_all(self._descriptor, data)
+            return
+        with slot.lock:
+            if slot.abandoned:
+                raise ClientGone("the stream was ended: too late")
+            write_all(self._descriptor, data)
+            slot.last_byte = time.monotonic()
+
+    def begin_stream(self, unbuffered: bool, events: bool) -> bool:
+        """A response that is not whole begins; False if it is unbuffered and STREAMS_MAX run already."""
+        server = self._server
+        if unbuffered:
+            with server.streams_lock:
+                if server.streams >= server.streams_max:
+                    return False
+                server.streams += 1
+                self._unbuffered = True
+        self._slot.last_byte = time.monotonic()
+        self._slot.events = events
+        self._slot.stream = self._descriptor
+        return True
+
+    def event_sent(self, whole: bool) -> None:
+        """A piece of an event stream has left. Raises ClientGone after a whole event if streams are to end."""
+        self._slot.whole_event = whole
+        if closing.closing.is_set() and self._slot.close_events():
+            raise ClientGone("the stream was ended: this worker leaves")
+
+    def settle_body(self, complete: bool) -> None:
+        """Before the first response byte leaves, the rest of the request is read (DESIGN 3.4)."""
+        slot = self._slot
+        with slot.lock:
+            if slot.abandoned:
+                raise ClientGone("the watchdog has answered: too late")
+            slot.begun = True
+        if self._body is not None:
+            self._body.drop() if complete else self._body.spool()
+
+    def warn(self, message: str) -> None:
+        self._server.warn_once(message)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write to a blocking descriptor, whatever the kernel takes at a time. Raises ClientGone."""
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):
+            written += os.write(descriptor, memoryview(data)[written:])
+    except OSError as error:
+        raise ClientGone(str(error)) from None
