@@ -109,7 +109,8 @@ def _install(boot: Boot, folder: str, path: str, text: str) -> None:
     run["PIP_CACHE_DIR"] = os.path.join(os.path.dirname(folder), "cache")
     run.pop("PYTHONPATH", None)
     python = os.path.join(folder, "bin", "python")
-    _must(boot, [f"{BASE}/bin/python", "-m", "venv", "--without-pip", folder], run)
+    # -I: a module of the application is none of pip's, whatever its name.
+    _must(boot, [f"{BASE}/bin/python", "-I", "-m", "venv", "--without-pip", folder], run)
     packages = glob.glob(os.path.join(folder, "lib", "python3*", "site-packages"))[0]
     base = glob.glob(os.path.join(BASE, "lib", "python3*", "site-packages"))[0]
     with open(os.path.join(packages, "flagon-base.pth"), "w", encoding="utf-8") as file:
@@ -118,7 +119,7 @@ def _install(boot: Boot, folder: str, path: str, text: str) -> None:
         path = os.path.join(folder, "requirements.txt")
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
-    _must(boot, [python, "-m", "pip", "install", "--progress-bar", "off", "-r", path], run)
+    _must(boot, [python, "-I", "-m", "pip", "install", "--progress-bar", "off", "-r", path], run)
     with open(os.path.join(folder, "complete"), "w", encoding="utf-8") as file:
         json.dump({"from": path}, file)
     boot.output.record("flagon", "info", f"PIP_INSTALL: installed after {time.monotonic() - started:.1f} s")

@@ -131,9 +131,9 @@ def upload(box: Box) -> None:
 def extensions(box: Box) -> None:
     assert "hello.css" in box.get("/").text
     by_nginx(box, "/static/hello.css", "hello style")
-    assert len(box.exec("flask", "secrets").strip()) > 60
-    assert "migrate" in box.exec("flask", "db", "--help")
-    assert "compile" in box.exec("flask", "digest", "--help")
+    assert len(box.exec("flagon", "flask", "secrets").strip()) > 60
+    assert "migrate" in box.exec("flagon", "flask", "db", "--help")
+    assert "compile" in box.exec("flagon", "flask", "digest", "--help")
 
 
 def procfile(box: Box) -> None:

@@ -262,6 +262,7 @@ def test_listen_port_with_ssl() -> None:
     lines = ("RUN cp /app/own.* /etc/nginx/ && cp /app/ssl.conf /etc/nginx/conf.d/ssl.conf",)
     with old(files, *lines, env={"LISTEN_PORT": "443 ssl"}, port=443, wait=False) as box:
         box.wait_log("listening on")
+        wait_until(lambda: box.exec("/opt/flagon/healthcheck.sh", check=False) == "", 5, "HEALTHCHECK")
         reply = box.session.get(f"https://127.0.0.1:{box.host_port()}/who", verify=False, timeout=10)
         assert reply.json()["wsgi.url_scheme"] == "https"
         assert box.exec("/opt/flagon/healthcheck.sh") == ""
