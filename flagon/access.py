@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 5000  # files and folders: it is paid at each cold start
 DATABASES = (".db", ".sqlite", ".sqlite3")
-ADVICE = "set RUN_AS=owner, RUN_AS=uid:gid or RUN_AS=root (as the old images did), or RUN chown -R nginx /app in the Dockerfile"
+ADVICE = "RUN chown -R nginx /app in the Dockerfile, or set RUN_AS=owner, uid:gid, or root as in the old images"
 
 
 def lines(boot: Boot) -> list[str]:

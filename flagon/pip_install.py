@@ -120,9 +120,25 @@ def _install(boot: Boot, folder: str, path: str, text: str) -> None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     _must(boot, [python, "-I", "-m", "pip", "install", "--progress-bar", "off", "-r", path], run)
+    _scripts_of_base(folder)
     with open(os.path.join(folder, "complete"), "w", encoding="utf-8") as file:
         json.dump({"from": path}, file)
     boot.output.record("flagon", "info", f"PIP_INSTALL: installed after {time.monotonic() - started:.1f} s")
+
+
+def _scripts_of_base(folder: str) -> None:
+    """flask, gunicorn and so on of the image's own environment, for this one's interpreter."""
+    first = f"#!{BASE}/bin/python"
+    for path in glob.glob(f"{BASE}/bin/*"):
+        own = os.path.join(folder, "bin", os.path.basename(path))
+        if os.path.lexists(own) or os.path.islink(path):
+            continue
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        if text.startswith(first):
+            line, _, rest = text.partition("\n")
+            with open(os.open(own, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o755), "w", encoding="utf-8") as file:
+                file.write(line.replace(BASE, folder, 1) + "\n" + rest)
 
 
 def _must(boot: Boot, words: list[str], environment: dict[str, str]) -> None:
