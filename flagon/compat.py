@@ -29,7 +29,7 @@ IGNORED = {
 }
 # All of theirs that are not also ours, marks or not.
 NAMES = frozenset({*MARKS, "HOST", "BIND", "ERROR_LOG", "ACCESS_LOG", "WORKER_CLASS"})
-LISTEN = re.compile(r"((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.*-]+):)?[0-9]{1,5}(\s+[a-z0-9_]+(=[A-Za-z0-9:_.-]+)?)*\Z")
+LISTEN = r"((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.*-]+):)?[0-9]{1,5}(\s+[a-z0-9_]+(=[A-Za-z0-9:_.-]+)?)*\Z"
 # uWSGI option -> the setting that it means
 OPTIONS = {
     "processes": "WEB_CONCURRENCY", "workers": "WEB_CONCURRENCY", "threads": "THREADS", "harakiri": "TIMEOUT",
@@ -164,7 +164,7 @@ def _listen(environ: Mapping[str, str], found: Found) -> Found:
     text = environ.get("LISTEN_PORT", "").strip()
     if not text:
         return found
-    if not LISTEN.match(text):
+    if not re.match(LISTEN, text):
         found.errors.append(f"LISTEN_PORT={text!r} is not accepted; accepted: 8080, 443 ssl, [::]:80, 127.0.0.1:80")
         return found
     return found._replace(listen=text)

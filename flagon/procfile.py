@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 from flagon import gunicorn_args, shell_words
 
-LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(.+)\Z")  # Heroku's documentation, "The Procfile"
+LINE = r"([A-Za-z0-9_-]+):\s*(.+)\Z"  # Heroku's documentation, "The Procfile"
 
 
 def read(directory: str) -> dict[str, str]:
     """Process type -> command; {} if there is no Procfile that can be read."""
     try:
         with open(os.path.join(directory, "Procfile"), encoding="utf-8") as file:
-            found = [LINE.match(line.strip()) for line in file if not line.lstrip().startswith("#")]
+            found = [re.match(LINE, line.strip()) for line in file if not line.lstrip().startswith("#")]
     except (OSError, UnicodeDecodeError):
         return {}
     return {line[1]: line[2] for line in found if line}

@@ -6,12 +6,12 @@ import re
 import shlex
 from collections.abc import Mapping
 
-VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})")
+VARIABLE = r"\$(?:(\w+)|\{(\w+)(?::?-([^}]*))?\})"
 
 
 def split(line: str, environ: Mapping[str, str]) -> list[str] | None:
     """The words, variables filled in, a leading `exec` left out; None if the line is more than a simple command."""
-    line = VARIABLE.sub(lambda found: environ.get(found[1] or found[2]) or found[3] or "", line)
+    line = re.sub(VARIABLE, lambda found: environ.get(found[1] or found[2]) or found[3] or "", line)
     if re.search(r"[|&;<>()`$\n]", line.replace("()", "")):
         return None
     try:
