@@ -252,6 +252,9 @@ class Boot:
             settings.set("REAL_IP_HEADER", *platforms.real_ip_header(settings.environment))
         if settings.sources["HEADERS_MAX"] != "default" and not versions().get("max_headers", True):
             self.warnings.append("HEADERS_MAX has no effect: this nginx does not know max_headers")
+        if self.debug and values["PRELOAD"]:
+            settings.set("PRELOAD", False, "FLASK_DEBUG")
+            self.warnings.append("PRELOAD has no effect: FLASK_DEBUG is on, and code is loaded again on save")
         if self.debug:
             self.warnings.append(
                 "FLASK_DEBUG is on: code is loaded again on save, and local clients and DEBUG_CLIENTS "

@@ -35,6 +35,7 @@ OPTIONS = {
     "processes": "WEB_CONCURRENCY", "workers": "WEB_CONCURRENCY", "threads": "THREADS", "harakiri": "TIMEOUT",
     "http-timeout": "TIMEOUT", "socket-timeout": "TIMEOUT", "max-requests": "MAX_REQUESTS", "listen": "BACKLOG",
 }  # fmt: skip
+VARIABLES = "UWSGI_* variables"
 APPLICATION = ("module", "wsgi", "callable", "wsgi-file", "file", "mount")
 FOLDERS = ("chdir", "pythonpath", "python-path", "pp", "home", "virtualenv", "venv", "pyhome")
 # Nothing is lost without them: this box does it, or uWSGI alone had the question.
@@ -114,11 +115,11 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
     for name, text in named.items():
         if name.startswith("UWSGI_") and name not in ("UWSGI_INI", "UWSGI_CHEAPER") and text:
             options.append((name[6:].lower().replace("_", "-"), text))
-    _options(options, found, found.given, "UWSGI_* variables")
+    _options(options, found, found.given, VARIABLES)
     if given_ini and not has_ini:
         found.errors.append(f"UWSGI_INI={given_ini} is not accepted: there is no file {ini}")
     if not has_ini:
-        return found
+        return _application(options, found, directory, VARIABLES) if options else found
     from flagon import uwsgi_ini  # not at each cold start
 
     try:
@@ -127,9 +128,10 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
         found.errors.append(str(error))
         return found
     _options(in_file, found, found.from_file, ini)
-    if "WEB_CONCURRENCY" in found.from_file:  # uWSGI reads its variables first and the file after
-        found.given.pop("WEB_CONCURRENCY", None)
-    return _application(in_file, found, directory, ini)
+    for setting in found.from_file:  # uWSGI reads its variables first and the file after
+        if found.given.get(setting, ("", ""))[1].endswith(VARIABLES):
+            del found.given[setting]
+    return _application(options + in_file, found, directory, ini)
 
 
 def _variables(environ: Mapping[str, str], found: Found) -> None:

@@ -47,6 +47,8 @@ class Next:
             raise BootError("\n".join(error.errors)) from None
         except (BootError, OSError, ValueError) as error:
             raise BootError(str(error)) from None
+        if self.boot.programs != old.programs:
+            self.needs_restart.append("programs of the Procfile and of supervisor files")
         if self.boot.run != box.run:
             raise BootError(f"{box.run} can no longer be written")
         self.boot.addresses = old.addresses

@@ -37,7 +37,7 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
         "limit_request_field_size": 0,
         "forwarder_headers": "",
     }
-    if options["preload"] and not options["debug"]:
+    if options["preload"]:
         values["preload_app"] = True
     if options["debug"]:
         # Nobody accepts while the only worker leaves: a stream that runs must not hold up the new code.

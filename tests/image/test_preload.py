@@ -78,6 +78,12 @@ def test_gunicorns_own_words_for_it() -> None:
             assert box.logs().count("loaded by") == 1
 
 
+def test_not_while_debugging() -> None:
+    with Box({"PRELOAD": "on", "FLASK_DEBUG": "1"}, files={"app.py": PLAIN}) as box:
+        box.wait_log("PRELOAD has no effect")
+        box.exec("flagon", "reload")
+
+
 def test_a_worker_that_is_killed_is_forked_anew() -> None:
     with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "1"}, files={"app.py": PLAIN}) as box:
         first = box.get("/").text

@@ -67,6 +67,16 @@ def test_a_process_that_dies_is_restarted_and_at_last_ends_the_box_with_its_code
         assert "worker ended with code 7 3 times in 60 s: the container ends with code 7" in log
 
 
+def test_a_reload_leaves_them_alone_and_says_what_it_did_not_take() -> None:
+    with Box({"PROCESSES": "worker"}, files=FILES) as box:
+        box.wait_log("worker begins")
+        assert box.folder
+        assert "programs of" not in box.exec("flagon", "reload")
+        (box.folder / "Procfile").write_text(PROCFILE.replace("worker.py worker", "worker.py other"))
+        assert "needs a restart, and is not taken: programs of the Procfile" in box.exec("flagon", "reload")
+        assert box.logs().count("worker begins") == 1
+
+
 def test_a_killed_process_is_restarted() -> None:
     with Box({"PROCESSES": "clock"}, files=FILES) as box:
         box.wait_log("clock begins")

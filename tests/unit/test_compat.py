@@ -236,6 +236,14 @@ def test_the_file_wins_over_uwsgis_variable_and_ours_over_both(tmp_path):
     assert read(tmp_path, UWSGI_PROCESSES="9", WEB_CONCURRENCY="5")["WEB_CONCURRENCY"] == 5
 
 
+def test_the_application_by_variables_alone(tmp_path):
+    old = read(tmp_path, UWSGI_WSGI_FILE="web.py", UWSGI_CALLABLE="api", UWSGI_CHDIR="code", UWSGI_HARAKIRI="9").old
+    assert (old.application, old.directory) == ("web.py:api", str(tmp_path / "code"))
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\ncallable = app\nharakiri = 8\n")
+    settings = read(tmp_path, UWSGI_MODULE="shop", UWSGI_CALLABLE="api", UWSGI_HARAKIRI="9")
+    assert (settings.old.application, settings["TIMEOUT"]) == ("shop:app", 8.0)
+
+
 def test_uwsgis_env_reaches_the_application(tmp_path):
     (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nenv = COLOUR=teal\nenv = SIZE = 3\n")
     environment = read(tmp_path).environment
