@@ -47,7 +47,9 @@ def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
     sections, scripts, lines = [], [], []  # type: list[Program], list[tuple[str, str]], list[str]
     for name, command in _chosen(directory, wanted, lines).items():
         simple = shell_words.split(command, {}) is not None and "$" not in command
-        scripts.append((name, f"#!/bin/sh\n{'exec ' if simple and not command.startswith('exec ') else ''}{command}\n"))
+        # A shell that stays would leave at once when it is told to stop, and the box would not wait for its command.
+        before = ("" if command.startswith("exec ") else "exec ") if simple else "trap 'exit 143' TERM INT QUIT\n"
+        scripts.append((name, f"#!/bin/sh\n{before}{command}\n"))
         path = os.path.join(run, "programs", name).replace("%", "%%")
         options = {"command": f"setpriv --pdeathsig TERM /bin/sh {path}", "autorestart": "true", "stopasgroup": "true"}
         sections.append(Program(f"program:{name}", options, "Procfile"))

@@ -79,7 +79,7 @@ class Handing:
         environ["wsgi.file_wrapper"] = FileWrapper
         held = _Held(start_response)
         result = self.application(environ, held.start)
-        if held.writer is not None or not held.status:  # it has written, or is a generator that has not begun
+        if held.writer is not None or held.status is None:  # it has written, or is a generator that has not begun
             return _begun(result, held)
         headers = self.hand_over.headers(held.status, held.headers, result)
         if headers is None:
@@ -96,7 +96,9 @@ class _Held:
 
     def __init__(self, start_response: Callable[..., Any]) -> None:
         self._start_response = start_response
-        self.status, self.headers, self._more = "", [], ()  # type: str, Headers, tuple[Any, ...]
+        self.status: str | None = None
+        self.headers: Headers = []
+        self._more: tuple[Any, ...] = ()
         self.writer: Callable[[bytes], Any] | None = None
 
     def start(self, status: str, headers: Headers, exc_info: Any = None) -> Callable[[bytes], Any]:
@@ -120,10 +122,10 @@ def _begun(result: Iterable[bytes], held: _Held) -> Iterable[bytes]:
     """The pieces of a response whose application may call start_response while it is iterated."""
     try:
         for piece in result:
-            if held.writer is None and held.status:
+            if held.writer is None and held.status is not None:
                 held.begin()
             yield piece
-        if held.writer is None and held.status:
+        if held.writer is None and held.status is not None:
             held.begin()
     finally:
         if hasattr(result, "close"):

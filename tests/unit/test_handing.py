@@ -139,6 +139,10 @@ def test_other_ways_to_answer_on_gunicorns_wires(hand_over):
         start("500 X", [], (ValueError, ValueError(), None))
         return [b"ab"]
 
+    def no_status(environ, start):
+        start("", [])
+        return [b"ab"]
+
     def empty(environ, start):
         start("204 No Content", [])
         yield from ()
@@ -148,6 +152,7 @@ def test_other_ways_to_answer_on_gunicorns_wires(hand_over):
         (by_write, "200 OK", b"ab"),
         (corrected, "500 X", b"ab"),
         (empty, "204 No Content", b""),
+        (no_status, "", b"ab"),
     ):
         assert Server(Handing(application, hand_over)).get() == (status, [], body)
 

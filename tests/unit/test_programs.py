@@ -79,7 +79,7 @@ def test_chosen_processes(folder):
     assert names(found) == ["worker", "clock"]
     assert dict(found.scripts) == {
         "worker": "#!/bin/sh\nexec python worker.py\n",
-        "clock": "#!/bin/sh\nA=1 python clock.py && true\n",
+        "clock": "#!/bin/sh\ntrap 'exit 143' TERM INT QUIT\nA=1 python clock.py && true\n",
     }
     assert found.sections[0].options["command"] == "setpriv --pdeathsig TERM /bin/sh /run/x/programs/worker"
     found = programs.find(str(folder), ("all",), "/run/x")
