@@ -46,10 +46,7 @@ def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
     """What PROCESSES takes from the Procfile, and every supervisor file. Raises BadProgram."""
     sections, scripts, lines = [], [], []  # type: list[Program], list[tuple[str, str]], list[str]
     for name, command in _chosen(directory, wanted, lines).items():
-        simple = shell_words.split(command, {}) is not None and "$" not in command
-        # A shell that stays would leave at once when it is told to stop, and the box would not wait for its command.
-        before = ("" if command.startswith("exec ") else "exec ") if simple else "trap 'exit 143' TERM INT QUIT\n"
-        scripts.append((name, f"#!/bin/sh\n{before}{command}\n"))
+        scripts.append((name, f"#!/bin/sh\n{_line(command)}\n"))
         path = os.path.join(run, "programs", name).replace("%", "%%")
         options = {"command": f"setpriv --pdeathsig TERM /bin/sh {path}", "autorestart": "true", "stopasgroup": "true"}
         sections.append(Program(f"program:{name}", options, "Procfile"))
@@ -62,6 +59,16 @@ def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
             raise BadProgram(f"{section.section} is in {seen[section.section]} and in {section.source}: keep one")
         seen[section.section] = section.source
     return Programs(tuple(sections), tuple(scripts), tuple(lines))
+
+
+def _line(command: str) -> str:
+    """A Procfile's line so that a stop reaches its command, and the box waits for that and not for a shell."""
+    words = shell_words.split(command, {})
+    if words is None or "$" in command:
+        return f"trap 'exit 143' TERM INT QUIT\n{command}"
+    if command.startswith("exec "):
+        return command
+    return f"exec {'env ' if '=' in words[0] else ''}{command}"
 
 
 def _chosen(directory: str, wanted: tuple[str, ...], lines: list[str]) -> dict[str, str]:

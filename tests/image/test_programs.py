@@ -35,13 +35,14 @@ PROCFILE = """
 web: gunicorn app:app
 worker: python worker.py worker
 clock: FOO=1 python worker.py clock && true
+beat: FOO=1 python worker.py beat
 release: python worker.py release
 """
 FILES = {"app.py": APP, "worker.py": WORKER, "Procfile": PROCFILE}
 
 
 @pytest.mark.parametrize(("given", "running", "idle"), [
-    ("worker,clock", ["worker", "clock"], []), ("all", ["worker", "clock"], ["release"]), ("clock", ["clock"], ["worker"]), ("", [], ["worker"]),
+    ("worker,clock", ["worker", "clock"], []), ("all", ["worker", "clock", "beat"], ["release"]), ("clock", ["clock"], ["worker"]), ("", [], ["worker"]),
 ])  # fmt: skip
 def test_processes_of_the_procfile(given: str, running: list[str], idle: list[str]) -> None:
     with Box({"PROCESSES": given}, files=FILES) as box:
@@ -86,7 +87,7 @@ def test_a_killed_process_is_restarted() -> None:
 
 
 @pytest.mark.parametrize(("env", "files", "words"), [
-    ({"PROCESSES": "wroker"}, {}, "the Procfile has no line 'wroker'; it has: worker, clock"),
+    ({"PROCESSES": "wroker"}, {}, "the Procfile has no line 'wroker'; it has: worker, clock, beat"),
     ({"PROCESSES": "nginx"}, {"Procfile": "nginx: x\n"}, "'nginx' is the name of a program of the box"),
     ({}, {"supervisor.d/a.conf": "[program:x]\nautostart=true\n"}, "/app/supervisor.d/a.conf: [program:x] has no command"),
     ({}, {"supervisor.d/a.conf": "what\n"}, "/app/supervisor.d/a.conf"),

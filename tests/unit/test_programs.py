@@ -88,6 +88,15 @@ def test_chosen_processes(folder):
     assert programs.find(str(folder), (), "/run/x").sections == ()
 
 
+@pytest.mark.parametrize(("command", "line"), [
+    ("a b", "exec a b"), ("exec a b", "exec a b"), ("X=1 a b", "exec env X=1 a b"), ("a $X", "trap 'exit 143' TERM INT QUIT\na $X"),
+    ("a | b", "trap 'exit 143' TERM INT QUIT\na | b"),
+])  # fmt: skip
+def test_a_stop_reaches_the_command(folder, command, line):
+    (folder / "Procfile").write_text(f"worker: {command}\n")
+    assert dict(programs.find(str(folder), ("worker",), "/run/x").scripts) == {"worker": f"#!/bin/sh\n{line}\n"}
+
+
 @pytest.mark.parametrize(("text", "wanted", "words"), [
     (PROCFILE, ("wroker",), "no line 'wroker'; it has: worker, clock"), (PROCFILE, ("web",), "no line 'web'"), ("web: x\n", ("a",), "it has: none"),
     ("nginx: x\n", ("all",), "'nginx' is the name of a program of the box"),
