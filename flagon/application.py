@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flagon import locate, procfile
+from flagon import locate
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -17,7 +17,7 @@ def clues(boot: Boot) -> list[locate.Clue]:
     old = settings.old
     found = [locate.Clue(boot.values["APP_MODULE"] or "", "APP_MODULE"), _by_name(environment, directory)]
     found.append(locate.Clue(environment.get("FLASK_APP", ""), "FLASK_APP"))
-    web = procfile.web(directory, environment)
+    web = settings.web
     if web and web.application:
         folder = os.path.join(directory, web.chdir) if web.chdir else ""
         found.append(locate.Clue(web.application, "Procfile", folder))

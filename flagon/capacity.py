@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +17,7 @@ SOCKET_THREADS = 100
 def websocket_library(python: str) -> str | None:
     """The first installed library that needs a wire with upgrades, or None. Starts no interpreter."""
     bases = dict.fromkeys(os.path.dirname(os.path.dirname(path)) for path in (python, places.APPLICATION_PYTHON))
-    folders = [folder for base in bases for folder in glob.glob(os.path.join(base, "lib", "python3*", "site-packages"))]
+    folders = [folder for base in bases for folder in places.site_packages(base)]
     for name in WEBSOCKET_LIBRARIES:
         if any(os.path.isdir(os.path.join(folder, name)) for folder in folders):
             return name.replace("_", "-")

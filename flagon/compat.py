@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from flagon import places
+
 # Names that only those images know. Where one of them is seen, the application was written for one of those images.
 MARKS = (
     "UWSGI_INI", "UWSGI_CHEAPER", "UWSGI_PROCESSES", "NGINX_MAX_UPLOAD", "NGINX_WORKER_PROCESSES",
@@ -58,11 +60,14 @@ WHY_NOT = {
 }  # fmt: skip
 
 
+Given = dict[str, tuple[str, str]]  # setting -> (text, from where)
+
+
 class Found(NamedTuple):
     """What the old images' names say."""
 
-    given: dict[str, tuple[str, str]]  # setting -> (text, from where), below its own name
-    from_file: dict[str, tuple[str, str]]  # the same from uwsgi.ini: below .env
+    given: Given  # below a setting's own name
+    from_file: Given  # the same from uwsgi.ini: below .env
     environment: dict[str, str]  # uwsgi.ini's `env =`
     lines: list[str]  # for the boot: what was ignored and why
     errors: list[str]
@@ -71,7 +76,6 @@ class Found(NamedTuple):
     directory: str = ""  # its chdir
     python_path: tuple[str, ...] = ()
     listen: str = ""
-
     workers_per_core: float | None = None
     max_workers: int = 0
 
@@ -184,7 +188,7 @@ def _counts(environ: Mapping[str, str], found: Found) -> Found:
     return found._replace(workers_per_core=float(per_core) if per_core else None, max_workers=int(most or 0))
 
 
-def _options(options: list[tuple[str, str]], found: Found, given: dict[str, tuple[str, str]], source: str) -> None:
+def _options(options: list[tuple[str, str]], found: Found, given: Given, source: str) -> None:
     """uWSGI's options -> settings, and one line for all that is ignored."""
     ignored: list[str] = []
     where = os.path.basename(source)
@@ -205,9 +209,6 @@ def _options(options: list[tuple[str, str]], found: Found, given: dict[str, tupl
         del given["RUN_AS"]
     if ignored:
         found.lines.append(f"{source}: ignored: " + ", ".join(dict.fromkeys(ignored)))
-
-
-Given = dict[str, tuple[str, str]]
 
 
 def _buffer_size(name: str, value: str, given: Given, where: str) -> None:
@@ -283,9 +284,7 @@ def _application(options: list[tuple[str, str]], found: Found, directory: str, i
 
 def _packages(home: str, found: Found, ini: str) -> list[str]:
     """The packages of a virtual environment."""
-    import glob
-
-    folders = glob.glob(os.path.join(glob.escape(home), "lib", "python3*", "site-packages"))
+    folders = places.site_packages(home)
     if not folders:
         found.lines.append(f"{ini}: there is no virtual environment {home}: the image's packages are used")
     return folders

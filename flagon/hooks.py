@@ -129,9 +129,10 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
     else:
         run.prestart(prestart, told)
     for name, text in run.changes.items():
-        environ[name] = text if text is not None else ""
         if text is None:
-            del environ[name]
+            environ.pop(name, None)
+        else:
+            environ[name] = text
     then = boot_module.Boot(environ, directory, command)
     then.is_dropped, then.packages, then.warnings = True, boot.packages, boot.user_warnings + then.warnings
     then.working_directory = os.getcwd() if os.getcwd() != directory else ""

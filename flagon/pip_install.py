@@ -13,7 +13,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from flagon import step
+from flagon import places, step
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -111,8 +111,8 @@ def _install(boot: Boot, folder: str, path: str, text: str) -> None:
     python = os.path.join(folder, "bin", "python")
     # -I: a module of the application is none of pip's, whatever its name.
     _must(boot, [f"{BASE}/bin/python", "-I", "-m", "venv", "--without-pip", folder], run)
-    packages = glob.glob(os.path.join(folder, "lib", "python3*", "site-packages"))[0]
-    base = glob.glob(os.path.join(BASE, "lib", "python3*", "site-packages"))[0]
+    packages = places.site_packages(folder)[0]
+    base = places.site_packages(BASE)[0]
     with open(os.path.join(packages, "flagon-base.pth"), "w", encoding="utf-8") as file:
         file.write(base + "\n")
     if path.endswith(".toml"):

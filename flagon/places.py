@@ -14,6 +14,13 @@ class NoPlace(Exception):
     """Nothing is writable; the message says what to mount."""
 
 
+def site_packages(home: str) -> list[str]:
+    """The package folders of a virtual environment; none if it is none."""
+    import glob  # not for every user of this module
+
+    return glob.glob(os.path.join(glob.escape(home), "lib", "python3*", "site-packages"))
+
+
 def writable(directory: str) -> bool:
     """Whether this uid can really create a file there: access() lies on read-only and some network file systems."""
     probe = os.path.join(directory, f".flagon-probe-{os.getpid()}")

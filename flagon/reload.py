@@ -110,8 +110,8 @@ class Reload:
         following = self._next
         assert following is not None
         port = self.plugin.port
-        timeouts = [boot.values["TIMEOUT"] for boot in (following.boot, self.box.boot)]  # gunicorn_conf.py may have it
-        nginx_too = port.files_changed(following.boot) or timeouts[0] != timeouts[1]
+        # gunicorn_conf.py may have another timeout
+        nginx_too = port.files_changed(following.boot) or following.boot.values["TIMEOUT"] != self.box.values["TIMEOUT"]
         if nginx_too:
             from flagon import check
 

@@ -45,6 +45,7 @@ class Settings:
         self.warnings: list[str] = []
         self.environment: dict[str, str] = {}  # the container's environment above the .env file's
         self.old = compat.nothing()  # what the deprecated images' names say
+        self.web: gunicorn_args.Arguments | None = None  # gunicorn's command line in the Procfile
         self.gunicorn_args: list[str] = []  # what of GUNICORN_CMD_ARGS is gunicorn's own business
 
     @property
@@ -165,9 +166,9 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
     arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
     detected = gunicorn_args.split(command_args or [])
     _apply_arguments(settings, detected, "command line", errors, only_defaults=True)
-    web = None if command_args else procfile.web(directory, settings.environment)
-    if web:
-        _apply_arguments(settings, web, "Procfile", errors, only_defaults=True)
+    settings.web = procfile.web(directory, settings.environment)
+    if settings.web and not command_args:
+        _apply_arguments(settings, settings.web, "Procfile", errors, only_defaults=True)
     _apply_arguments(settings, arguments, "GUNICORN_CMD_ARGS", errors)
     _check_together(settings, errors)
     if errors:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from flagon import text_file
+
 OLD_FOLDER = "/etc/nginx/conf.d"
 # The deprecated images wrote these two anew at each start.
 OVERWRITTEN = ("nginx.conf", "upload.conf")
@@ -45,15 +47,6 @@ class UsersNginx(NamedTuple):
         return tuple(found)
 
 
-def _text(path: str) -> str:
-    """A file's text; an unreadable one is nginx's to name."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
 def _files(*parts: str) -> list[str]:
     return sorted(glob.glob(os.path.join(glob.escape(os.path.join(*parts)), "*.conf")))
 
@@ -61,8 +54,8 @@ def _files(*parts: str) -> list[str]:
 def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
     """What lies in /app/nginx/http.d, /app/nginx/server.d, /app/nginx.conf and /etc/nginx/conf.d."""
     whole = os.path.join(directory, "nginx.conf")
-    if os.path.isfile(whole) and not _text(whole).startswith(OURS):
-        text = _text(whole)
+    if os.path.isfile(whole) and not text_file.read(whole).startswith(OURS):
+        text = text_file.read(whole)
         return UsersNginx(whole=whole, old_socket=OLD_SOCKET in text or _mentioned(_files(old_folder)))
     lines = []
     http = _files(directory, "nginx", "http.d")
@@ -76,9 +69,9 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         return UsersNginx(lines=tuple(lines))
     from flagon import nginx_text  # not at each cold start
 
-    given = [one for path in http for one in nginx_text.directives(_text(path))]
+    given = [one for path in http for one in nginx_text.directives(text_file.read(path))]
     top = [one.words[0] for one in given if one.depth == 0 and not one.block]
-    inner = [one.words for path in server for one in nginx_text.directives(_text(path)) if one.depth == 0]
+    inner = [one.words for path in server for one in nginx_text.directives(text_file.read(path)) if one.depth == 0]
     return UsersNginx(
         tuple(http),
         tuple(server),
@@ -90,14 +83,14 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
 
 
 def _mentioned(paths: list[str]) -> bool:
-    return any(OLD_SOCKET in _text(path) for path in paths)
+    return any(OLD_SOCKET in text_file.read(path) for path in paths)
 
 
 def listens(whole: str) -> Iterator[str]:
     """What the user's nginx.conf listens on, plain http first."""
     from flagon import nginx_text
 
-    found = [one.words[1:] for one in nginx_text.directives(_text(whole)) if one.words[0] == "listen"]
+    found = [one.words[1:] for one in nginx_text.directives(text_file.read(whole)) if one.words[0] == "listen"]
     for words in sorted(found, key=lambda words: "ssl" in words):
         if words and words[0].rpartition(":")[2].isdigit():
             yield " ".join(word for word in words if word != "default_server")
@@ -121,7 +114,7 @@ def adapted(whole: str, run: str, spool: str, as_root: bool) -> str:
     """
     from flagon import nginx_text  # not at each cold start
 
-    text = _text(whole)
+    text = text_file.read(whole)
     daemon = False
     for one in reversed(list(nginx_text.directives(text))):
         name = one.words[0] if one.depth == 0 else ""

@@ -176,9 +176,9 @@ def django_settings(path: str) -> str | None:
     """The settings module that a manage.py names, or None: os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)."""
     tree = _tree(path)
     for node in ast.walk(tree) if tree else ():
-        words = (
-            [word.value for word in node.args if isinstance(word, ast.Constant)] if isinstance(node, ast.Call) else []
-        )
+        if not isinstance(node, ast.Call):
+            continue
+        words = [word.value for word in node.args if isinstance(word, ast.Constant)]
         if len(words) == 2 and words[0] == "DJANGO_SETTINGS_MODULE" and isinstance(words[1], str):
             return words[1]
     return None

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from flagon import text_file
+
 LOOKED_AT = "alembic.ini, and migrations/ and db/ beside the application and in its package"
 
 
@@ -44,7 +46,7 @@ def find(directory: str, target: str) -> Migrations | None:
     for folder in (os.path.join(parent, name) for name in ("migrations", "db") for parent in packages):
         ini, env = os.path.join(folder, "alembic.ini"), os.path.join(folder, "env.py")
         if os.path.isfile(env) and os.path.isfile(ini):
-            if "current_app" in _text(env):
+            if "current_app" in text_file.read(env):
                 return _with_revisions(
                     Migrations("flask-migrate", ini, folder, True), [os.path.join(folder, "versions")]
                 )
@@ -103,17 +105,9 @@ def _files(folders: list[str], recursive: bool) -> Iterator[str]:
             yield from (os.path.join(folder, name) for name in sorted(names) if name.endswith(".py"))
 
 
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
-
-
 def _tree(path: str) -> ast.Module:
     try:
-        return ast.parse(_text(path))
+        return ast.parse(text_file.read(path))
     except (SyntaxError, ValueError):
         return ast.Module([], [])
 

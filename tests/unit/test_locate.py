@@ -6,6 +6,7 @@
 import sys
 
 import pytest
+from fakes import put
 
 from flagon import locate
 from flagon.locate import Clue, NotFound, holds_anything
@@ -31,14 +32,6 @@ def tree(tmp_path):
         return str(tmp_path)
 
     return tree
-
-
-def put(folder, files):
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return str(folder)
 
 
 @pytest.mark.parametrize(("files", "target", "folder"), [

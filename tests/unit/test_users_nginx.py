@@ -6,6 +6,7 @@
 import os
 
 import pytest
+from fakes import put
 
 from flagon import nginx_text, users_nginx
 
@@ -30,14 +31,6 @@ def test_depth_and_place():
         "d": (0, False),
     }
     assert text[found["b"].start : found["b"].end] == "b c;"
-
-
-def put(root, files):
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return str(root)
 
 
 def test_nothing_is_found_in_an_ordinary_application(tmp_path):
