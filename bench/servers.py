@@ -88,7 +88,8 @@ def app_conf(text: str, wire: str) -> str:
     """The same parameters for the peer's protocol."""
     if wire == "uwsgi":
         lines = [line for line in text.splitlines() if "keep_conn" not in line]
-        return "\n".join(line.replace("fastcgi_", "uwsgi_") for line in lines) + "\n"
+        text = "\n".join(line.replace("fastcgi_", "uwsgi_") for line in lines)
+        return text.replace("uwsgi_pass flagon_app", f"uwsgi_pass unix:{RUN}/app.sock") + "\n"
     # HTTP/1.0 and Connection: close, nginx's default: without a pool of connections 1.1 would only cost.
     dropped = ("proxy_http_version", "proxy_set_header Connection", "proxy_set_header Upgrade")
     return "\n".join(line for line in text.splitlines() if not line.startswith(dropped)) + "\n"

@@ -27,6 +27,8 @@ DROPPED_HEADERS = (
 )  # fmt: skip
 
 
+KEPT = 512  # connections to the application that an nginx process keeps at most
+
 # A directive of the user's own at http level takes the place of any of these.
 TUNING = """
 server_tokens off;
@@ -206,7 +208,7 @@ def _fastcgi(box: Box) -> str:
         ("HTTP_TRANSFER_ENCODING", '""'),  # nginx has read and counted a chunked body
     ]
     lines = [
-        f"fastcgi_pass unix:{box.run}/app.sock;",
+        "fastcgi_pass flagon_app;",
         # With it, a response that has no end record reaches the client as a broken transfer, never as a shorter one.
         "fastcgi_keep_conn on;",
         f"fastcgi_read_timeout {nginx_time(v['TIMEOUT'] + 5)};",
@@ -220,6 +222,17 @@ def _fastcgi(box: Box) -> str:
     lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
     lines += [f'fastcgi_param HTTP_{name.upper().replace("-", "_")} "";' for name in DROPPED_HEADERS]
     return "\n".join(lines) + "\n"
+
+
+def _upstream(box: Box) -> str:
+    """The worker's socket. A worker says itself when a kept connection is to be dropped (flagon/inside/connections.py)."""
+    if not box.fastcgi:
+        return ""
+    kept = min(box.values["BACKLOG"], KEPT)
+    return (
+        f"upstream flagon_app {{\n    server unix:{box.run}/app.sock;\n    keepalive {kept};\n"
+        "    keepalive_requests 1000000;\n    keepalive_time 1d;\n}\n"
+    )
 
 
 def _http(box: Box) -> str:
@@ -276,6 +289,7 @@ def fragments(box: Box) -> dict[str, str]:
         "client.conf": _client(box) + maps,
         "headers.conf": headers,
         "throttle.conf": protection.throttle(box.values),
+        "upstream.conf": _upstream(box),
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
         "health.conf": _health(box),

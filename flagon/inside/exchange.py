@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Exchange:
     """One request and its response on one connection."""
 
-    __slots__ = ("_body", "_data", "_descriptor", "_server", "_slot", "_unbuffered")
+    __slots__ = ("_body", "_data", "_descriptor", "_keep", "_server", "_slot", "_unbuffered")
     hands_over = True  # nginx may be told to send a file in the application's place
 
     def __init__(self, server: Server, descriptor: int, slot: Slot, data: bytes) -> None:
@@ -32,12 +32,16 @@ class Exchange:
         self._slot = slot
         self._body: RequestBody | None = None
         self._unbuffered = False
+        self._keep = False
 
-    def run(self) -> None:
-        """Read the request, call the application, send the response. Raises ProtocolError, OSError."""
+    def run(self) -> bool:
+        """Read the request, call the application, send the response; whether the connection may be used again.
+
+        Raises ProtocolError, OSError.
+        """
         environ = self._read_request()
         if environ is None:
-            return
+            return False
         server = self._server
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
         try:
@@ -53,6 +57,7 @@ class Exchange:
                     server.streams -= 1
             if server.after is not None:
                 server.after(environ, response)
+        return self._keep
 
     def _read_request(self) -> dict[str, Any] | None:
         """The environ; None if the connection was closed without a request."""
@@ -141,6 +146,11 @@ class Exchange:
                 raise ClientGone("the stream was ended: too late")
             write_all(self._descriptor, data)
             slot.last_byte = time.monotonic()
+
+    def end(self) -> bytes:
+        """The response's last record: nginx keeps the connection, or is told not to."""
+        self._keep = len(self._data) > 10 and bool(self._data[10] & fastcgi.KEEP_CONNECTION) and self._server.may_keep()
+        return fastcgi.END if self._keep else fastcgi.LAST
 
     def begin_stream(self, unbuffered: bool, events: bool) -> bool:
         """A response that is not whole begins; False if it is unbuffered and STREAMS_MAX run already."""

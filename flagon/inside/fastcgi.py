@@ -15,7 +15,9 @@ READ_SIZE = 65536
 
 # One request a connection, so the request id is 1 in every record.
 END = HEADER.pack(VERSION, END_REQUEST, 1, 8, 0) + bytes(8)
-PING = HEADER.pack(VERSION, STDERR, 1, 0, 0)  # an empty record: nginx resets its read timer and ignores it
+# An empty record: nginx resets its read timer and ignores it; on an idle connection, and after END, it means "let go".
+PING = HEADER.pack(VERSION, STDERR, 1, 0, 0)
+LAST = END + PING  # the end of a response on a connection that is closed then
 STDOUT_PREFIX = bytes((VERSION, STDOUT, 0, 1))
 
 Read = Callable[[int], bytes]  # at most so many bytes, b"" at the end of the connection

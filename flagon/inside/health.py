@@ -109,3 +109,4 @@ def _loop(server: Server, listener: socket.socket, stop: int) -> None:
         descriptor = connection.detach()
         os.set_blocking(descriptor, True)
         server.serve(descriptor, slot)
+        os.close(descriptor)

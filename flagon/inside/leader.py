@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 TICK = 0.002  # seconds; what a request may wait behind a slow one
 QUIET_TICKS = 25  # without a request the watch sleeps until there is one
@@ -17,10 +18,13 @@ QUIET_TICKS = 25  # without a request the watch sleeps until there is one
 class Leadership:
     """The turn to poll, and the watch over whoever has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, deposed: Callable[[int], None]) -> None:
         self._turn = threading.Lock()
-        # One item while a leader serves. Who pops it owns the turn: the leader goes on, the watch passes it on.
-        self._token: list[None] = []
+        # The connection that a leader serves. Who pops it owns the turn: the leader goes on, the watch passes it on.
+        self._token: list[int] = []
+        self._deposed = deposed  # is told that connection before another leads
+        self._deposing = threading.Lock()
+        self.deputies: list[None] = []  # one item for each thread that waits for the turn
         self._served = 0
         self._asleep = False
         self._wake = threading.Event()
@@ -28,16 +32,18 @@ class Leadership:
 
     def take(self) -> None:
         """Wait for the turn."""
+        self.deputies.append(None)
         self._turn.acquire()
+        self.deputies.pop()
 
     def give(self) -> None:
         """Pass the turn on."""
         self._turn.release()
 
-    def begin(self) -> None:
-        """The leader has accepted a request and serves it."""
+    def begin(self, descriptor: int) -> None:
+        """The leader serves a request of that connection."""
         self._served += 1
-        self._token.append(None)
+        self._token.append(descriptor)
         if self._asleep:
             self._wake.set()
 
@@ -46,7 +52,8 @@ class Leadership:
         try:
             self._token.pop()
         except IndexError:
-            return False
+            with self._deposing:  # until the connection is ours alone
+                return False
         return True
 
     def stop(self) -> None:
@@ -70,10 +77,11 @@ class Leadership:
             time.sleep(TICK)
 
     def _depose(self) -> None:
-        try:
-            self._token.pop()
-        except IndexError:
-            return  # it has just ended
+        with self._deposing:
+            try:
+                self._deposed(self._token.pop())
+            except IndexError:
+                return  # it has just ended
         self._turn.release()
 
     def _sleep(self) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from flagon.inside.fastcgi import END, LARGEST_CONTENT, stdout
+from flagon.inside.fastcgi import LARGEST_CONTENT, stdout
 
 # RFC 9110 section 7.6.1; nginx, not the application, speaks for the connection.
 HOP_BY_HOP = frozenset(
@@ -30,6 +30,7 @@ class Wire(Protocol):
     """What a response needs of its connection."""
 
     def send(self, data: bytes) -> None: ...
+    def end(self) -> bytes: ...
     def begin_stream(self, unbuffered: bool, events: bool) -> bool: ...
     def event_sent(self, whole: bool) -> None: ...
     def settle_body(self, complete: bool) -> None: ...
@@ -168,11 +169,11 @@ class Response:
             self._wire.send(stdout(head + body))
             raise Shortfall(f"{self.sent} of {self.length} bytes of Content-Length")
         if len(head) + len(body) <= LARGEST_CONTENT:
-            self._wire.send(stdout(head + body) + END)
+            self._wire.send(stdout(head + body) + self._wire.end())
         else:
             self._wire.send(stdout(head))
             self._send_pieces(body)
-            self._wire.send(END)
+            self._wire.send(self._wire.end())
 
     def _begin_stream(self, head: bytes, first: bytes) -> None:
         """The header and the first piece of a response whose end is not known yet."""
@@ -223,7 +224,7 @@ class Response:
                 self.write(piece)
         if self.length is not None and self.sent < self.length and not self._bodyless():
             raise Shortfall(f"{self.sent} of {self.length} bytes of Content-Length")
-        self._wire.send(END)
+        self._wire.send(self._wire.end())
 
 
 def _check_bytes(data: object) -> None:

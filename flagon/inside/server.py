@@ -1,9 +1,8 @@
-"""Request threads: accept a connection from nginx, serve one request on it (exchange.py), close."""
+"""Request threads: whoever leads takes the next request from nginx and serves it (exchange.py)."""
 
 from __future__ import annotations
 
 import os
-import select
 import socket
 import threading
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flagon.inside import fastcgi
+from flagon.inside.connections import ACCEPTED_AT_ONCE, Connections
 from flagon.inside.exchange import Exchange
 from flagon.inside.fastcgi import ProtocolError
 from flagon.inside.leader import Leadership
@@ -18,6 +18,7 @@ from flagon.inside.response import Response
 from flagon.inside.slots import Slot
 
 FASTCGI = bytes([fastcgi.VERSION])
+FAREWELL = 2.0  # seconds for nginx to drop the kept connections of a process that leaves
 Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
@@ -35,6 +36,7 @@ class Server:
         after: Callable[[dict[str, Any], Response], None] | None = None,
         on_request: Callable[[], None] | None = None,
         hand_over: Any = None,
+        kept: int = 0,
     ) -> None:
         self.application = application
         self.base_environ = base_environ
@@ -49,63 +51,96 @@ class Server:
         self.streams_lock = threading.Lock()
         self.accepting = True
         self.warned: set[str] = set()
-        self.leadership = Leadership()
-        self._waiter: select.epoll | None = None
-        self._stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.connections = Connections(kept)
+        self.leadership = Leadership(self.connections.forget)
 
     def stop(self) -> None:
         """No more accepting; every idle thread ends."""
         self.accepting = False
-        os.eventfd_write(self._stop, 1)
+        os.eventfd_write(self.connections.wake, 1)
         self.leadership.stop()
 
     def loop(self, listener: socket.socket, slot: Slot) -> None:
         """A request thread's life: lead while requests are quick, else serve on while another leads."""
-        leadership = self.leadership
-        while self.accepting:
+        leadership, connections = self.leadership, self.connections
+        while self.accepting or connections.kept:
             leadership.take()
-            if self._lead(listener, slot):
+            connections.listen(listener)
+            # Whoever led serves a slow request: what nginx sends next may go to a process that is free.
+            connections.let_go()
+            if self._lead(listener, slot) and self._take_leave(slot):
                 leadership.give()
-        # the others that wait for the turn find that there is nothing to accept any more
+        # the others that wait for the turn find that there is nothing to serve any more
 
     def _lead(self, listener: socket.socket, slot: Slot) -> bool:
-        """Accept and serve until the end or until the watch has passed the turn on; whether we still have it.
-
-        What accept returned is always served.
-        """
-        # _accept gives the bare descriptor; the public accept() builds a socket object for each request (4 us).
-        accept = listener._accept  # type: ignore[attr-defined]
-        leadership = self.leadership
+        """Serve until the end or until the watch has passed the turn on; whether we still have it."""
+        ready, new = self.connections.ready, listener.fileno()
         while self.accepting:
+            for descriptor, _ in ready():
+                if descriptor == new:
+                    if not self._serve_new(listener, slot):
+                        return False
+                elif descriptor != self.connections.wake and not self._serve_one(descriptor, slot):
+                    return False
+        return True
+
+    def _take_leave(self, slot: Slot) -> bool:
+        """Until nginx has dropped every kept connection; what it has sent in time is served. As _lead."""
+        connections = self.connections
+        connections.leave()
+        deadline = time.monotonic() + FAREWELL
+        while connections.kept and time.monotonic() < deadline:
+            for descriptor, _ in connections.ready(deadline - time.monotonic()):
+                if not self._serve_one(descriptor, slot):
+                    return False
+        for descriptor in tuple(connections.kept):
+            self._close(descriptor)
+        return True
+
+    def _serve_new(self, listener: socket.socket, slot: Slot) -> bool:
+        """Accept and serve a few. What accept returned is always served. Whether we still have the turn."""
+        for _ in range(ACCEPTED_AT_ONCE):
             try:
-                descriptor, _ = accept()
+                # The bare descriptor; the public accept() builds a socket object for each connection (4 us).
+                descriptor, _ = listener._accept()  # type: ignore[attr-defined]
             except BlockingIOError:
-                self._wait(listener)
-                continue
+                return True
             except OSError as error:
                 self.log.error("accept: %s", error)
                 time.sleep(0.1)  # out of descriptors: do not spin
-                continue
-            leadership.begin()
-            self.serve(descriptor, slot)
-            if not leadership.end():
+                return True
+            if not self._serve_one(descriptor, slot):
                 return False
         return True
 
-    def _wait(self, listener: socket.socket) -> None:
-        """Until a connection or the stop. Exclusive: of several processes one is woken."""
-        if self._waiter is None:
-            self._waiter = select.epoll()
-            self._waiter.register(listener.fileno(), select.EPOLLIN | select.EPOLLEXCLUSIVE)
-            self._waiter.register(self._stop, select.EPOLLIN)
-        self._waiter.poll()
+    def _serve_one(self, descriptor: int, slot: Slot) -> bool:
+        """One request of a new or a kept connection; whether we still have the turn."""
+        leadership, connections = self.leadership, self.connections
+        leadership.begin(descriptor)
+        keep = self.serve(descriptor, slot)
+        leads = leadership.end()
+        if not keep:
+            self._close(descriptor)
+        elif descriptor not in connections.kept:
+            connections.keep(descriptor)
+        return leads
 
-    def serve(self, descriptor: int, slot: Slot) -> None:
-        """One connection: one request, one response, closed."""
+    def _close(self, descriptor: int) -> None:
+        self.connections.forget(descriptor)  # first: a child process may hold the socket open, and epoll with it
+        os.close(descriptor)
+
+    def may_keep(self) -> bool:
+        """Whether nginx may send its next request on the same connection: only while a thread is free for it."""
+        connections = self.connections
+        return self.accepting and bool(self.leadership.deputies) and len(connections.kept) < connections.limit
+
+    def serve(self, descriptor: int, slot: Slot) -> bool:
+        """One request and its response; whether the connection stays open, else it is the caller's to close."""
+        keep = False
         try:
             data = os.read(descriptor, fastcgi.READ_SIZE)
             kind = Exchange if data[:1] == FASTCGI or not data else _other_protocol(data)
-            kind(self, descriptor, slot, data).run()
+            keep = kind(self, descriptor, slot, data).run()
         except (ProtocolError, OSError) as error:
             self.log.debug("connection from nginx ended: %s", error)
         except BaseException:
@@ -113,9 +148,9 @@ class Server:
         finally:
             with slot.lock:  # so that nothing of the watchdog's goes to a closed and reused descriptor
                 slot.end()
-            os.close(descriptor)
             if self.on_request is not None:
                 self.on_request()
+        return keep
 
     def warn_once(self, message: str) -> None:
         """A warning worth one line in a worker's life."""

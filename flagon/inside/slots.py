@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Iterator
 
 from flagon.inside import fastcgi
-from flagon.inside.fastcgi import END
+from flagon.inside.fastcgi import LAST
 
 # nginx has our page for it: a named location that answers 504
-STUCK_ANSWER = fastcgi.stdout(b"Status: 504 Gateway Timeout\r\nX-Accel-Redirect: @stuck\r\n\r\n") + END
+STUCK_ANSWER = fastcgi.stdout(b"Status: 504 Gateway Timeout\r\nX-Accel-Redirect: @stuck\r\n\r\n") + LAST
 LONGEST_WRITE = 0.5  # seconds for a piece that is being written to a slow reader
 AS_PARAMETERS, AS_TEXT = 1, 2  # what a row's first byte says of the others; 0: the row is free
 ROW = 512  # bytes of a request's parameters kept on the board; id, method and target come first in them
@@ -144,7 +144,7 @@ class Slot:
                 return False
             self.abandoned = True
             with contextlib.suppress(OSError):
-                os.write(self.stream, END)
+                os.write(self.stream, LAST)
             return True
         finally:
             self.lock.release()

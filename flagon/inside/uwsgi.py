@@ -119,6 +119,10 @@ class UwsgiExchange(Exchange):
         with contextlib.suppress(ValueError):
             write_all(self._descriptor, b"".join(pieces))
 
+    def end(self) -> bytes:
+        """The protocol has no word for the end but the connection's."""
+        return b""
+
     def begin_stream(self, unbuffered: bool, events: bool) -> bool:
         """As over FastCGI, but nothing can be sent between the application's bytes to keep the connection alive."""
         began = super().begin_stream(unbuffered, events)

@@ -78,6 +78,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             before=(lambda environ: pre(self, hooks.Request(environ))) if pre else None,
             after=(lambda environ, response: post(self, hooks.Request(environ), environ, response)) if post else None,
             on_request=self._count if self.cfg.max_requests or self.cfg.max_requests_jitter else None,
+            # All that may wait on kept connections of all workers is BACKLOG, the length of the queue for new ones.
+            kept=self.cfg.backlog // self.cfg.workers,
             hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,
         )
 

@@ -217,7 +217,7 @@ class Box:
         self.server = Server(application, base_environ() if base is None else base, log, streams_max, spool, **hooks)
 
     def __del__(self):
-        os.close(self.server._stop)
+        os.close(self.server.connections.wake)
 
     def connect(self):
         return Connection(self)

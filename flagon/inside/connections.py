@@ -1,0 +1,65 @@
+"""All that a worker's leader waits for: new connections, those that nginx keeps, and the stop. One epoll.
+
+nginx keeps a connection only if END_REQUEST is the last thing in its buffer, and drops an idle one that becomes
+readable; an empty record does both (DESIGN 3.4). So neither an answer nor a farewell can race with the next request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+
+from flagon.inside.fastcgi import PING
+
+ROUND = 16  # connections served between two looks at the listener
+ACCEPTED_AT_ONCE = 4  # a look takes this many, so that new connections do not starve beside kept ones
+
+
+class Connections:
+    """The epoll and the connections in it. Only whoever leads waits; `keep` and `forget` are for every thread."""
+
+    def __init__(self, limit: int = 0) -> None:
+        self.limit = limit  # of kept connections, so that the queue before the threads stays as short as BACKLOG says
+        self.kept: set[int] = set()
+        self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._listener: int | None = None
+        self._epoll = select.epoll()
+        self._epoll.register(self.wake, select.EPOLLIN)
+
+    def listen(self, listener: socket.socket) -> None:
+        """Wait for new connections too. Exclusive: of several processes one is woken."""
+        if self._listener is None:
+            self._listener = listener.fileno()
+            self._epoll.register(self._listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+
+    def ready(self, seconds: float = -1) -> list[tuple[int, int]]:
+        """(descriptor, events) of at least one, or of none if the time is over; negative: no limit."""
+        return self._epoll.poll(seconds, ROUND)
+
+    def keep(self, descriptor: int) -> None:
+        """Wait for the next request on it."""
+        self.kept.add(descriptor)
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def forget(self, descriptor: int) -> None:
+        """No longer wait for it. A descriptor that is not kept is nothing to forget."""
+        if descriptor in self.kept:
+            self.kept.discard(descriptor)
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(descriptor)
+
+    def let_go(self) -> None:
+        """Tell nginx to drop those that are idle; what it has just sent is still answered."""
+        for descriptor in tuple(self.kept):
+            with contextlib.suppress(OSError):
+                os.write(descriptor, PING)
+
+    def leave(self) -> None:
+        """No new connections any more, and nginx drops the kept ones."""
+        for waiter in (self._listener, self.wake):
+            if waiter is not None:
+                with contextlib.suppress(OSError):  # another thread has been here before
+                    self._epoll.unregister(waiter)
+        self.let_go()
