@@ -89,7 +89,7 @@ def app_conf(text: str, wire: str) -> str:
     if wire == "uwsgi":
         lines = [line for line in text.splitlines() if "keep_conn" not in line]
         text = "\n".join(line.replace("fastcgi_", "uwsgi_") for line in lines)
-        return text.replace("uwsgi_pass flagon_app", f"uwsgi_pass unix:{RUN}/app.sock") + "\n"
+        return text + "\n"
     # HTTP/1.0 and Connection: close, nginx's default: without a pool of connections 1.1 would only cost.
     dropped = ("proxy_http_version", "proxy_set_header Connection", "proxy_set_header Upgrade")
     return "\n".join(line for line in text.splitlines() if not line.startswith(dropped)) + "\n"
@@ -134,8 +134,14 @@ def prepare(folder: str, server: Server, port: int, work: str) -> None:
             copy_fragments(source, server.wire == "http")
         shutil.copytree(source, folder)
         fragments = os.path.join(folder, "fragments")
-        with open(os.path.join(fragments, "app.conf"), encoding="utf-8") as file:
-            _write(os.path.join(fragments, "app.conf"), app_conf(file.read(), server.wire))
+        with open(os.path.join(fragments, "wire.conf"), encoding="utf-8") as file:
+            _write(os.path.join(fragments, "wire.conf"), app_conf(file.read(), server.wire))
+        if server.wire == "uwsgi":
+            for name in ("app.conf", "again.conf"):
+                _write(
+                    os.path.join(fragments, name), f"uwsgi_pass unix:{RUN}/app.sock;\ninclude fragments/wire.conf;\n"
+                )
+            _write(os.path.join(fragments, "upstream.conf"), "")
         with open(os.path.join(fragments, "listen.conf"), encoding="utf-8") as file:
             _write(os.path.join(fragments, "listen.conf"), re.sub(r":\d+ ", f":{port} ", file.read()))
     os.makedirs(os.path.join(folder, "spool"), exist_ok=True)

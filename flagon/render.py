@@ -208,7 +208,6 @@ def _fastcgi(box: Box) -> str:
         ("HTTP_TRANSFER_ENCODING", '""'),  # nginx has read and counted a chunked body
     ]
     lines = [
-        "fastcgi_pass flagon_app;",
         # With it, a response that has no end record reaches the client as a broken transfer, never as a shorter one.
         "fastcgi_keep_conn on;",
         f"fastcgi_read_timeout {nginx_time(v['TIMEOUT'] + 5)};",
@@ -275,7 +274,13 @@ def _logs(box: Box) -> str:
 def _app(box: Box) -> str:
     marks = [f"{box.run}/migration"] * box.gated + [box.mark] * bool(box.mark)
     gate = "".join(f"if (-f {mark}) {{ return 503; }}\n" for mark in marks)
-    return gate + (_fastcgi(box) if box.fastcgi else _http(box))
+    return gate + ("fastcgi_pass flagon_app;\n" if box.fastcgi else "") + "include fragments/wire.conf;\n"
+
+
+def _again(box: Box) -> str:
+    """Another way to the application than a kept connection: what a full process gives back goes here."""
+    way = f"fastcgi_pass unix:{box.run}/app.sock;\n" if box.fastcgi else ""
+    return way + "include fragments/wire.conf;\n"
 
 
 def fragments(box: Box) -> dict[str, str]:
@@ -294,6 +299,8 @@ def fragments(box: Box) -> dict[str, str]:
         "listen.conf": _listen(box),
         "health.conf": _health(box),
         "app.conf": _app(box),
+        "again.conf": _again(box),
+        "wire.conf": _fastcgi(box) if box.fastcgi else _http(box),
         "files.conf": statics.fragment(box.files),
         "root.conf": statics.root(box.files),
         "users-http.conf": _included(box.users.http),

@@ -11,10 +11,13 @@ import os
 import select
 import socket
 
-from flagon.inside.fastcgi import PING
+from flagon.inside import fastcgi
+from flagon.inside.fastcgi import LAST, PING
 
 ROUND = 16  # connections served between two looks at the listener
 ACCEPTED_AT_ONCE = 4  # a look takes this many, so that new connections do not starve beside kept ones
+# nginx asks again, on a new connection that any process may take (nginx.conf).
+AGAIN = fastcgi.stdout(b"Status: 503 Service Unavailable\r\nX-Accel-Redirect: @again\r\n\r\n") + LAST
 
 
 class Connections:
@@ -23,6 +26,7 @@ class Connections:
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit  # of kept connections, so that the queue before the threads stays as short as BACKLOG says
         self.kept: set[int] = set()
+        self.read_ahead: dict[int, bytes] = {}  # requests that came when no thread was free, and could not be given back
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._listener: int | None = None
         self._epoll = select.epoll()
@@ -55,6 +59,30 @@ class Connections:
         for descriptor in tuple(self.kept):
             with contextlib.suppress(OSError):
                 os.write(descriptor, PING)
+
+    def mind(self, seconds: float) -> bool:
+        """While no thread is free: nothing waits here that another process could serve; whether any is still kept."""
+        self.let_go()
+        poll = select.poll()
+        for descriptor in tuple(self.kept):
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _ in poll.poll(seconds * 1000):
+            self.forget(descriptor)
+            self._give_back(descriptor)
+        return bool(self.kept)
+
+    def _give_back(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, fastcgi.READ_SIZE)
+            quick = fastcgi.quick_params(data)
+            if data and not (quick and fastcgi.has_no_body(data, quick[1])):
+                self.read_ahead[descriptor] = data
+                return
+            if data:
+                os.write(descriptor, AGAIN)
+        except OSError:
+            pass  # nginx is gone
+        os.close(descriptor)
 
     def leave(self) -> None:
         """No new connections any more, and nginx drops the kept ones."""

@@ -37,6 +37,7 @@ class Server:
         on_request: Callable[[], None] | None = None,
         hand_over: Any = None,
         kept: int = 0,
+        alone: bool = False,
     ) -> None:
         self.application = application
         self.base_environ = base_environ
@@ -52,7 +53,7 @@ class Server:
         self.accepting = True
         self.warned: set[str] = set()
         self.connections = Connections(kept)
-        self.leadership = Leadership(self.connections.forget)
+        self.leadership = Leadership(self.connections, alone)
 
     def stop(self) -> None:
         """No more accepting; every idle thread ends."""
@@ -63,7 +64,7 @@ class Server:
     def loop(self, listener: socket.socket, slot: Slot) -> None:
         """A request thread's life: lead while requests are quick, else serve on while another leads."""
         leadership, connections = self.leadership, self.connections
-        while self.accepting or connections.kept:
+        while self.accepting or connections.kept or connections.read_ahead:
             leadership.take()
             connections.listen(listener)
             # Whoever led serves a slow request: what nginx sends next may go to a process that is free.
@@ -76,12 +77,25 @@ class Server:
         """Serve until the end or until the watch has passed the turn on; whether we still have it."""
         ready, new = self.connections.ready, listener.fileno()
         while self.accepting:
+            if not self._serve_ahead(slot):
+                return False
+            accept = False
             for descriptor, _ in ready():
                 if descriptor == new:
-                    if not self._serve_new(listener, slot):
-                        return False
+                    accept = True  # last: a kept connection has no other process to turn to
                 elif descriptor != self.connections.wake and not self._serve_one(descriptor, slot):
                     return False
+            if accept and not self._serve_new(listener, slot):
+                return False
+        return True
+
+    def _serve_ahead(self, slot: Slot) -> bool:
+        """What has been read already; whether we still have the turn."""
+        ahead = self.connections.read_ahead
+        while ahead:
+            descriptor, data = ahead.popitem()
+            if not self._serve_one(descriptor, slot, data):
+                return False
         return True
 
     def _take_leave(self, slot: Slot) -> bool:
@@ -89,6 +103,8 @@ class Server:
         connections = self.connections
         connections.leave()
         deadline = time.monotonic() + FAREWELL
+        if not self._serve_ahead(slot):
+            return False
         while connections.kept and time.monotonic() < deadline:
             for descriptor, _ in connections.ready(deadline - time.monotonic()):
                 if not self._serve_one(descriptor, slot):
@@ -113,12 +129,13 @@ class Server:
                 return False
         return True
 
-    def _serve_one(self, descriptor: int, slot: Slot) -> bool:
+    def _serve_one(self, descriptor: int, slot: Slot, data: bytes = b"") -> bool:
         """One request of a new or a kept connection; whether we still have the turn."""
         leadership, connections = self.leadership, self.connections
-        leadership.begin(descriptor)
-        keep = self.serve(descriptor, slot)
-        leads = leadership.end()
+        leads = leadership.begin(descriptor)
+        started = time.monotonic()
+        keep = self.serve(descriptor, slot, data)
+        leads = leads and leadership.end(descriptor, time.monotonic() - started)
         if not keep:
             self._close(descriptor)
         elif descriptor not in connections.kept:
@@ -130,15 +147,15 @@ class Server:
         os.close(descriptor)
 
     def may_keep(self) -> bool:
-        """Whether nginx may send its next request on the same connection: only while a thread is free for it."""
+        """Whether nginx may send its next request on the same connection: else that is for any process to take."""
         connections = self.connections
-        return self.accepting and bool(self.leadership.deputies) and len(connections.kept) < connections.limit
+        return self.accepting and self.leadership.quick and len(connections.kept) < connections.limit
 
-    def serve(self, descriptor: int, slot: Slot) -> bool:
+    def serve(self, descriptor: int, slot: Slot, data: bytes = b"") -> bool:
         """One request and its response; whether the connection stays open, else it is the caller's to close."""
         keep = False
         try:
-            data = os.read(descriptor, fastcgi.READ_SIZE)
+            data = data or os.read(descriptor, fastcgi.READ_SIZE)
             kind = Exchange if data[:1] == FASTCGI or not data else _other_protocol(data)
             keep = kind(self, descriptor, slot, data).run()
         except (ProtocolError, OSError) as error:
@@ -148,7 +165,7 @@ class Server:
         finally:
             with slot.lock:  # so that nothing of the watchdog's goes to a closed and reused descriptor
                 slot.end()
-            if self.on_request is not None:
+            if data and self.on_request is not None:
                 self.on_request()
         return keep
 

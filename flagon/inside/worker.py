@@ -50,8 +50,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             )
             self.slots.append(slot)
             slot.thread.start()
-        if self.cfg.threads > 1:
-            threading.Thread(target=self.server.leadership.watch, name="leader-watch", daemon=True).start()
+        threading.Thread(target=self.server.leadership.watch, name="leader-watch", daemon=True).start()
         self._watch()
         self.server.stop()
         self._leave()
@@ -80,6 +79,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             on_request=self._count if self.cfg.max_requests or self.cfg.max_requests_jitter else None,
             # All that may wait on kept connections of all workers is BACKLOG, the length of the queue for new ones.
             kept=self.cfg.backlog // self.cfg.workers,
+            alone=self.cfg.threads == 1,
             hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,
         )
 
