@@ -29,7 +29,7 @@ RUN python3 -m venv /opt/venv \
 FROM ${BASE_IMAGE} AS system
 ENV LANG=C.UTF-8 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/venv/bin:$PATH
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates curl nginx tzdata \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates curl libnginx-mod-http-brotli-static nginx tzdata \
     && if ! command -v python3 >/dev/null; then \
         DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3; fi \
     && useradd --uid 10001 --gid 0 --no-create-home --home-dir /app --shell /usr/sbin/nologin --no-log-init flagon \
@@ -108,5 +108,6 @@ RUN /opt/venv/bin/python -B -m pip install --no-compile --require-hashes -r /opt
     && python3 -m compileall -q -x /pip/ /opt/venv/lib
 COPY app /opt/flagon/starter/app
 RUN find /opt/flagon/starter -exec touch --no-dereference --date=@0 {} + \
-    && python3 -m compileall -q -j 0 /opt/flagon/starter
+    && python3 -m compileall -q -j 0 /opt/flagon/starter \
+    && flagon static build
 USER 10001:0

@@ -141,7 +141,7 @@ def prepare(folder: str, server: Server, port: int, work: str) -> None:
                 _write(
                     os.path.join(fragments, name), f"uwsgi_pass unix:{RUN}/app.sock;\ninclude fragments/wire.conf;\n"
                 )
-            _write(os.path.join(fragments, "upstream.conf"), "")
+            _write(os.path.join(fragments, "http.conf"), "")
         with open(os.path.join(fragments, "listen.conf"), encoding="utf-8") as file:
             _write(os.path.join(fragments, "listen.conf"), re.sub(r":\d+ ", f":{port} ", file.read()))
     os.makedirs(os.path.join(folder, "spool"), exist_ok=True)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-VERBS = ("serve", "check", "config", "reload", "migrate", "backup", "restore", "secret", "starter", "version", "help")
+VERBS = ("serve", "check", "config", "reload", "migrate", "backup", "restore", "secret", "starter", "static", "version", "help")
 USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | reload | migrate |
-               backup [--to FILE] | restore FILE | secret | starter | version]
+               backup [--to FILE] | restore FILE | static build [FOLDER ...] | secret | starter | version]
   serve    nginx, gunicorn and the application (default)
   check    settings, application and nginx configuration; exit code 0 or 78
   reload   the box that serves in this container takes new code and secrets, if they are good; exit code 0 or 1
@@ -27,6 +27,7 @@ USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema
   restore  the SQLite database from such a copy, also while serving; - is standard input
   config   every setting's value and where it came from
   secret   a random SECRET_KEY
+  static   build: digested names and compressed copies of static files, in a Dockerfile: RUN flagon static build
   starter  the starter application and a Dockerfile, as a tar on standard output
 anything else is run in the application's environment, such as: flask routes, bash, python -c ..."""
 
@@ -172,6 +173,10 @@ def main(arguments: list[str]) -> int:
             from flagon import starter
 
             return starter.run(rest)
+        if verb == "static":
+            from flagon import static_build
+
+            return static_build.run(rest)
         if verb == "secret":
             print(secrets_store.random_key())
             return 0

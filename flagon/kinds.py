@@ -146,6 +146,13 @@ def static_url(text: str, row: Setting) -> str:
     return prefix(text, row) or "/"
 
 
+def origin(text: str, row: Setting) -> str:
+    """Scheme and host of other urls, without a slash at the end."""
+    if not re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?", text):
+        raise ValueError("scheme and host, such as https://cdn.example.com, without a path")
+    return text.rstrip("/")
+
+
 def file(text: str, row: Setting) -> str:
     """A path, absolute or below /app."""
     if not re.fullmatch(r"[^\0\s;{}\"'\\$#]+", text) or text.endswith("/"):
@@ -234,6 +241,6 @@ PARSERS: dict[str, Callable[[str, Setting], Any]] = {
     parser.__name__: parser
     for parser in (
         integer, workers, seconds, rate, hsts, size, switch, zero_or_one, names, choice, module, worker_class, prefix,
-        static_url, file, header, url, database_url, text, checks, secret_key, proxies, path, run_as,
+        static_url, file, origin, header, url, database_url, text, checks, secret_key, proxies, path, run_as,
     )
 }  # fmt: skip

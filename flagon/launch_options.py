@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from flagon import places
+from flagon import places, statics
 from flagon.boot import Boot
 from flagon.database import Database
 
@@ -89,6 +89,8 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "from_gunicorn_file": boot.from_gunicorn_file,
         "preload": values["PRELOAD"],
         "hand_over": hand_over(boot),
+        "static_manifest": statics.MANIFEST if values["STATIC_FILES"] else "",
+        "static_host": values["STATIC_HOST"] or "",
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,
         "database": database_options(boot.database),

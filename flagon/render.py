@@ -36,6 +36,7 @@ absolute_redirect off;
 merge_slashes off;
 sendfile on;
 tcp_nopush on;
+gzip_vary on;
 reset_timedout_connection on;
 lingering_close always;
 lingering_timeout 2s;
@@ -294,7 +295,7 @@ def fragments(box: Box) -> dict[str, str]:
         "client.conf": _client(box) + maps,
         "headers.conf": headers,
         "throttle.conf": protection.throttle(box.values),
-        "upstream.conf": _upstream(box),
+        "http.conf": _upstream(box) + statics.maps(box.files),
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
         "health.conf": _health(box),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flagon.statics import AT_THE_TOP, Files, Static
+from flagon.statics import AT_THE_TOP, MANIFEST, Files, Static
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -42,6 +43,15 @@ def _below(path: str, directory: str) -> str:
     return os.path.join(directory, path)
 
 
+def numbers() -> dict[str, int]:
+    """Static folder -> the number of its copies, as `flagon static build` left them."""
+    try:
+        with open(MANIFEST, encoding="utf-8") as file:
+            return {folder: int(entry["number"]) for folder, entry in json.load(file).items()}
+    except (OSError, ValueError):
+        return {}
+
+
 def spa_file(boot: Boot) -> str:
     """SPA_INDEX as an absolute path; empty if it is not set."""
     given = boot.values["SPA_INDEX"]
@@ -68,6 +78,8 @@ def files(boot: Boot, told: Loaded) -> Files:
     if prefix:  # the proxy in front may strip it or pass it on
         statics += [static._replace(url=prefix + static.url) for static in statics]
     top = _top(told, [static.folder for static in statics])
+    built = numbers()
+    statics = [static._replace(copies=built.get(static.folder)) for static in statics]
     # One location for each path; at / the application is asked for what is not there.
     by_url = {static.url: static for static in reversed(statics) if not static.url.startswith("/-/")}
     at_root = by_url.pop("/", None)
@@ -80,6 +92,7 @@ def files(boot: Boot, told: Loaded) -> Files:
         top=top,
         handed=told.handed if values["USE_X_ACCEL"] else (),
         https_only=values["FORCE_HTTPS"],
+        host=values["STATIC_HOST"] or "",
         own=boot.users.locations,
     )
 

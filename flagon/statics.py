@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 # Response headers that nginx itself forgets when the application hands a file over; all others that it keeps
@@ -14,6 +15,9 @@ RESTORED = (
     "Strict-Transport-Security", "X-Robots-Tag",
 )  # fmt: skip
 TEXTS = "text/css text/plain text/javascript application/javascript application/json image/svg+xml text/xml"
+GZIP = f"    gzip on;\n    gzip_comp_level 5;\n    gzip_min_length 1000;\n    gzip_types {TEXTS};\n"
+COPIES = "/opt/flagon/static"  # what `flagon static build` has made
+MANIFEST = COPIES + "/manifest.json"
 AT_THE_TOP = ("robots.txt", "favicon.ico")
 
 
@@ -23,6 +27,7 @@ class Static(NamedTuple):
     url: str  # /static/, always with the slash
     folder: str
     cache: str = ""  # Cache-Control's value; empty: none
+    copies: int | None = None  # the number of its folder below /opt/flagon/static, where it has been built
     strict: bool = False  # a missing file is nginx's 404, as in the old images; else the application answers
 
 
@@ -36,6 +41,7 @@ class Files(NamedTuple):
     top: tuple[tuple[str, str], ...] = ()  # /robots.txt and the like: (path, file)
     handed: tuple[str, ...] = ()  # folders whose files the application may hand over
     https_only: bool = False
+    host: str = ""  # STATIC_HOST: pages of other origins may use what is digested
     own: frozenset[tuple[str, ...]] = frozenset()  # locations of the user's own
 
 
@@ -62,7 +68,9 @@ def _location(files: Files, head: str, body: str) -> str:
 def _static(files: Files, static: Static) -> str:
     bare = static.url.rstrip("/")
     text = f"    alias {quoted(static.folder.rstrip('/') + '/')};\n"
-    text += f"    charset utf-8;\n    charset_types {TEXTS};\n"
+    text += f"    charset utf-8;\n    charset_types {TEXTS};\n{GZIP}"
+    if static.copies is not None:
+        text += f'    if (-f "{COPIES}/$flagon_digested") {{ rewrite ^ /-/digested/$flagon_digested last; }}\n'
     text += "    index index.html;\n" if static.strict else "    try_files $uri @app;\n"
     text = _location(files, f"^~ {static.url}", text + _headers(static.cache))
     if static.strict:
@@ -84,12 +92,38 @@ def _handed(number: int, folder: str) -> str:
     )
 
 
+DIGESTED = r"(?<flagon_copy>.+\.[0-9a-f]{12}(?:\.[^./]*)?)$"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+def maps(files: Files) -> str:
+    """For http level: $flagon_digested is the copy that a digested path stands for."""
+    lines = ['default "";'] + [
+        f'"~^{re.escape(static.url)}{DIGESTED}" "{static.copies}/$flagon_copy";'.replace("\\/", "/")
+        for static in files.statics
+        if static.copies is not None
+    ]
+    return "map $uri $flagon_digested {\n    " + "\n    ".join(lines) + "\n}\n"
+
+
+def _copies(files: Files) -> str:
+    """Where digested files are: only they may be kept for ever, and each has its compressed copies beside it."""
+    if all(static.copies is None for static in files.statics):
+        return ""
+    foreign = '    add_header Access-Control-Allow-Origin "*" always;\n' if files.host else ""
+    return (
+        f"location ^~ /-/digested/ {{\n    internal;\n    alias {COPIES}/;\n    charset utf-8;\n"
+        f"    charset_types {TEXTS};\n    gzip_static on;\n    brotli_static on;\n{_headers(FOR_EVER)}{foreign}}}\n"
+    )
+
+
 def fragment(files: Files) -> str:
     """The locations. A location that the user's own file defines is left to it."""
     text = "".join(_static(files, static) for static in files.statics)
     text += "".join(_one(files, path, file) for path, file in files.top)
     if files.index_page:
         text += _location(files, "= /", f"    index {files.index_page};\n{_headers('')}")
+    text += _copies(files)
     text += "".join(_handed(number, folder) for number, folder in enumerate(files.handed))
     if files.spa:
         text += (

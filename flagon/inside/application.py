@@ -18,6 +18,7 @@ from flagon.inside import (
     logs,
     middleware,
     static_folders,
+    static_urls,
     users_config,
     websockets,
 )
@@ -118,20 +119,25 @@ def make_class(base: Any) -> Any:
             """What nginx is told of the application: its own routes and static folders, what it may hand over."""
             options = self.options
             folders = static_folders.find(application)
+            self.digested = static_urls.teach_all(
+                folders, static_urls.Manifest(options["static_manifest"]), options["static_host"]
+            )
             inside = [root.rstrip("/") + "/" for root in options["hand_over"]]
-            for _, folder, _ in folders:
-                real = os.path.realpath(folder)
+            for found in folders:
+                real = os.path.realpath(found.folder)
                 if options["hand_over"] and not real.startswith(tuple(inside)):
                     options["hand_over"].append(real)
             return {
                 "routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
-                "statics": folders,
+                "statics": [found[:3] for found in folders],
                 "handed": options["hand_over"],
             }
 
         def behind(self, application: Any) -> Any:
             """What lies between the wire and the application."""
             fastcgi = self.options["fastcgi"]
+            if self.digested:
+                application = static_urls.behind(application, self.digested, self.options["static_host"])
             if self.options["spa"]:
                 application = files.with_page(application)
             if self.options["hand_over"] and not fastcgi:

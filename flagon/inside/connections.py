@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import socket
+from typing import Any
 
 from flagon.inside import fastcgi
 from flagon.inside.fastcgi import LAST, PING
@@ -29,18 +30,20 @@ class Connections:
         self.read_ahead: dict[int, bytes] = {}  # requests that came when no thread was free, and could not be given back
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._listener: int | None = None
-        self._epoll = select.epoll()
-        self._epoll.register(self.wake, select.EPOLLIN)
+        self._epoll: Any = None  # made when it is needed: where gevent has patched the module there is none
 
     def listen(self, listener: socket.socket) -> None:
         """Wait for new connections too. Exclusive: of several processes one is woken."""
         if self._listener is None:
             self._listener = listener.fileno()
+            self._epoll = select.epoll()
+            self._epoll.register(self.wake, select.EPOLLIN)
             self._epoll.register(self._listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def ready(self, seconds: float = -1) -> list[tuple[int, int]]:
         """(descriptor, events) of at least one, or of none if the time is over; negative: no limit."""
-        return self._epoll.poll(seconds, ROUND)
+        found: list[tuple[int, int]] = self._epoll.poll(seconds, ROUND)
+        return found
 
     def keep(self, descriptor: int) -> None:
         """Wait for the next request on it."""
@@ -87,7 +90,7 @@ class Connections:
     def leave(self) -> None:
         """No new connections any more, and nginx drops the kept ones."""
         for waiter in (self._listener, self.wake):
-            if waiter is not None:
+            if self._epoll is not None and waiter is not None:
                 with contextlib.suppress(OSError):  # another thread has been here before
                     self._epoll.unregister(waiter)
         self.let_go()

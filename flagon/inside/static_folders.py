@@ -5,9 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
-Folder = tuple[str, str, str]  # path with a slash at its end, folder, Cache-Control's value
+
+class Folder(NamedTuple):
+    """One static folder, and who names it."""
+
+    url: str  # with a slash at its end
+    folder: str
+    cache: str  # Cache-Control's value
+    application: Any = None  # Flask's, whose url_for gives the urls of `endpoint`
+    endpoint: str = ""
 
 
 def find(application: Any) -> list[Folder]:
@@ -16,7 +24,7 @@ def find(application: Any) -> list[Folder]:
         found = list(_of(application, "", 0))
     except Exception:  # an unusual application: it serves its files itself
         return []
-    return list({url: (url, folder, cache) for url, folder, cache in reversed(found)}.values())[::-1]
+    return list({folder.url: folder for folder in reversed(found)}.values())[::-1]
 
 
 def _of(application: Any, prefix: str, depth: int) -> Iterator[Folder]:
@@ -50,7 +58,7 @@ def _flask(application: Any, prefix: str) -> Iterator[Folder]:
         folder = getattr(owner, "static_folder", None)
         plain = _is_flasks(view) and _is_flasks(type(owner).send_static_file)
         if folder and plain and not rest and path.endswith("/") and "<" not in path and os.path.isdir(folder):
-            yield prefix + path, os.path.abspath(folder), cache
+            yield Folder(prefix + path, os.path.abspath(folder), cache, application, rule.endpoint)
 
 
 def _is_flasks(function: Any) -> bool:
@@ -73,4 +81,4 @@ def _django() -> Iterator[Folder]:
     settings = sys.modules["django.conf"].settings
     url, folder = settings.STATIC_URL, settings.STATIC_ROOT
     if url and folder and str(url).startswith("/") and str(url).endswith("/") and os.path.isdir(folder):
-        yield str(url), os.path.abspath(folder), ""
+        yield Folder(str(url), os.path.abspath(folder), "")
