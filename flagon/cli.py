@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-VERBS = ("serve", "check", "config", "reload", "migrate", "backup", "restore", "secret", "starter", "static", "version", "help")
+VERBS = ("serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static", "version", "help")
 USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | reload | migrate |
-               backup [--to FILE] | restore FILE | static build [FOLDER ...] | secret | starter | version]
+               backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret | starter | version]
   serve    nginx, gunicorn and the application (default)
   check    settings, application and nginx configuration; exit code 0 or 78
   reload   the box that serves in this container takes new code and secrets, if they are good; exit code 0 or 1
@@ -28,6 +28,7 @@ USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema
   config   every setting's value and where it came from
   secret   a random SECRET_KEY
   static   build: digested names and compressed copies of static files, in a Dockerfile: RUN flagon static build
+  purge    the box that serves in this container forgets every page that nginx keeps
   starter  the starter application and a Dockerfile, as a tar on standard output
 anything else is run in the application's environment, such as: flask routes, bash, python -c ..."""
 
@@ -177,6 +178,10 @@ def main(arguments: list[str]) -> int:
             from flagon import static_build
 
             return static_build.run(rest)
+        if verb == "purge":
+            from flagon import cache
+
+            return cache.purge(rest)
         if verb == "secret":
             print(secrets_store.random_key())
             return 0

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, listening, places, programs, render, site, users_nginx
+from flagon import __version__, cache, listening, places, programs, render, site, users_nginx
 from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
 from flagon.inside.sqlite_lock import MARK, cut_off
@@ -131,6 +131,7 @@ class Box:
         self.run, self.output = boot.run, boot.output
         self.spool = places.spool_directory(boot.run, boot.data)
         os.symlink(os.path.join(HOME, "supervisord.conf"), os.path.join(self.run, "supervisord.conf"))
+        cache.prepare(self.run, self.spool)
         write_nginx(self.run, self.spool, boot)
         self.adopt(boot, launch_options(boot, self.spool))
         write(os.path.join(self.run, "launch.json"), json.dumps(self.options))

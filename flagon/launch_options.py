@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from flagon import places, statics
+from flagon import cache, places, statics
 from flagon.boot import Boot
 from flagon.database import Database
 
@@ -91,6 +91,7 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "hand_over": hand_over(boot),
         "static_manifest": statics.MANIFEST if values["STATIC_FILES"] else "",
         "static_host": values["STATIC_HOST"] or "",
+        "pages": os.path.join(boot.run, cache.MARKS) if values["CACHE"] else "",
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,
         "database": database_options(boot.database),

@@ -41,9 +41,11 @@ def throttle(values: dict[str, Any]) -> str:
     return text
 
 
-def headers(values: dict[str, Any]) -> tuple[str, str]:
+def headers(values: dict[str, Any], caches: bool) -> tuple[str, str]:
     """(maps, add_header lines): a header of the application's own wins, an empty value adds none."""
     rows = [("X-Request-ID", "$flagon_request_id")]
+    if caches:
+        rows.append(("X-Cache", "$flagon_x_cache"))
     maps = ""
     if values["SECURITY_HEADERS"]:
         for name, variable, value in SECURITY_HEADERS:

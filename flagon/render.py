@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from flagon import protection, statics
+from flagon import cache, protection, statics
 from flagon.statics import Files
 from flagon.users_nginx import UsersNginx
 
@@ -275,7 +275,15 @@ def _logs(box: Box) -> str:
 def _app(box: Box) -> str:
     marks = [f"{box.run}/migration"] * box.gated + [box.mark] * bool(box.mark)
     gate = "".join(f"if (-f {mark}) {{ return 503; }}\n" for mark in marks)
-    return gate + ("fastcgi_pass flagon_app;\n" if box.fastcgi else "") + "include fragments/wire.conf;\n"
+    return gate + (cache.look(box.run) if _caches(box) else "") + _app_pass(box)
+
+
+def _app_pass(box: Box) -> str:
+    return ("fastcgi_pass flagon_app;\n" if box.fastcgi else "") + "include fragments/wire.conf;\n"
+
+
+def _caches(box: Box) -> bool:
+    return box.fastcgi and bool(box.values["CACHE"])
 
 
 def _again(box: Box) -> str:
@@ -286,7 +294,7 @@ def _again(box: Box) -> str:
 
 def fragments(box: Box) -> dict[str, str]:
     """File name -> text of every fragment."""
-    maps, headers = protection.headers(box.values)
+    maps, headers = protection.headers(box.values, _caches(box))
     return {
         "main.conf": _main(box),
         "events.conf": f"worker_connections {box.values['WORKER_CONNECTIONS']};\n",
@@ -295,7 +303,10 @@ def fragments(box: Box) -> dict[str, str]:
         "client.conf": _client(box) + maps,
         "headers.conf": headers,
         "throttle.conf": protection.throttle(box.values),
-        "http.conf": _upstream(box) + statics.maps(box.files),
+        "http.conf": _upstream(box)
+        + statics.maps(box.files)
+        + (cache.http(box.values, box.run, box.spool_in_memory) if _caches(box) else ""),
+        "kept.conf": "include fragments/throttle.conf;\n" + _app_pass(box) + cache.LOCATION if _caches(box) else "",
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
         "health.conf": _health(box),

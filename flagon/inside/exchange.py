@@ -12,6 +12,7 @@ from flagon.inside import closing, fastcgi
 from flagon.inside.body import BodyCut, RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
+from flagon.inside.pages import SAFE
 from flagon.inside.response import HeaderError, Overload, Response, Shortfall
 from flagon.inside.slots import Slot
 
@@ -43,6 +44,8 @@ class Exchange:
         if environ is None:
             return False
         server = self._server
+        through_cache = environ.pop("FLAGON_CACHE", "") != ""
+        path = environ["PATH_INFO"]
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
@@ -55,6 +58,11 @@ class Exchange:
             if self._unbuffered:
                 with server.streams_lock:
                     server.streams -= 1
+            if server.pages is not None:
+                if through_cache or response.cache_control:
+                    server.pages.answered(environ, path, response.status, response.headers, through_cache)
+                if environ["REQUEST_METHOD"] not in SAFE:
+                    server.pages.changed(environ, response.status)
             if server.after is not None:
                 server.after(environ, response)
         return self._keep

@@ -12,7 +12,7 @@ from flagon.inside.fastcgi import LARGEST_CONTENT, stdout
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
 )
-SPECIAL = HOP_BY_HOP | {"content-length", "content-type", "x-accel-buffering", "status"}
+SPECIAL = HOP_BY_HOP | {"content-length", "content-type", "x-accel-buffering", "status", "cache-control"}
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 STATUS = re.compile(r"[1-9][0-9]{2}( [^\x00-\x1f\x7f]*)?\Z")
@@ -53,6 +53,7 @@ class Response:
         "_head_only",
         "_wire",
         "began",
+        "cache_control",
         "events",
         "headers",
         "length",
@@ -70,7 +71,7 @@ class Response:
         self.began = False  # the first byte is on its way
         self.length: int | None = None  # the Content-Length the application declared
         self.sent = 0
-        self.unbuffered = self.events = False
+        self.unbuffered = self.events = self.cache_control = False
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         """The start_response callable. Raises HeaderError, AssertionError, or the exception of exc_info."""
@@ -102,6 +103,8 @@ class Response:
                     self.unbuffered = self.events = value.startswith("text/event-stream")
                 elif lower == "x-accel-buffering":
                     buffering = value.lower()
+                elif lower == "cache-control":
+                    self.cache_control = True
                 elif lower == "status":
                     continue  # CGI's own word; ours is the first line
                 else:

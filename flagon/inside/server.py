@@ -36,6 +36,7 @@ class Server:
         after: Callable[[dict[str, Any], Response], None] | None = None,
         on_request: Callable[[], None] | None = None,
         hand_over: Any = None,
+        pages: Any = None,
         kept: int = 0,
         alone: bool = False,
     ) -> None:
@@ -46,6 +47,7 @@ class Server:
         self.spool_directory = spool_directory
         self.before, self.after, self.on_request = before, after, on_request
         self.hand_over = hand_over
+        self.pages = pages  # flagon.inside.pages.Pages, or None
         self.health: Application | None = None  # where requests for health come this way too, and which they are
         self.health_paths: frozenset[str] = frozenset()
         self.streams = 0

@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
-from flagon.inside import closing, fastcgi, files, health, hooks
+from flagon.inside import closing, fastcgi, files, health, hooks, pages
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
 from flagon.inside.slots import Board, Slot
@@ -80,6 +80,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             # All that may wait on kept connections of all workers is BACKLOG, the length of the queue for new ones.
             kept=self.cfg.backlog // self.cfg.workers,
             alone=self.cfg.threads == 1,
+            pages=pages.Pages(options["pages"]) if options.get("pages") else None,
             hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,
         )
 

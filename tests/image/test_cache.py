@@ -1,0 +1,365 @@
+"""nginx's cache for pages that the application marks, case by case from RFC 9111; the deviations are named, with reasons."""
+
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from urllib.parse import quote_plus
+
+import pytest
+import requests
+
+from .box import Box, run_once, wait_until
+
+APP = """
+import json, os, time
+from flask import Flask, request, make_response
+app = Flask(__name__)
+DIR = "/data/counts"
+os.makedirs(DIR, exist_ok=True)
+
+def count(path):
+    name = os.path.join(DIR, path.replace("/", "_"))
+    with open(name, "a") as file: file.write("x")
+    return os.path.getsize(name)
+
+@app.route("/case/<path:name>", methods=["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"])
+def case(name):
+    number = count(name)
+    time.sleep(float(request.args.get("slow", 0)))
+    status = int(request.args.get("status", 200))
+    if request.method in ("POST", "PUT", "DELETE"): return f"changed {number}", int(request.args.get("posted", 200))
+    if "fail" in request.args and os.path.exists("/data/fail"): return "failed", 500
+    tag = request.args.get("tag")
+    if tag and request.headers.get("If-None-Match") == tag:
+        reply = make_response("", 304)
+    else:
+        reply = make_response(f"{number} {request.headers.get('Accept-Language', '')} {request.headers.get('Range', '')}", status)
+    for key, value in json.loads(request.args.get("headers", "[]")): reply.headers.add(key, value)
+    if tag: reply.headers["ETag"] = tag
+    return reply
+
+@app.get("/mixed")
+def mixed():
+    reply = make_response(f"{count('mixed')} for {request.cookies.get('who', 'all')}")
+    reply.headers["Vary"] = "Cookie"
+    reply.headers["Cache-Control"] = "private" if "who" in request.cookies else "public, max-age=60"
+    return reply
+
+@app.get("/count/<path:name>")
+def counted(name): return str(os.path.getsize(os.path.join(DIR, name.replace("/", "_"))))
+"""
+PUBLIC = "public, max-age=60"
+FUTURE, PAST = formatdate(time.time() + 3600, usegmt=True), formatdate(time.time() - 3600, usegmt=True)
+Headers = list[tuple[str, str]]
+
+
+def cc(value: str, *more: tuple[str, str]) -> Headers:
+    return [("Cache-Control", value), *more]
+
+
+# (what it is, the response's headers, whether the next request is answered from the cache). RFC 9111's section in front.
+STORING: list[tuple[str, Headers, bool]] = [
+    ("5.2.2.9 public with max-age", cc(PUBLIC), True),
+    ("5.2.2.10 s-maxage", cc("s-maxage=60"), True),
+    ("5.2.2.10 s-maxage before max-age=0", cc("max-age=0, s-maxage=60"), True),
+    ("5.2.2.10 s-maxage=0 before max-age", cc("public, max-age=60, s-maxage=0"), False),
+    ("5.2.2.1 max-age=0", cc("public, max-age=0"), False),
+    ("5.2.2.5 no-store", cc("no-store"), False),
+    ("5.2.2.5 no-store beside public", cc("public, max-age=60, no-store"), False),
+    ("5.2.2.7 private", cc("private, max-age=60"), False),
+    ("5.2.2.7 private beside public", cc("public, private, max-age=60"), False),
+    ("5.2.2.7 private for one field", cc('public, max-age=60, private="x-own"'), False),
+    ("5.2.2.4 no-cache", cc("public, no-cache, max-age=60"), False),
+    ("5.2.2.4 no-cache for one field", cc('public, max-age=60, no-cache="set-cookie"'), False),
+    ("5.2.2.2 must-revalidate: not kept, as stale ones may be served", cc("public, max-age=60, must-revalidate"), False),
+    ("5.2.2.8 proxy-revalidate: not kept", cc("public, max-age=60, proxy-revalidate"), False),
+    ("5.2.2.3 must-understand with no-store: not kept", cc("public, max-age=60, must-understand, no-store"), False),
+    ("5.2.3 an unknown directive", cc("public, max-age=60, foo=bar"), True),
+    ("5.2 upper case", cc("Public, MAX-AGE=60"), True),
+    ("5.2 blanks around the commas", cc("public  ,  max-age=60"), True),
+    ("5.2 the order does not matter", cc("max-age=60, public"), True),
+    ("5.2 two lines are one list", [("Cache-Control", "public"), ("Cache-Control", "max-age=60")], True),
+    ("5.2 no-store in a second line", [("Cache-Control", PUBLIC), ("Cache-Control", "no-store")], False),
+    ("4.2.1 max-age that is no number", cc("public, max-age=abc"), False),
+    ("4.2.1 a negative max-age", cc("public, max-age=-1"), False),
+    ("4.2.1 a fraction of a max-age is not freshness", cc("public, max-age=0.5"), False),
+    ("4.2.2 no age at all: no heuristics", cc("public"), False),
+    ("3 no mark at all", [], False),
+    ("3 an age without public: not marked", cc("max-age=60"), False),
+    ("5.3 Expires without public: not marked", [("Expires", FUTURE)], False),
+    ("5.3 Expires with public", cc("public", ("Expires", FUTURE)), True),
+    ("5.3 Expires in the past", cc("public", ("Expires", PAST)), False),
+    ("5.3 Expires that is no date", cc("public", ("Expires", "0")), False),
+    ("5.3 max-age before Expires in the past", cc(PUBLIC, ("Expires", PAST)), True),
+    ("4.1 Vary: *", cc(PUBLIC, ("Vary", "*")), False),
+    ("4.1 Vary: * beside a name", cc(PUBLIC, ("Vary", "Accept, *")), False),
+    ("7.3 Set-Cookie", cc(PUBLIC, ("Set-Cookie", "a=b")), False),
+    ("5.4 Pragma in a response says nothing", cc(PUBLIC, ("Pragma", "no-cache")), True),
+    ("3.1 other fields are kept", cc(PUBLIC, ("X-Own", "kept"), ("Content-Language", "de")), True),
+    ("stale-while-revalidate beside an age (RFC 5861)", cc("public, max-age=60, stale-while-revalidate=60"), True),
+    ("stale-if-error beside an age (RFC 5861)", cc("public, max-age=60, stale-if-error=60"), True),
+    ("immutable (RFC 8246)", cc("public, max-age=60, immutable"), True),
+]  # fmt: skip
+STATUSES = {200: True, 301: True, 308: True, 404: True, 410: True, 201: False, 203: False, 204: False, 302: False, 307: False, 400: False, 403: False, 418: False, 500: False, 503: False}
+# Where it does otherwise than RFC 9111 says, and why. Each is asserted below: the day nginx changes, this list does.
+DEVIATIONS = {
+    "5.1 no Age field": "nginx has no variable for it",
+    "4.2.3 an Age of the application's is not counted": "nginx does not read it; applications do not send it",
+    "5.2.1.4 no-cache in a request is ignored": "a client must not be able to make every request cost a page",
+    "5.2.1.1 max-age=0 in a request is ignored": "as no-cache",
+    "5.2.1.7 only-if-cached asks the application": "nginx does not know it; no browser sends it across sites",
+    "4.2.4 a stale page is served while gunicorn is down or the application answers 500 or 503": "availability; must-revalidate prevents it",
+    "4.4 other variants of a changed url stay": "nginx names them by their own keys",
+}
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    with Box({"WEB_CONCURRENCY": "2"}, files={"app.py": APP}) as found:
+        yield found
+
+
+def ask(box: Box, name: str, headers: Headers, method: str = "GET", given: dict[str, str] | None = None, **query: str) -> requests.Response:
+    return box.request(method, f"/case/{name}", params={"headers": json.dumps(headers), **query}, headers=given or {}, allow_redirects=False)
+
+
+def kept(box: Box, headers: Headers, **query: str) -> tuple[str, requests.Response]:
+    """A fresh path whose page has been asked for twice: first it is marked, then it is kept. (path, the second answer)"""
+    name = f"c{next(numbers)}"
+    ask(box, name, headers, **query)
+    return name, ask(box, name, headers, **query)
+
+
+@pytest.mark.parametrize(("what", "headers", "hit"), STORING, ids=[row[0] for row in STORING])
+def test_what_is_kept(box: Box, what: str, headers: Headers, hit: bool) -> None:
+    name, second = kept(box, headers)
+    third = ask(box, name, headers)
+    assert (third.text == second.text) == hit
+    assert (third.headers.get("X-Cache") == "hit") == hit
+    if hit:
+        for key, value in headers:
+            assert value in third.headers[key]
+        assert third.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(("status", "hit"), STATUSES.items())
+def test_which_statuses(box: Box, status: int, hit: bool) -> None:
+    more = [("Location", "/")] if 300 < status < 309 else []
+    name, second = kept(box, cc(PUBLIC, *more), status=str(status))
+    third = ask(box, name, cc(PUBLIC, *more), status=str(status))
+    assert (second.status_code, third.status_code) == (status, status)
+    assert (third.headers.get("X-Cache") == "hit") == hit
+
+
+def test_keys(box: Box) -> None:
+    """Query, host, scheme and method: another one is another page."""
+    name, second = kept(box, cc(PUBLIC))
+    assert ask(box, name, cc(PUBLIC)).text == second.text
+    assert ask(box, name, cc(PUBLIC), other="1").text != second.text
+    assert ask(box, name, cc(PUBLIC), given={"Host": "other.example"}).text != second.text
+    assert ask(box, name, cc(PUBLIC), given={"X-Forwarded-Proto": "https"}).text != second.text
+    head = ask(box, name, cc(PUBLIC), method="HEAD")
+    assert (head.status_code, head.content) == (200, b"")
+    assert ask(box, name, cc(PUBLIC)).text == second.text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_unsafe_methods_go_through_and_forget_the_page(box: Box, method: str) -> None:
+    name, second = kept(box, cc(PUBLIC))
+    failed = ask(box, name, cc(PUBLIC), method=method, posted="500")
+    assert failed.text.startswith("changed")
+    # another url: the failed one was asked with another query
+    url = {"params": {"headers": json.dumps(cc(PUBLIC))}}
+    assert box.get(f"/case/{name}", **url).text == second.text
+    changed = box.request(method, f"/case/{name}", **url)
+    assert changed.text.startswith("changed")
+    assert "X-Cache" not in changed.headers
+    assert box.get(f"/case/{name}", **url).text != second.text
+
+
+def test_authorization_is_neither_answered_nor_kept(box: Box) -> None:
+    name, second = kept(box, cc(PUBLIC))
+    own = ask(box, name, cc(PUBLIC), given={"Authorization": "Bearer mine"})
+    assert own.text != second.text
+    assert own.headers["X-Cache"] == "bypass"
+    assert ask(box, name, cc(PUBLIC)).text == second.text
+
+
+def test_a_path_that_is_private_with_cookies_is_kept_without(box: Box) -> None:
+    for _ in range(2):
+        box.get("/mixed")
+    public = box.get("/mixed").text
+    for who in ("anna", "bert", "anna"):
+        assert box.get("/mixed", headers={"Cookie": f"who={who}"}).text.endswith(f"for {who}")
+    assert box.get("/mixed").text == public
+    # the other way round: marked with a harmless cookie, then private for somebody
+    for _ in range(3):
+        harmless = box.get("/mixed", headers={"Cookie": "theme=dark"})
+    assert harmless.text.endswith("for all")
+    for who in ("anna", "bert"):
+        assert box.get("/mixed", headers={"Cookie": f"who={who}"}).text.endswith(f"for {who}")
+
+
+def test_vary(box: Box) -> None:
+    headers = cc(PUBLIC, ("Vary", "Accept-Language"))
+    name = f"c{next(numbers)}"
+    texts = {}
+    for _ in range(2):
+        for language in ("de", "en", ""):
+            texts[language] = ask(box, name, headers, given={"Accept-Language": language}).text
+    assert len(set(texts.values())) == 3
+    for language, text in texts.items():
+        reply = ask(box, name, headers, given={"Accept-Language": language})
+        assert (reply.text, reply.headers["X-Cache"]) == (text, "hit")
+        assert language in text
+
+
+def test_vary_by_several_fields(box: Box) -> None:
+    headers = cc(PUBLIC, ("Vary", "Accept-Language, X-Own"))
+    name, second = kept(box, headers)
+    assert ask(box, name, headers).text == second.text
+    assert ask(box, name, headers, given={"X-Own": "1"}).text != second.text
+
+
+@pytest.mark.parametrize("tag", ['"a"', 'W/"a"'])
+def test_conditions_are_answered_from_the_cache(box: Box, tag: str) -> None:
+    name, second = kept(box, cc(PUBLIC), tag=tag)
+    for given, status in (({"If-None-Match": tag}, 304), ({"If-None-Match": '"b"'}, 200), ({"If-None-Match": f'"b", {tag}'}, 304), ({"If-None-Match": "*"}, 304)):
+        reply = ask(box, name, cc(PUBLIC), given=given, tag=tag)
+        assert (reply.status_code, reply.headers["X-Cache"]) == (status, "hit")
+        assert status == 304 or reply.text == second.text
+
+
+def test_a_condition_that_the_application_answers_is_not_kept(box: Box) -> None:
+    """304 goes to who asked; the next one gets the page."""
+    name = f"c{next(numbers)}"
+    ask(box, name, cc(PUBLIC), tag='"a"')
+    first = ask(box, name, cc(PUBLIC), tag='"a"', given={"If-None-Match": '"a"'})
+    assert (first.status_code, first.content) == (304, b"")
+    assert ask(box, name, cc(PUBLIC), tag='"a"').status_code == 200
+    assert ask(box, name, cc(PUBLIC), tag='"a"').headers["X-Cache"] == "hit"
+
+
+def test_if_modified_since(box: Box) -> None:
+    headers = cc(PUBLIC, ("Last-Modified", PAST))
+    name, _ = kept(box, headers)
+    assert ask(box, name, headers, given={"If-Modified-Since": PAST}).status_code == 304
+    older = formatdate(time.time() - 7200, usegmt=True)
+    assert ask(box, name, headers, given={"If-Modified-Since": older}).status_code == 200
+
+
+def test_ranges_reach_the_application_and_parts_are_not_kept(box: Box) -> None:
+    name = f"c{next(numbers)}"
+    ask(box, name, cc(PUBLIC))
+    part = ask(box, name, cc(PUBLIC), given={"Range": "bytes=0-1"}, status="206")
+    assert part.text.endswith("bytes=0-1")
+    assert ask(box, name, cc(PUBLIC), status="206").headers["X-Cache"] == "bypass"
+
+
+def test_age(box: Box) -> None:
+    """Fresh, then over: asked again. With a tag only whether it still holds. What may be stale is, and is renewed beside."""
+    plain, old = kept(box, cc("public, max-age=1"))
+    tagged, _ = kept(box, cc("public, max-age=1"), tag='"a"')
+    headers = cc("public, max-age=1, stale-while-revalidate=30")
+    stale, before = kept(box, headers)
+    assert ask(box, plain, cc("public, max-age=1")).text == old.text
+    time.sleep(2.1)
+    assert ask(box, plain, cc("public, max-age=1")).text != old.text
+    again = ask(box, tagged, cc("public, max-age=1"), tag='"a"')
+    assert (again.status_code, again.headers["X-Cache"]) == (200, "hit")
+    first = ask(box, stale, headers)
+    assert (first.text, first.headers["X-Cache"]) == (before.text, "stale")
+    wait_until(lambda: ask(box, stale, headers).text != before.text, 5, "it is renewed")
+
+
+def test_errors_of_the_application(box: Box) -> None:
+    """The page that is still there is served in its place; what is not kept passes the error on."""
+    with_word = cc("public, max-age=1, stale-if-error=60")
+    allowed, old = kept(box, with_word, fail="1")
+    strict, _ = kept(box, cc("public, max-age=1, must-revalidate"), fail="1")
+    box.exec("touch", "/data/fail")
+    try:
+        time.sleep(2.1)
+        reply = ask(box, allowed, with_word, fail="1")
+        assert (reply.status_code, reply.text, reply.headers["X-Cache"]) == (200, old.text, "stale")
+        assert ask(box, strict, cc("public, max-age=1, must-revalidate"), fail="1").status_code == 500
+    finally:
+        box.exec("rm", "/data/fail")
+
+
+def test_a_stampede_costs_one_page(box: Box) -> None:
+    name = f"c{next(numbers)}"
+    ask(box, name, cc(PUBLIC), slow="0")
+    before = int(box.get(f"/count/{name}").text)
+    with ThreadPoolExecutor(24) as pool:
+        replies = list(pool.map(lambda _: ask(box, name, cc(PUBLIC), slow="0.3"), range(24)))
+    assert {reply.status_code for reply in replies} == {200}
+    assert len({reply.text for reply in replies}) == 1
+    assert int(box.get(f"/count/{name}").text) == before + 1
+
+
+def test_pages_that_cannot_be_kept_do_not_wait_for_each_other(box: Box) -> None:
+    """Why not every page goes through the cache: its lock would make a queue of them."""
+    name, _ = kept(box, [])
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        assert len({reply.text for reply in pool.map(lambda _: ask(box, name, [], slow="0.4"), range(8))}) == 8
+    assert time.monotonic() - started < 2.5
+
+
+def test_purge(box: Box) -> None:
+    name, second = kept(box, cc(PUBLIC))
+    assert ask(box, name, cc(PUBLIC)).text == second.text
+    assert "kept pages removed" in box.exec("flagon", "purge")
+    assert ask(box, name, cc(PUBLIC)).text != second.text
+    assert run_once(["purge"]).returncode == 69
+    assert run_once(["purge", "all"]).returncode == 64
+
+
+def test_deviations(box: Box) -> None:
+    assert len(DEVIATIONS) == 7
+    name, second = kept(box, cc(PUBLIC))
+    for given in ({}, {"Cache-Control": "no-cache"}, {"Cache-Control": "max-age=0"}, {"Pragma": "no-cache"}):
+        reply = ask(box, name, cc(PUBLIC), given=given)
+        assert (reply.text, "Age" in reply.headers) == (second.text, False)
+    assert ask(box, f"c{next(numbers)}", cc(PUBLIC), given={"Cache-Control": "only-if-cached"}).status_code == 200
+    old = cc("public, max-age=60", ("Age", "59"))
+    aged, before = kept(box, old)
+    time.sleep(2)
+    assert ask(box, aged, old).text == before.text
+
+
+def test_pages_are_served_while_gunicorn_is_down() -> None:
+    with Box({"WEB_CONCURRENCY": "1"}, files={"app.py": APP}) as box:
+        name, second = kept(box, cc("public, max-age=1"))
+        time.sleep(2.1)
+        script = "for p in /proc/[0-9]*; do grep -qs 'run-gunico[r]n.py' $p/cmdline && kill -9 ${p#/proc/}; done; curl -si "
+        url = f"'http://127.0.0.1:8080/case/{name}?headers=" + quote_plus(json.dumps(cc("public, max-age=1"))) + "'"
+        reply = box.exec("sh", "-c", script + url + f" -H 'Host: 127.0.0.1:{box.host_port()}'")
+        assert "X-Cache: stale" in reply
+        assert second.text in reply
+
+
+def test_off() -> None:
+    with Box({"CACHE": "off"}, files={"app.py": APP}) as box:
+        name, second = kept(box, cc(PUBLIC))
+        reply = ask(box, name, cc(PUBLIC))
+        assert reply.text != second.text
+        assert "X-Cache" not in reply.headers
+
+
+def test_a_restart_keeps_nothing() -> None:
+    with Box(files={"app.py": APP}) as box:
+        name, second = kept(box, cc(PUBLIC))
+        box.stop()
+        box.start()
+        assert ask(box, name, cc(PUBLIC)).text != second.text
