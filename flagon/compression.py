@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
-import ctypes
-import gzip
+import functools
+import zlib
+from typing import Any
 
 EXTENSIONS = (
     ".css", ".js", ".mjs", ".json", ".map", ".svg", ".html", ".htm", ".txt", ".md", ".csv", ".xml", ".vtt", ".webmanifest",
 )  # fmt: skip
 WORTH = 0.95  # a copy that saves less than a twentieth is not kept
 SMALLEST = 200  # bytes; below it the headers are the longer part
-BROTLI_QUALITY, BROTLI_WINDOW, BROTLI_TEXT = 11, 22, 1  # encode.h: best, 4 MB, UTF-8 text
+BROTLI_TEXT = 1  # encode.h: UTF-8
+BEST, WINDOW = 11, 22  # as good as it gets, 4 MB
 
 
 def copies(content: bytes) -> dict[str, bytes]:
     """suffix -> compressed content, for each way that is worth it."""
     if len(content) < SMALLEST:
         return {}
-    made = {".gz": gzip.compress(content, 9, mtime=0), ".br": brotli(content)}
+    made = {".gz": gzip(content, 9), ".br": brotli(content)}
     return {suffix: data for suffix, data in made.items() if data and len(data) < WORTH * len(content)}
 
 
-def brotli(content: bytes) -> bytes:
-    """Compressed with libbrotlienc; empty where the library is not there."""
+def gzip(content: bytes, level: int) -> bytes:
+    """Compressed with zlib, level 1 to 9, no date in it."""
+    packer = zlib.compressobj(level, zlib.DEFLATED, 31)
+    return packer.compress(content) + packer.flush()
+
+
+@functools.cache
+def _library() -> Any:
+    """The library's function, None where it is not there."""
+    import ctypes  # not before there is something to compress: 4 ms
+
     try:
-        library = ctypes.CDLL("libbrotlienc.so.1")
+        compress = ctypes.CDLL("libbrotlienc.so.1").BrotliEncoderCompress
     except OSError:
+        return None
+    compress.argtypes = [ctypes.c_int] * 3 + [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p]
+    return compress
+
+
+def brotli(content: bytes, quality: int = BEST, window: int = WINDOW) -> bytes:
+    """Compressed with libbrotlienc (quality 0 to 11, window 2**10 to 2**24 bytes); empty where the library is not there."""
+    compress = _library()
+    if compress is None:
         return b""
+    import ctypes
+
     room = ctypes.c_size_t(len(content) + (len(content) >> 1) + 1024)
     target = ctypes.create_string_buffer(room.value)
-    compress = library.BrotliEncoderCompress
-    compress.argtypes = [ctypes.c_int] * 3 + [ctypes.c_size_t, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_void_p]
-    done = compress(
-        BROTLI_QUALITY, BROTLI_WINDOW, BROTLI_TEXT, len(content), content, ctypes.byref(room), target
-    )  # fmt: skip
+    done = compress(quality, window, BROTLI_TEXT, len(content), content, ctypes.byref(room), target)
     return target.raw[: room.value] if done else b""

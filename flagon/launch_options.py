@@ -91,6 +91,7 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "hand_over": hand_over(boot),
         "static_manifest": statics.MANIFEST if values["STATIC_FILES"] else "",
         "static_host": values["STATIC_HOST"] or "",
+        "compression": "" if values["COMPRESSION"] == "off" else values["COMPRESSION"],
         "pages": os.path.join(boot.run, cache.MARKS) if values["CACHE"] else "",
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,

@@ -51,6 +51,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("STATIC_PATH", "path", "", "Folder of static files; static in /app when only STATIC_URL is given."),
             Setting("STATIC_INDEX", "zero_or_one", "0", "1: `/` is STATIC_PATH/index.html."),
             Setting("SPA_INDEX", "file", "", "Page of a single-page application, such as dist/index.html: its folder is served, and it is what a browser gets in place of a 404."),
+            Setting("COMPRESSION", "choice", "safe", "Compress the application's texts, on the FastCGI wire: `safe` not where their length could tell another site a secret, `all`, `off`.", choices=("safe", "all", "off")),
             Setting("CACHE", "switch", "on", "nginx keeps the pages that the application marks with `Cache-Control: public` and an age, on the FastCGI wire."),
             Setting("CACHE_SIZE", "size", "64m", "Room for kept pages; at most 16m where the disk is memory.", 2**20, 2**40),
             Setting("USE_X_ACCEL", "switch", "on", "nginx sends the files that the application hands out with send_file."),

@@ -47,6 +47,8 @@ class Exchange:
         through_cache = environ.pop("FLAGON_CACHE", "") != ""
         path = environ["PATH_INFO"]
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
+        if server.compression is not None:
+            response.compress = server.compression.apply, environ
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 self._refuse_upgrade(response)

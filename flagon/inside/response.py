@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from flagon.inside.compress import SMALLEST
 from flagon.inside.fastcgi import LARGEST_CONTENT, stdout
 
 # RFC 9110 section 7.6.1; nginx, not the application, speaks for the connection.
@@ -54,6 +55,7 @@ class Response:
         "_wire",
         "began",
         "cache_control",
+        "compress",
         "events",
         "headers",
         "length",
@@ -66,6 +68,7 @@ class Response:
         self._wire = wire
         self._hand_over = hand_over  # flagon.inside.files.HandOver, or None
         self._head_only = head_only
+        self.compress: tuple[Callable[..., tuple[list[tuple[str, str]], bytes]], dict[str, Any]] | None = None
         self.status: str | None = None
         self.headers: list[tuple[str, str]] = []
         self.began = False  # the first byte is on its way
@@ -129,6 +132,8 @@ class Response:
         """Send all that the application's iterable gives, then the end."""
         if not self.began and (type(result) is list or type(result) is tuple):
             body = result[0] if len(result) == 1 else b"".join(result)
+            if len(body) >= SMALLEST and self.compress is not None:
+                body = self._compressed(body)
             self._send_whole(self._checked_head(len(body)), body)
             return
         if self._hand_over is not None and not self.began and self.status is not None:
@@ -142,6 +147,8 @@ class Response:
         if self.began:
             self._send_stream(first, iterator)
             return
+        if len(first) >= SMALLEST and self.compress is not None and _declares(self.headers, len(first)):
+            first = self._compressed(first)
         head = self._checked_head(None)
         if not first or self._bodyless() or (self.length is not None and len(first) >= self.length):
             self._send_whole(head, first)
@@ -150,6 +157,14 @@ class Response:
         else:
             self._begin_stream(head, first)
             self._send_stream(b"", iterator)
+
+    def _compressed(self, body: bytes) -> bytes:
+        _check_bytes(body)
+        if self.status is None or self._head_only or self.compress is None:
+            return body
+        apply, environ = self.compress
+        self.headers, body = apply(environ, self.status, self.headers, body)
+        return body
 
     def _checked_head(self, whole: int | None) -> bytes:
         if self.status is None:
@@ -233,6 +248,11 @@ class Response:
 def _check_bytes(data: object) -> None:
     if type(data) is not bytes and not isinstance(data, bytes):
         raise TypeError(f"the application gave {type(data).__name__} where bytes are due")
+
+
+def _declares(headers: list[tuple[str, str]], length: int) -> bool:
+    """Whether these bytes are the whole body, by its Content-Length."""
+    return any(name.lower() == "content-length" and value == str(length) for name, value in headers)
 
 
 def _number(text: str) -> int:

@@ -37,6 +37,7 @@ class Server:
         on_request: Callable[[], None] | None = None,
         hand_over: Any = None,
         pages: Any = None,
+        compression: Any = None,
         kept: int = 0,
         alone: bool = False,
     ) -> None:
@@ -47,6 +48,7 @@ class Server:
         self.spool_directory = spool_directory
         self.before, self.after, self.on_request = before, after, on_request
         self.hand_over = hand_over
+        self.compression = compression  # flagon.inside.compress.Compression, or None
         self.pages = pages  # flagon.inside.pages.Pages, or None
         self.health: Application | None = None  # where requests for health come this way too, and which they are
         self.health_paths: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
-from flagon.inside import closing, fastcgi, files, health, hooks, pages
+from flagon.inside import closing, compress, fastcgi, files, health, hooks, pages
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
 from flagon.inside.slots import Board, Slot
@@ -81,6 +81,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             kept=self.cfg.backlog // self.cfg.workers,
             alone=self.cfg.threads == 1,
             pages=pages.Pages(options["pages"]) if options.get("pages") else None,
+            compression=compress.Compression(options["compression"] == "safe") if options.get("compression") else None,
             hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,
         )
 

@@ -1,0 +1,163 @@
+"""Dynamic texts are compressed, unless that could tell another site a secret."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from .box import Box
+
+APP = """
+import time
+from flask import Flask, Response, make_response, request
+app = Flask(__name__)
+TEXT = "<p>hello, world</p>\\n" * 500
+
+@app.route("/page", methods=["GET", "HEAD"])
+def page():
+    reply = make_response(TEXT)
+    for name in ("Cache-Control", "Content-Encoding", "Content-Type", "ETag", "Vary"):
+        if name in request.args: reply.headers[name] = request.args[name]
+    reply.status_code = int(request.args.get("status", 200))
+    if "set-cookie" in request.args: reply.set_cookie("a", "b")
+    return reply
+
+@app.get("/short")
+def short(): return "short"
+
+@app.get("/stream")
+def stream():
+    def parts():
+        yield "a" * 2000
+        time.sleep(1)
+        yield "b" * 2000
+    return Response(parts(), mimetype="text/plain")
+
+def bare(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"x" * 5000]
+
+class Mounted:
+    def __init__(self, inner): self.inner = inner
+    def __call__(self, environ, start_response):
+        return (bare if environ["PATH_INFO"] == "/bare" else self.inner)(environ, start_response)
+app.wsgi_app = Mounted(app.wsgi_app)
+"""
+TEXT = "<p>hello, world</p>\n" * 500
+
+
+@pytest.fixture(scope="module")
+def box() -> Iterator[Box]:
+    with Box(files={"app.py": APP}) as found:
+        yield found
+
+
+def ask(box: Box, path: str = "/page", accept: str = "gzip", **headers: str) -> requests.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return box.get(path, headers={"Accept-Encoding": accept, **named}, stream=True)
+
+
+def raw(reply: requests.Response) -> bytes:
+    data: bytes = reply.raw.read(decode_content=False)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("accept", "coding"),
+    [
+        ("gzip", "gzip"), ("br", "br"), ("gzip, deflate, br, zstd", "br"), ("br;q=0.1, gzip", "gzip"), ("*", "br"),
+        ("gzip;q=0", None), ("identity", None), ("", None), ("deflate", None), ("GZIP", "gzip"), ("br;q=0, *;q=0.5", "gzip"),
+        ("nonsense;;q=x", None),
+    ],
+)  # fmt: skip
+def test_what_the_client_asks_for(box: Box, accept: str, coding: str | None) -> None:
+    reply = ask(box, accept=accept)
+    data = raw(reply)
+    assert reply.headers.get("Content-Encoding") == coding
+    assert reply.headers["Vary"] == "Accept-Encoding"
+    assert len(data) == int(reply.headers["Content-Length"])
+    if coding == "gzip":
+        assert gzip.decompress(data).decode() == TEXT
+    if coding == "br":
+        assert box.exec("curl", "-s", "--compressed", "-H", "Accept-Encoding: br", "http://127.0.0.1:8080/page") == TEXT
+    assert (len(data) < len(TEXT) / 10) == bool(coding)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "Content-Type=image/png", "Content-Type=text/event-stream", "Content-Encoding=x-own", "status=404", "status=500",
+        "Cache-Control=no-transform",
+    ],
+)  # fmt: skip
+def test_what_is_left_as_it_is(box: Box, query: str) -> None:
+    reply = ask(box, f"/page?{query}")
+    assert reply.headers.get("Content-Encoding") in (None, "x-own")
+    assert len(raw(reply)) == len(TEXT)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/problem+json", "text/csv; charset=utf-8", "image/svg+xml"])
+def test_which_types(box: Box, kind: str) -> None:
+    assert ask(box, f"/page?Content-Type={kind.replace('+', '%2B')}").headers["Content-Encoding"] == "gzip"
+
+
+def test_short_and_streamed_texts_are_not(box: Box) -> None:
+    assert "Content-Encoding" not in ask(box, "/short").headers
+    reply = ask(box, "/stream")
+    assert "Content-Encoding" not in reply.headers
+    first = next(reply.iter_content(2000))
+    assert (first, reply.elapsed.total_seconds() < 0.9) == (b"a" * 2000, True)
+    assert ask(box, "/bare").headers["Content-Encoding"] == "gzip"
+
+
+def test_tags_and_vary(box: Box) -> None:
+    assert ask(box, '/page?ETag="a"').headers["ETag"] == 'W/"a"'
+    assert ask(box, '/page?ETag="a"', accept="identity").headers["ETag"] == '"a"'
+    assert ask(box, '/page?ETag=W/"a"').headers["ETag"] == 'W/"a"'
+    assert ask(box, "/page?Vary=Cookie").headers["Vary"] == "Cookie, Accept-Encoding"
+    assert ask(box, "/page?Vary=accept-encoding").headers["Vary"] == "accept-encoding"
+
+
+def test_head_is_of_the_plain_text(box: Box) -> None:
+    reply = box.request("HEAD", "/page", headers={"Accept-Encoding": "gzip"})
+    assert (reply.status_code, reply.content) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("headers", "compressed"),
+    [
+        ({}, True),
+        ({"Cookie": "session=1"}, False),
+        ({"Authorization": "Bearer 1"}, False),
+        ({"Cookie": "session=1", "Sec_Fetch_Site": "cross-site"}, False),
+        ({"Cookie": "session=1", "Sec_Fetch_Site": "same-site"}, False),
+        ({"Cookie": "session=1", "Sec_Fetch_Site": "same-origin"}, True),
+        ({"Cookie": "session=1", "Sec_Fetch_Site": "none"}, True),
+        ({"Sec_Fetch_Site": "cross-site"}, True),
+    ],
+)
+def test_no_length_that_tells_another_site_a_secret(box: Box, headers: dict[str, str], compressed: bool) -> None:
+    reply = ask(box, **headers)
+    assert ("Content-Encoding" in reply.headers) == compressed
+    assert "Accept-Encoding" in reply.headers["Vary"]
+
+
+def test_all_and_off() -> None:
+    with Box({"COMPRESSION": "all"}, files={"app.py": APP}) as box:
+        assert ask(box, Cookie="session=1").headers["Content-Encoding"] == "gzip"
+    with Box({"COMPRESSION": "off"}, files={"app.py": APP}) as box:
+        reply = ask(box)
+        assert "Content-Encoding" not in reply.headers
+        assert "Vary" not in reply.headers
+
+
+def test_kept_pages_are_kept_compressed(box: Box) -> None:
+    path = "/page?Cache-Control=public,max-age=60"
+    for accept in ("gzip", "gzip", "br", "identity"):
+        ask(box, path, accept)
+    for accept, coding in (("gzip", "gzip"), ("br", "br"), ("identity", None)):
+        reply = ask(box, path, accept)
+        assert (reply.headers.get("X-Cache"), reply.headers.get("Content-Encoding")) == ("hit", coding)
