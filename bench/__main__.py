@@ -1,4 +1,4 @@
-"""`python -m bench`: CPU a request, Flagon and its peers in one run; `python -m bench access`: CPU a log line."""
+"""`make bench`: Flagon and what else there is to pick, cell by cell, in one interleaved run. QUICK=1: three minutes."""
 
 from __future__ import annotations
 
@@ -7,78 +7,63 @@ import os
 import shutil
 import tempfile
 
-from bench import report
+from bench import chart, report
+from bench.cells import CELLS, QUICK, Cell
 from bench.engine import running
-from bench.measure import Figures, measure
-from bench.servers import SERVERS, answering, build_peers, flagon, start
+from bench.loads import LOADS, loop
+from bench.measure import Figures
+from bench.postgres import postgres
+from bench.servers import SERVERS, build_peers, start
 
-APPLICATIONS = ("plain", "hello")
-
-
-def compare(options: argparse.Namespace) -> None:
-    """Servers x applications. All servers of an application are up; each repeat measures them one after the other."""
-    chosen = [server for server in SERVERS if not options.only or server.name in options.only.split(",")]
-    build_peers()
-    work = tempfile.mkdtemp(prefix="flagon-bench.")
-    cells: dict[str, dict[str, list[Figures]]] = {}
-    try:
-        for application in options.apps.split(","):
-            containers = {}
-            rows = cells[application] = {server.name: [] for server in chosen}
-            try:
-                for server in chosen:
-                    containers[server.name] = start(server, application, work)
-                for repeat in range(options.repeats):
-                    # Each repeat begins with another server, so that none always follows the same neighbour.
-                    shift = repeat * 3 % len(chosen)
-                    for server in (*chosen[shift:], *chosen[:shift]):
-                        figures = measure(containers[server.name], options.seconds, options.connections)
-                        rows[server.name].append(figures)
-                        print(f"{application} {server.name}: {report.short(figures)}", flush=True)
-            finally:
-                with running(*containers.values()):
-                    pass
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    report.save("latest", report.comparison(cells, options), cells)
+Rows = dict[Cell, list[Figures]]
 
 
-def access(options: argparse.Namespace) -> None:
-    """What an access line costs: the same load without lines, with them, and with them but kept by nobody."""
-    kinds = {
-        "off": ("ACCESS_LOG=off", "json-file"),
-        "on, json-file": ("ACCESS_LOG=on", "json-file"),
-        "on, none": ("ACCESS_LOG=on", "none"),
-    }
-    containers = {}
-    rows: dict[str, list[Figures]] = {kind: [] for kind in kinds}
-    try:
-        for number, (kind, (variable, driver)) in enumerate(kinds.items()):
-            containers[kind] = answering(
-                flagon(f"access-{number}", "plain", variable, options=("--log-driver", driver))
-            )
-        for _ in range(options.repeats):
-            for kind in kinds:
-                rows[kind].append(measure(containers[kind], options.seconds, options.connections))
-                print(f"{kind}: {report.short(rows[kind][-1])}", flush=True)
-    finally:
-        with running(*containers.values()):
-            pass
-    report.save("access", report.access(rows), {"access": rows})
+def run(cells: list[Cell], options: argparse.Namespace, work: str, database: str) -> Rows:
+    """All servers of a load are up; each repeat measures them one after the other, each time beginning with another."""
+    rows: Rows = {cell: [] for cell in cells}
+    for name in dict.fromkeys(cell.load for cell in cells):
+        load, group = LOADS[name], [cell for cell in cells if cell.load == name]
+        containers = {}
+        try:
+            for cell in group:
+                if cell.server != "loop":
+                    containers[cell] = start(SERVERS[cell.server], load, cell, work, database)
+            for repeat in range(options.repeats):
+                shift = repeat * 3 % len(group)
+                for cell in (*group[shift:], *group[:shift]):
+                    found = containers.get(cell)
+                    figures = load.measure(found, options.seconds, cell) if found else loop(load, options.seconds)
+                    rows[cell].append(figures)
+                    print(f"{cell.name}: {report.short(figures)}", flush=True)
+        finally:
+            with running(*containers.values()):
+                pass
+    return rows
 
 
 def main() -> None:
-    """Arguments, and which of the two."""
+    """Arguments, the run, the report."""
     quick = bool(os.environ.get("QUICK"))
     parser = argparse.ArgumentParser(prog="bench")
-    parser.add_argument("mode", nargs="?", default="compare", choices=("compare", "access"))
-    parser.add_argument("--seconds", type=float, default=1 if quick else 5)
+    parser.add_argument("--seconds", type=float, default=2 if quick else 5)
     parser.add_argument("--repeats", type=int, default=1 if quick else 3)
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--only", default="", help="servers, with commas: " + ",".join(s.name for s in SERVERS))
-    parser.add_argument("--apps", default=",".join(APPLICATIONS))
+    parser.add_argument("--only", default="", help="loads, with commas: " + ",".join(LOADS))
+    parser.add_argument("--servers", default="", help="servers, with commas: " + ",".join(SERVERS))
     options = parser.parse_args()
-    {"compare": compare, "access": access}[options.mode](options)
+    cells = [cell for cell in CELLS if not quick or cell in QUICK]
+    if options.only:
+        cells = [cell for cell in CELLS if cell.load in options.only.split(",")]
+    if options.servers:
+        cells = [cell for cell in cells if cell.server in options.servers.split(",")]
+    build_peers()
+    work = tempfile.mkdtemp(prefix="flagon-bench.")
+    try:
+        with postgres(any(cell.load == "database" for cell in cells)) as database:
+            rows = run(cells, options, work, database)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    report.save("latest", report.table(rows, options), rows)
+    chart.save(rows)
 
 
 if __name__ == "__main__":

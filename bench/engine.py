@@ -70,6 +70,15 @@ class Container:
                     total[kind] += int(_text(f"/proc/{pid}/task/{task}/schedstat").split()[0]) / 1000
         return total
 
+    def pss(self) -> float:
+        """Bytes of all processes; pages that several share are divided among them."""
+        total = 0
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                lines = _text(f"/proc/{pid}/smaps_rollup").splitlines()
+                total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0) * 1024
+        return total
+
     def log(self) -> str:
         """Its last lines."""
         done = subprocess.run(["docker", "logs", "--tail", "20", self.name], capture_output=True, text=True)

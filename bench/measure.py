@@ -1,4 +1,4 @@
-"""One measurement: wrk for a few seconds, and what it cost on the CPU."""
+"""One measurement: wrk for a few seconds, and what it cost on the CPU and in memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
 
 
 class Figures(NamedTuple):
-    """CPU in microseconds a request; latencies in milliseconds, seen by wrk on the same machine."""
+    """CPU in microseconds a request; latencies in milliseconds, seen by wrk on the same machine; PSS in MB."""
 
     app: float
     nginx: float
@@ -22,15 +22,22 @@ class Figures(NamedTuple):
     p99: float
     requests: int
     errors: int
+    pss: float
 
     @property
     def total(self) -> float:
-        return self.app + self.nginx + self.supervisord
+        """Application server and nginx."""
+        return self.app + self.nginx
 
 
-def wrk(port: int, seconds: float, connections: int) -> tuple[int, float, float, float, int]:
+def wrk(
+    port: int, seconds: float, connections: int, path: str = "/", script: str = "", headers: tuple[str, ...] = ()
+) -> tuple[int, float, float, float, int]:
     """(requests, requests a second, p50, p99, errors)."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", f"http://127.0.0.1:{port}/"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "--timeout", "10s", "--latency"]
+    command += ["-s", script] if script else []
+    command += [word for header in headers for word in ("-H", header)]
+    command += [f"http://127.0.0.1:{port}{path}"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def number(pattern: str) -> float:
@@ -48,11 +55,15 @@ def wrk(port: int, seconds: float, connections: int) -> tuple[int, float, float,
     return requests, number(r"Requests/sec:\s+([\d.]+)"), milliseconds("50"), milliseconds("99"), errors
 
 
-def measure(container: Container, seconds: float, connections: int) -> Figures:
+def measure(
+    container: Container, seconds: float, connections: int, path: str = "/", script: str = "", headers: tuple[str, ...] = ()
+) -> Figures:
     """A short warm-up, then the run."""
-    wrk(container.port, 1, connections)
+    wrk(container.port, 1, connections, path, script, headers)
     before = container.cpu()
-    requests, rate, p50, p99, errors = wrk(container.port, seconds, connections)
+    requests, rate, p50, p99, errors = wrk(container.port, seconds, connections, path, script, headers)
     after = container.cpu()
-    cost = {kind: (after[kind] - before[kind]) / max(1, requests) for kind in before}
-    return Figures(cost["app"], cost["nginx"], cost["supervisord"], rate, p50, p99, requests, errors)
+    cost = {kind: (after[kind] - before.get(kind, 0)) / max(1, requests) for kind in after}
+    return Figures(
+        cost["app"], cost["nginx"], cost["supervisord"], rate, p50, p99, requests, errors, container.pss() / 2**20
+    )  # fmt: skip

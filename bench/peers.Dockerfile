@@ -1,4 +1,4 @@
-# uWSGI beside what flagon:runtime already has: the same nginx, the same Python, the same Flask and gunicorn.
+# The peers beside what flagon:latest already has: the same nginx, the same Python, the same Flask and gunicorn.
 ARG BASE_IMAGE=debian:trixie-slim
 
 FROM ${BASE_IMAGE} AS build
@@ -11,9 +11,11 @@ RUN python3 -m venv /opt/uwsgi \
     && /opt/uwsgi/bin/pip install --no-cache-dir uwsgi==${UWSGI_VERSION} \
     && ldd /opt/uwsgi/bin/uwsgi
 
-FROM flagon:runtime
+FROM flagon:latest
+USER root
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libpython3.13 libxml2 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/uwsgi/bin/uwsgi /usr/local/bin/uwsgi
+RUN /opt/venv/bin/pip install --no-cache-dir granian==2.8.9 waitress==3.0.2
 ENTRYPOINT []

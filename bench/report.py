@@ -6,17 +6,21 @@ import argparse
 import json
 import os
 from statistics import median
+from typing import TYPE_CHECKING
 
 from bench.measure import Figures
 
+if TYPE_CHECKING:
+    from bench.cells import Cell
+
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
-Rows = dict[str, list[Figures]]
+HEAD = "| server | app server | nginx | both | times Flagon's CPU | requests/s | times Flagon's p99 | p50 ms | p99 ms | PSS MB | errors |"
 
 
 def short(figures: Figures) -> str:
     """One line while it runs."""
     errors = f", {figures.errors} ERRORS" if figures.errors else ""
-    cost = f"app {figures.app:.1f} + nginx {figures.nginx:.1f} us"
+    cost = f"app {figures.app:.1f} + nginx {figures.nginx:.1f} + supervisord {figures.supervisord:.1f} us"
     return f"{cost}, {figures.rate:.0f}/s, p50 {figures.p50:.2f} p99 {figures.p99:.2f} ms{errors}"
 
 
@@ -25,53 +29,47 @@ def spread(values: list[float], form: str = ".0f") -> str:
     return " / ".join(format(value, form) for value in (min(values), median(values), max(values)))
 
 
-def twin(name: str) -> str:
-    """The Flagon row a server is compared with: the same number of threads a process."""
-    return "flagon-4" if "-4" in name else "flagon-1"
+def ratios(ours: list[Figures], theirs: list[Figures], figure: str) -> list[float]:
+    """This server divided by Flagon, repeat by repeat."""
+    pairs = [(getattr(a, figure), getattr(b, figure)) for a, b in zip(ours, theirs, strict=False)]
+    return [other / mine for mine, other in pairs if mine > 0]
 
 
-def comparison(cells: dict[str, Rows], options: argparse.Namespace) -> str:
-    """A table for each application."""
+def table(rows: dict[Cell, list[Figures]], options: argparse.Namespace) -> str:
+    """A table for each load."""
     text = [
-        f"CPU microseconds a request, min / median / max of {options.repeats} runs of {options.seconds:g} s with "
-        f"{options.connections} connections. Ratio: Flagon with the same threads, divided by this server, run by run."
+        f"min / median / max of {options.repeats} runs of {options.seconds:g} s. CPU in microseconds a request, of all "
+        "processes but supervisord's, whose share of Flagon's is given apart. Above 1.0 the other one needs more.",
     ]
-    head = "| server | app server | nginx | total | Flagon / this | requests/s | p50 ms | p99 ms | errors |"
-    for application, rows in cells.items():
-        text += ["", f"### {application}", "", head, "|" + " --- |" * 9]
-        for name, runs in rows.items():
-            ours = rows.get(twin(name), [])
-            ratios = [mine.total / theirs.total for mine, theirs in zip(ours, runs, strict=False)]
-            text.append(
-                f"| {name} | {spread([r.app for r in runs], '.1f')} | {spread([r.nginx for r in runs], '.1f')} "
-                f"| {spread([r.total for r in runs], '.1f')} | {spread(ratios, '.2f') if ratios else '-'} "
-                f"| {spread([r.rate for r in runs])} | {median(r.p50 for r in runs):.2f} "
-                f"| {median(r.p99 for r in runs):.2f} | {sum(r.errors for r in runs)} |"
-            )
+    for load in dict.fromkeys(cell.load for cell in rows):
+        text += ["", f"### {load}", "", HEAD, "|" + " --- |" * HEAD.count(" | ") + " --- |"]
+        ours = next((runs for cell, runs in rows.items() if (cell.load, cell.server) == (load, "flagon")), [])
+        for cell, runs in rows.items():
+            if cell.load == load:
+                text.append(_row(cell, runs, ours))
     return "\n".join(text) + "\n"
 
 
-def access(rows: Rows) -> str:
-    """What each kind of log costs more than none."""
-    head = "| access log, driver | app server | nginx | supervisord | a line costs: nginx | supervisord | both |"
-    text = ["CPU microseconds a request, min / median / max.", "", head, "|" + " --- |" * 7]
-    for kind, runs in rows.items():
-        pairs = list(zip(runs, rows["off"], strict=True))
-        nginx = [run.nginx - base.nginx for run, base in pairs]
-        supervisord = [run.supervisord - base.supervisord for run, base in pairs]
-        both = [one + other for one, other in zip(nginx, supervisord, strict=True)]
-        columns = [[r.app for r in runs], [r.nginx for r in runs], [r.supervisord for r in runs]]
-        columns += [nginx, supervisord, both]
-        text.append(f"| {kind} | " + " | ".join(spread(column, ".1f") for column in columns) + " |")
-    return "\n".join(text) + "\n"
+def _row(cell: Cell, runs: list[Figures], ours: list[Figures]) -> str:
+    cpu, late = ratios(ours, runs, "total"), ratios(ours, runs, "p99")
+    app = spread([r.app for r in runs], ".1f")
+    if cell.server == "flagon":
+        app += f" (+ {median(r.supervisord for r in runs):.1f})"
+    columns = [
+        cell.name.split(" / ")[1], app, spread([r.nginx for r in runs], ".1f"), spread([r.total for r in runs], ".1f"),
+        spread(cpu, ".2f") if cpu else "-", spread([r.rate for r in runs]), f"{median(late):.2f}" if late else "-",
+        f"{median(r.p50 for r in runs):.2f}", spread([r.p99 for r in runs], ".2f"), f"{median(r.pss for r in runs):.0f}",
+        str(sum(r.errors for r in runs)),
+    ]  # fmt: skip
+    return "| " + " | ".join(columns) + " |"
 
 
-def save(name: str, text: str, cells: dict[str, Rows]) -> None:
+def save(name: str, text: str, rows: dict[Cell, list[Figures]]) -> None:
     """Print the table and keep it."""
     os.makedirs(RESULTS, exist_ok=True)
     with open(os.path.join(RESULTS, f"{name}.md"), "w", encoding="utf-8") as file:
         file.write(text)
-    plain = {app: {who: [run._asdict() for run in runs] for who, runs in rows.items()} for app, rows in cells.items()}
+    plain = [{**cell._asdict(), "runs": [run._asdict() for run in runs]} for cell, runs in rows.items()]
     with open(os.path.join(RESULTS, f"{name}.json"), "w", encoding="utf-8") as file:
         json.dump(plain, file, indent=1)
     print("\n" + text)

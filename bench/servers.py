@@ -1,155 +1,160 @@
-"""Who is compared: how each server is started, all with the same nginx, Python, Flask and two worker processes."""
+"""Who is compared, and how each is started: the same Python, Flask and nginx for all, two worker processes each."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from bench.cells import Cell
 from bench.engine import Container, docker, free_port, running, wait_for
 
+if TYPE_CHECKING:
+    from bench.loads import Load
+
 PEERS = "flagon-bench:peers"
-RUN = "/run/flagon"
-OWNER = (10001, 0)
+RUN = "/run/bench"
+VENV = "/opt/venv/bin"
 
 
 class Server(NamedTuple):
-    """One row of the table."""
+    """One peer: a command that listens on {socket}, behind nginx, or on {port} itself."""
 
-    name: str
-    wire: str  # fastcgi: Flagon itself; uwsgi or http: the peer's socket
+    what: str
     command: str = ""
-    environment: tuple[str, ...] = ()
-    nginx: str = "flagon"  # or own: the few lines of the peer's own documentation
+    wire: str = ""  # what nginx speaks to it; empty: there is no nginx
+    access_log: bool = False  # nginx's
 
 
+# As the deprecated image has it: processes come and go between 2 and 16, every request is logged, twice.
 UWSGI = (
-    f"uwsgi --socket {RUN}/app.sock --chmod-socket=660 --master --processes 2 --disable-logging --die-on-term "
-    "--need-app --virtualenv /opt/venv --chdir /app --listen 128"
+    f"uwsgi --socket {RUN}/app.sock --chmod-socket=664 --master --die-on-term --need-app --virtualenv /opt/venv "
+    "--chdir /app --module {application}:app"
 )
-GUNICORN = f"/opt/venv/bin/gunicorn --bind unix:{RUN}/app.sock --workers 2 --chdir /app"
+GUNICORN = f"{VENV}/gunicorn --chdir /app --workers {{workers}} {{application}}:app"
+SOCKET, PORT = f" --bind unix:{RUN}/app.sock", " --bind 127.0.0.1:{port}"
+GTHREAD = " --worker-class gthread --threads 4"
+SERVERS = {
+    "flagon": Server("Flagon: 4 threads, access log, request ids, all on"),
+    "uwsgi-old": Server("uWSGI + nginx as in the deprecated image", UWSGI + " --processes 16 --cheaper 2", "uwsgi", True),
+    "uwsgi": Server(
+        "uWSGI + nginx: 4 threads, no request log of its own",
+        UWSGI + " --processes {workers} --threads 4 --disable-logging --listen 128", "uwsgi", True,
+    ),
+    "sync": Server("gunicorn sync, bare", GUNICORN + PORT),
+    "gthread": Server("gunicorn gthread, 4 threads, bare", GUNICORN + PORT + GTHREAD),
+    "sync-nginx": Server("gunicorn sync + nginx", GUNICORN + SOCKET, "http", True),
+    "gthread-nginx": Server("gunicorn gthread, 4 threads + nginx", GUNICORN + SOCKET + GTHREAD, "http", True),
+    "granian": Server(
+        "granian, 4 threads, bare",
+        f"cd /app && exec {VENV}/granian --interface wsgi --host 127.0.0.1 --port {{port}} --workers {{workers}} "
+        "--blocking-threads 4 --no-access-log {application}:app",
+    ),
+    "waitress": Server(
+        "waitress, 8 threads, bare",
+        f"cd /app && exec {VENV}/waitress-serve --host 127.0.0.1 --port {{port}} --threads 8 {{application}}:app",
+    ),
+    "flask": Server(
+        "Flask's development server", f"cd /app && exec {VENV}/flask --app {{application}} run --port {{port}} 2>/dev/null"
+    ),
+    "nginx": Server("limit: nginx alone, `return 200` or the file", "sleep infinity", "none"),
+    "loop": Server("limit: the application called in a loop"),
+}  # fmt: skip
 
-SERVERS = (
-    Server("flagon-1", "fastcgi", environment=("THREADS=1",)),
-    Server("flagon-4", "fastcgi", environment=("THREADS=4",)),
-    Server("uwsgi-1", "uwsgi", f"{UWSGI} --module"),
-    Server("uwsgi-4", "uwsgi", f"{UWSGI} --threads 4 --module"),
-    Server("gunicorn-sync", "http", GUNICORN),
-    Server("gunicorn-gthread-4", "http", f"{GUNICORN} --worker-class gthread --threads 4"),
-    Server("uwsgi-1-own-nginx", "uwsgi", f"{UWSGI} --module", nginx="own"),
-    Server("uwsgi-4-own-nginx", "uwsgi", f"{UWSGI} --threads 4 --module", nginx="own"),
-)
-
-OWN_NGINX = f"""daemon off;
-pid nginx.pid;
-worker_processes 2;
+NGINX = f"""user root;
+daemon off;
+pid {RUN}/nginx.pid;
+worker_processes WORKERS;
 events {{ worker_connections 1024; }}
 http {{
-    access_log off;
+    include /etc/nginx/mime.types;
+    log_format main '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
+                    '"$http_user_agent" "$http_x_forwarded_for"';
+    access_log LOG;
     sendfile on;
-    keepalive_timeout 95s;
-    TEMPORARY
+    keepalive_timeout 65;
+    client_max_body_size 0;
+    client_body_temp_path {RUN}/b; uwsgi_temp_path {RUN}/u; proxy_temp_path {RUN}/p;
+    fastcgi_temp_path {RUN}/f; scgi_temp_path {RUN}/s;
     server {{
-        listen PORT;
-        location / {{ include /etc/nginx/uwsgi_params; uwsgi_pass unix:{RUN}/app.sock; }}
+        listen 127.0.0.1:PORT;
+        location / {{ PASS }}
+        STATIC
     }}
 }}
 """
+PASS = {
+    "uwsgi": f"include /etc/nginx/uwsgi_params; uwsgi_pass unix:{RUN}/app.sock;",
+    "http": f"proxy_pass http://unix:{RUN}/app.sock; proxy_set_header Host $host;"
+    " proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
+    "none": 'default_type text/plain; return 200 "Hello, World!";',
+}
 
 
 def build_peers() -> None:
-    """The peers' image, on top of flagon:runtime."""
+    """The peers' image, on top of flagon:latest."""
     here = os.path.dirname(os.path.abspath(__file__))
-    docker(
-        "build", "--network", "host", "--tag", PEERS, "--file", os.path.join(here, "peers.Dockerfile"), here
-    )  # fmt: skip
+    docker("build", "--network", "host", "--tag", PEERS, "--file", os.path.join(here, "peers.Dockerfile"), here)
 
 
-def flagon(name: str, application: str, *environment: str, options: tuple[str, ...] = (), image: str = "") -> Container:
+def flagon(
+    name: str, application: str, *environment: str, options: tuple[str, ...] = (), image: str = "", workers: int = 2
+) -> Container:
     """Flagon around bench/apps/<application>.py."""
     port = free_port()
-    given = (f"PORT={port}", "WEB_CONCURRENCY=2", f"APP_MODULE={application}:app", *environment)
+    given = (f"PORT={port}", f"WEB_CONCURRENCY={workers}", f"APP_MODULE={application}:app", *environment)
     flags = [word for variable in given for word in ("--env", variable)]
-    return Container(name, port, *flags, *options, image or "flagon:runtime")
+    return Container(name, port, *flags, *options, image or "flagon:latest")
 
 
-def copy_fragments(folder: str, http: bool) -> None:
-    """Flagon's own nginx configuration, as it renders it for one of the two wires."""
-    container = flagon("fragments", "plain", "ACCESS_LOG=off", *(("WORKER_CLASS=gthread",) if http else ()))
-    with running(container):
-        wait_for(container.port)
-        docker("cp", f"{container.name}:{RUN}/fragments", folder)
-        docker("cp", "--follow-link", f"{container.name}:{RUN}/nginx.conf", folder)
+def start(server: Server, load: Load, cell: Cell, work: str, database: str) -> Container:
+    """The server with the load's application behind it; answers when this returns."""
+    from bench.loads import answers
 
-
-def app_conf(text: str, wire: str) -> str:
-    """The same parameters for the peer's protocol."""
-    if wire == "uwsgi":
-        lines = [line for line in text.splitlines() if "keep_conn" not in line]
-        text = "\n".join(line.replace("fastcgi_", "uwsgi_") for line in lines)
-        return text + "\n"
-    # HTTP/1.0 and Connection: close, nginx's default: without a pool of connections 1.1 would only cost.
-    dropped = ("proxy_http_version", "proxy_set_header Connection", "proxy_set_header Upgrade")
-    return "\n".join(line for line in text.splitlines() if not line.startswith(dropped)) + "\n"
-
-
-def start(server: Server, application: str, work: str) -> Container:
-    """The server with bench/apps/<application>.py behind it; answers when this returns."""
-    if server.wire == "fastcgi":
-        container = flagon(server.name, application, "ACCESS_LOG=off", "BACKLOG=128", *server.environment)
+    name = f"{cell.server}-{cell.workers}-{cell.connections}"
+    variables = (f"BENCH_DATABASE={database}",)
+    if cell.server == "flagon":
+        container = flagon(name, load.application, *variables, "BACKLOG=1024", workers=cell.workers)
     else:
         port = free_port()
-        folder = os.path.join(work, f"{server.name}-{application}-{time.monotonic_ns()}")
-        prepare(folder, server, port, work)
-        script = f"{server.command} {application}:app & exec nginx -p {RUN} -c {RUN}/nginx.conf -e stderr"
-        options = ("--user", "{}:{}".format(*OWNER), "--volume", f"{folder}:{RUN}")
-        container = Container(server.name, port, *options, PEERS, "sh", "-c", script)
-    return answering(container)
-
-
-def answering(container: Container) -> Container:
-    """The container once it answers; one that does not is removed and its log shown."""
-    try:
-        wait_for(container.port)
-    except RuntimeError:
-        log = container.log()
-        container.remove()
-        raise RuntimeError(f"{container.name} does not answer:\n{log}") from None
+        named = {"application": load.application, "port": port, "workers": cell.workers}
+        script = f"mkdir -p {RUN}; "
+        options = ["--env", variables[0]]
+        if server.wire:
+            conf = os.path.join(work, f"{name}-{time.monotonic_ns()}.conf")
+            with open(conf, "w", encoding="utf-8") as file:
+                file.write(_nginx(server, cell, port))
+            options += ["--volume", f"{conf}:/nginx.conf:ro"]
+            script += f"{{ {server.command.format(**named)}; }} & exec nginx -c /nginx.conf -e stderr"
+        else:
+            script += server.command.format(**named)
+        container = Container(name, port, *options, PEERS, "sh", "-c", script)
+    answering(container, "/")
+    if server.wire != "none":
+        answers(container, load)
     return container
 
 
-def prepare(folder: str, server: Server, port: int, work: str) -> None:
-    """A run directory for a peer: nginx.conf and its fragments with this port."""
-    if server.nginx == "own":
-        os.makedirs(folder)
-        kinds = ("client_body", "fastcgi", "proxy", "scgi", "uwsgi")
-        places = " ".join(f"{kind}_temp_path {RUN}/spool/{kind};" for kind in kinds)
-        _write(os.path.join(folder, "nginx.conf"), OWN_NGINX.replace("PORT", str(port)).replace("TEMPORARY", places))
-    else:
-        source = os.path.join(work, "http" if server.wire == "http" else "fastcgi")
-        if not os.path.isdir(source):
-            os.makedirs(source)
-            copy_fragments(source, server.wire == "http")
-        shutil.copytree(source, folder)
-        fragments = os.path.join(folder, "fragments")
-        with open(os.path.join(fragments, "wire.conf"), encoding="utf-8") as file:
-            _write(os.path.join(fragments, "wire.conf"), app_conf(file.read(), server.wire))
-        if server.wire == "uwsgi":
-            for name in ("app.conf", "again.conf"):
-                _write(
-                    os.path.join(fragments, name), f"uwsgi_pass unix:{RUN}/app.sock;\ninclude fragments/wire.conf;\n"
-                )
-            _write(os.path.join(fragments, "http.conf"), "")
-        with open(os.path.join(fragments, "listen.conf"), encoding="utf-8") as file:
-            _write(os.path.join(fragments, "listen.conf"), re.sub(r":\d+ ", f":{port} ", file.read()))
-    os.makedirs(os.path.join(folder, "spool"), exist_ok=True)
-    for place, _, names in os.walk(folder):
-        for name in (".", *names):
-            os.chown(os.path.join(place, name), *OWNER)
+def _nginx(server: Server, cell: Cell, port: int) -> str:
+    values = {
+        "WORKERS": "1" if cell.server == "uwsgi-old" else "2",
+        "LOG": "/dev/stdout main" if server.access_log else "off",
+        "PORT": str(port),
+        "PASS": PASS[server.wire],
+        "STATIC": "location /static/ { root /app; }" if cell.server == "nginx" else "",
+    }
+    text = NGINX
+    for name, value in values.items():
+        text = text.replace(name, value)
+    return text
 
 
-def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
+def answering(container: Container, path: str = "/") -> Container:
+    """The container once it answers; one that does not is removed and its log shown."""
+    try:
+        wait_for(container.port, path)
+    except RuntimeError:
+        log = container.log()
+        with running(container):
+            raise RuntimeError(f"{container.name} does not answer:\n{log}") from None
+    return container

@@ -108,5 +108,4 @@ def _loop(server: Server, listener: socket.socket, stop: int) -> None:
             continue
         descriptor = connection.detach()
         os.set_blocking(descriptor, True)
-        server.serve(descriptor, slot)
-        os.close(descriptor)
+        server.serve_once(descriptor, slot)

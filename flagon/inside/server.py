@@ -173,6 +173,11 @@ class Server:
                 self.on_request()
         return keep
 
+    def serve_once(self, descriptor: int, slot: Slot) -> None:
+        """One request of a connection that is not kept."""
+        self.serve(descriptor, slot)
+        os.close(descriptor)
+
     def warn_once(self, message: str) -> None:
         """A warning worth one line in a worker's life."""
         if message not in self.warned:

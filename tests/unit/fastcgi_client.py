@@ -97,6 +97,10 @@ class Reply:
             self.cut = self.cut or len(content) < length
             self.records.append((kind, content))
             position += 8 + length + padding
+        # "do not reuse this connection", for nginx's ears alone
+        self.last = self.records[-2:] == [(END, bytes(8)), (STDERR, b"")]
+        if self.last:
+            self.records.pop()
         kinds = [kind for kind, _ in self.records]
         self.ended = END in kinds  # nginx takes a response without it for a broken transfer
         assert kinds.count(END) <= 1
@@ -158,7 +162,7 @@ class Connection:
 
     def _serve(self, server, descriptor):
         try:
-            server.serve(descriptor, self.slot)
+            server.serve_once(descriptor, self.slot)
         except BaseException as error:  # the request thread would be gone
             self.failure = error
 
@@ -239,7 +243,7 @@ def base_environ():
     from flagon.inside.worker import FastCGIWorker
 
     class Configuration:
-        threads, workers = 4, 2
+        threads, workers, backlog = 4, 2, 32
         max_requests = max_requests_jitter = 0
         flagon = {"streams_max": 2, "spool": None}
         settings = {}

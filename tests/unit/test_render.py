@@ -46,7 +46,7 @@ CASES = {
 
 def box(environ=None, **more):
     values = dict(resolve(environ or {}, "/nowhere").values)
-    for name, value in {"REAL_IP_HEADER": "X-Forwarded-For", "WORKER_CONNECTIONS": 1024}.items():
+    for name, value in {"REAL_IP_HEADER": "X-Forwarded-For", "WORKER_CONNECTIONS": 1024, "BACKLOG": 32}.items():
         values[name] = values[name] or value
     fields = {
         "run": "/run/flagon", "spool": "/tmp/.flagon-spool", "spool_in_memory": False, "listen": ["0.0.0.0:8080", "[::]:8080"],
@@ -103,6 +103,7 @@ def test_a_variable_belongs_to_nginx_conf_or_nginx():
     for _, fragments in all_cases():
         text = "".join(fragments.values())
         ours = set(re.findall(r"\$(flagon_\w+)", text)) - {"flagon_trusted", "flagon_draining"}
+        ours -= set(re.findall(r"\?<(flagon_\w+)>", text))  # named by a regular expression
         assert all(re.search(rf"^\s*(map|geo) .*\${name} {{", conf + text, re.MULTILINE) for name in ours), ours
         assert "geo $realip_remote_addr $flagon_trusted {" in text
         assert "set $flagon_draining /run/flagon/draining;" in text
@@ -166,7 +167,7 @@ def test_networks_are_what_nginx_can_read(text):
 @pytest.mark.parametrize("fastcgi", [True, False])
 def test_what_a_client_may_not_say(fastcgi):
     """Each of these is replaced by nginx's own word or dropped, on both wires (DESIGN 3.6)."""
-    text = render.fragments(box(fastcgi=fastcgi))["app.conf"]
+    text = render.fragments(box(fastcgi=fastcgi))["wire.conf"]
     for header in (
         "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Ssl",
         "Forwarded", "X-Real-IP", "Client-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "Fly-Client-IP",
@@ -181,14 +182,14 @@ def test_what_a_client_may_not_say(fastcgi):
 
 def test_each_parameter_is_set_once():
     for fastcgi in (True, False):
-        text = render.fragments(box(fastcgi=fastcgi))["app.conf"]
+        text = render.fragments(box(fastcgi=fastcgi))["wire.conf"]
         names = [name.upper() for name in re.findall(r"^(?:fastcgi_param|proxy_set_header) (\S+)", text, re.MULTILINE)]
         assert len(names) > 20
         assert len(names) == len(set(names))
 
 
 def test_the_board_gets_id_method_and_target_first():
-    names = re.findall(r"^fastcgi_param (\S+)", render.fragments(box())["app.conf"], re.MULTILINE)
+    names = re.findall(r"^fastcgi_param (\S+)", render.fragments(box())["wire.conf"], re.MULTILINE)
     assert names[:3] == ["HTTP_X_REQUEST_ID", "REQUEST_METHOD", "REQUEST_URI"]
 
 

@@ -38,7 +38,7 @@ def ask(application, data, pieces=1):
     ours, theirs = socket.socketpair()
     from flagon.inside.slots import Board, Slot
 
-    thread = threading.Thread(target=box.server.serve, args=(theirs.detach(), Slot(Board(1).memory, 0)))
+    thread = threading.Thread(target=box.server.serve_once, args=(theirs.detach(), Slot(Board(1).memory, 0)))
     thread.start()
     step = -(-len(data) // pieces)
     for start in range(0, len(data), step):
@@ -125,7 +125,7 @@ def test_health_comes_this_way_too():
     from flagon.inside.slots import Board, Slot
 
     ours.sendall(packet({**VARIABLES, "PATH_INFO": "/up"}))
-    box.server.serve(theirs.detach(), Slot(Board(1).memory, 0))
+    box.server.serve_once(theirs.detach(), Slot(Board(1).memory, 0))
     assert ours.recv(65536).endswith(b"healthy")
     ours.close()
 
@@ -149,7 +149,7 @@ def test_garbage_is_not_answered(data):
 
     ours.sendall(data)
     ours.shutdown(socket.SHUT_WR)
-    box.server.serve(theirs.detach(), Slot(Board(1).memory, 0))
+    box.server.serve_once(theirs.detach(), Slot(Board(1).memory, 0))
     assert ours.recv(65536) == b""
     ours.close()
 

@@ -1001,7 +1001,7 @@ def test_request_id_does_not_outlive_its_request():
         for identity in ("an-id-of-before", None):
             ours, theirs = socket.socketpair()
             ours.sendall(request(HTTP_X_REQUEST_ID=identity))
-            server_side.server.serve(theirs.detach(), fc.Slot(fc.Board(1).memory, 0))
+            server_side.server.serve_once(theirs.detach(), fc.Slot(fc.Board(1).memory, 0))
             ours.close()
 
     thread = threading.Thread(target=two)

@@ -1,0 +1,47 @@
+"""What is measured: a load and a server. Not every load with every server: forty at most."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Cell(NamedTuple):
+    """One row of the report."""
+
+    load: str
+    server: str
+    workers: int = 2
+    connections: int = 16
+
+    @property
+    def name(self) -> str:
+        more = "" if self.workers == 2 else f", {self.workers} workers"
+        more += "" if self.connections == 16 else f", {self.connections} connections"
+        return f"{self.load} / {self.server}{more}"
+
+
+def of(load: str, *servers: str) -> list[Cell]:
+    return [Cell(load, server) for server in servers]
+
+
+CELLS = [
+    *of("plain", "flagon", "uwsgi-old", "uwsgi", "sync", "gthread", "sync-nginx", "gthread-nginx", "granian", "waitress"),
+    *of("plain", "nginx", "loop"),
+    *of("hello", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "granian", "waitress", "flask", "loop"),
+    *of("json", "flagon", "uwsgi"),
+    *of("database", "flagon", "uwsgi", "gthread-nginx"),
+    *of("post", "flagon", "uwsgi"),
+    *of("static", "flagon", "uwsgi-old", "nginx"),
+    *of("compressed", "flagon", "uwsgi-old"),
+    *of("cacheable", "flagon", "uwsgi"),
+    *of("slow-clients", "flagon", "gthread"),
+    *of("beside-slow", "flagon", "uwsgi", "gthread-nginx"),
+    Cell("hello", "flagon", connections=1),
+]
+QUICK = [
+    *of("plain", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "nginx"),
+    *of("hello", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx"),
+    *of("database", "flagon", "uwsgi"),
+    *of("static", "flagon", "nginx"),
+    *of("beside-slow", "flagon", "uwsgi"),
+]
