@@ -25,7 +25,9 @@ def of(load: str, *servers: str) -> list[Cell]:
 
 
 CELLS = [
-    *of("plain", "flagon", "uwsgi-old", "uwsgi", "sync", "gthread", "sync-nginx", "gthread-nginx", "granian", "waitress"),
+    *of(
+        "plain", "flagon", "uwsgi-old", "uwsgi", "sync", "gthread", "sync-nginx", "gthread-nginx", "granian", "waitress"
+    ),
     *of("plain", "nginx", "loop"),
     *of("hello", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "granian", "waitress", "flask", "loop"),
     *of("json", "flagon", "uwsgi"),

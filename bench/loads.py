@@ -95,8 +95,9 @@ def loop(load: Load, seconds: float) -> Figures:
     script = (
         "import sys, time, io\nsys.path.insert(0, '/app')\nimport importlib\n"
         f"app = importlib.import_module({load.application!r}).app\n"
-        f"environ = {{'REQUEST_METHOD': 'GET', 'PATH_INFO': {load.path!r}, 'SERVER_NAME': 'localhost', 'SERVER_PORT': '80',\n"
-        " 'SERVER_PROTOCOL': 'HTTP/1.1', 'HTTP_HOST': 'localhost', 'wsgi.url_scheme': 'http', 'wsgi.errors': sys.stderr}\n"
+        f"environ = {{'REQUEST_METHOD': 'GET', 'PATH_INFO': {load.path!r}, 'SERVER_NAME': 'localhost',\n"
+        " 'SERVER_PORT': '80', 'SERVER_PROTOCOL': 'HTTP/1.1', 'HTTP_HOST': 'localhost',\n"
+        " 'wsgi.url_scheme': 'http', 'wsgi.errors': sys.stderr}\n"
         "count, begin, cpu = 0, time.monotonic(), time.process_time()\n"
         f"while time.monotonic() - begin < {seconds}:\n    for _ in range(100):\n"
         "        result = app({**environ, 'wsgi.input': io.BytesIO()}, lambda *a: None)\n        b''.join(result)\n"
@@ -111,7 +112,15 @@ def loop(load: Load, seconds: float) -> Figures:
 def answers(container: Container, load: Load) -> None:
     """Raises RuntimeError if the load's path is not served."""
     done = subprocess.run(
-        ["curl", "-sf", "-o", "/dev/null", "-X", "POST" if load.script else "GET", f"http://127.0.0.1:{container.port}{load.path}"]
+        [
+            "curl",
+            "-sf",
+            "-o",
+            "/dev/null",
+            "-X",
+            "POST" if load.script else "GET",
+            f"http://127.0.0.1:{container.port}{load.path}",
+        ]
     )
     if done.returncode:
         raise RuntimeError(f"{container.name}: {load.path} is not answered")

@@ -56,7 +56,12 @@ def wrk(
 
 
 def measure(
-    container: Container, seconds: float, connections: int, path: str = "/", script: str = "", headers: tuple[str, ...] = ()
+    container: Container,
+    seconds: float,
+    connections: int,
+    path: str = "/",
+    script: str = "",
+    headers: tuple[str, ...] = (),
 ) -> Figures:
     """A short warm-up, then the run."""
     wrk(container.port, 1, connections, path, script, headers)

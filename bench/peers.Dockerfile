@@ -11,8 +11,10 @@ RUN python3 -m venv /opt/uwsgi \
     && /opt/uwsgi/bin/pip install --no-cache-dir uwsgi==${UWSGI_VERSION} \
     && ldd /opt/uwsgi/bin/uwsgi
 
+# hadolint ignore=DL3007
 FROM flagon:latest
-USER root
+# hadolint ignore=DL3002
+USER 0
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libpython3.13 libxml2 \
     && rm -rf /var/lib/apt/lists/*

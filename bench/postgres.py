@@ -26,7 +26,21 @@ def postgres(wanted: bool) -> Iterator[str]:
         deadline = time.monotonic() + 30
         while True:
             try:
-                docker("exec", "--env", "PGPASSWORD=bench", NAME, "psql", "-h", "127.0.0.1", "-U", "postgres", "-d", "bench", "-c", "select 1")
+                docker(
+                    "exec",
+                    "--env",
+                    "PGPASSWORD=bench",
+                    NAME,
+                    "psql",
+                    "-h",
+                    "127.0.0.1",
+                    "-U",
+                    "postgres",
+                    "-d",
+                    "bench",
+                    "-c",
+                    "select 1",
+                )
                 break
             except RuntimeError:
                 if time.monotonic() > deadline:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from bench.cells import Cell
 
 RESULTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "results")
-HEAD = "| server | app server | nginx | both | times Flagon's CPU | requests/s | times Flagon's p99 | p50 ms | p99 ms | PSS MB | errors |"
+HEAD = (
+    "| server | app server | nginx | both | times Flagon's CPU | requests/s | times Flagon's p99 | p50 ms | p99 ms "
+    "| PSS MB | errors |"
+)
 
 
 def short(figures: Figures) -> str:
@@ -58,8 +61,8 @@ def _row(cell: Cell, runs: list[Figures], ours: list[Figures]) -> str:
     columns = [
         cell.name.split(" / ")[1], app, spread([r.nginx for r in runs], ".1f"), spread([r.total for r in runs], ".1f"),
         spread(cpu, ".2f") if cpu else "-", spread([r.rate for r in runs]), f"{median(late):.2f}" if late else "-",
-        f"{median(r.p50 for r in runs):.2f}", spread([r.p99 for r in runs], ".2f"), f"{median(r.pss for r in runs):.0f}",
-        str(sum(r.errors for r in runs)),
+        f"{median(r.p50 for r in runs):.2f}", spread([r.p99 for r in runs], ".2f"),
+        f"{median(r.pss for r in runs):.0f}", str(sum(r.errors for r in runs)),
     ]  # fmt: skip
     return "| " + " | ".join(columns) + " |"
 

@@ -36,7 +36,9 @@ SOCKET, PORT = f" --bind unix:{RUN}/app.sock", " --bind 127.0.0.1:{port}"
 GTHREAD = " --worker-class gthread --threads 4"
 SERVERS = {
     "flagon": Server("Flagon: 4 threads, access log, request ids, all on"),
-    "uwsgi-old": Server("uWSGI + nginx as in the deprecated image", UWSGI + " --processes 16 --cheaper 2", "uwsgi", True),
+    "uwsgi-old": Server(
+        "uWSGI + nginx as in the deprecated image", UWSGI + " --processes 16 --cheaper 2", "uwsgi", True,
+    ),
     "uwsgi": Server(
         "uWSGI + nginx: 4 threads, no request log of its own",
         UWSGI + " --processes {workers} --threads 4 --disable-logging --listen 128", "uwsgi", True,
@@ -55,7 +57,8 @@ SERVERS = {
         f"cd /app && exec {VENV}/waitress-serve --host 127.0.0.1 --port {{port}} --threads 8 {{application}}:app",
     ),
     "flask": Server(
-        "Flask's development server", f"cd /app && exec {VENV}/flask --app {{application}} run --port {{port}} 2>/dev/null"
+        "Flask's development server",
+        f"cd /app && exec {VENV}/flask --app {{application}} run --port {{port}} 2>/dev/null",
     ),
     "nginx": Server("limit: nginx alone, `return 200` or the file", "sleep infinity", "none"),
     "loop": Server("limit: the application called in a loop"),

@@ -39,7 +39,8 @@ def http(values: dict[str, Any], run: str, in_memory: bool) -> str:
         # The mark that makes a request look into the cache. What carries credentials never does.
         'map "$request_method:$http_authorization:$http_cookie" $flagon_page {\n    default ".none";\n'
         '    "~^(GET|HEAD)::$" ".page";\n    "~^(GET|HEAD)::." ".page-cookies";\n}\n'
-        'map $upstream_http_cache_control $flagon_unmarked {\n    volatile;\n    default 1;\n    "~*(^|[ ,])(public|s-maxage)" "";\n}\n'
+        "map $upstream_http_cache_control $flagon_unmarked {\n    volatile;\n    default 1;\n"
+        '    "~*(^|[ ,])(public|s-maxage)" "";\n}\n'
         'map $upstream_http_cache_control $flagon_strict {\n    volatile;\n    default "";\n'
         '    "~*(must-revalidate|proxy-revalidate)" 1;\n}\n'
         'map $upstream_status $flagon_unkept {\n    volatile;\n    default 1;\n    "~(200|301|308|404|410)$" "";\n}\n'

@@ -79,15 +79,23 @@ class WakeUp:
         self._arm()
 
 
+def listen(path: str) -> socket.socket:
+    """Where messages come in, before anybody reads them."""
+    channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    channel.bind(path)
+    os.chmod(path, 0o600)
+    channel.setblocking(False)
+    return channel
+
+
 class Messages:
     """One datagram is one message, maybe with descriptors (flagon/inside/notice.py sends them)."""
 
-    def __init__(self, path: str, handle: Callable[[dict[str, Any], list[int]], None], sockets: Sockets) -> None:
+    def __init__(
+        self, channel: socket.socket, handle: Callable[[dict[str, Any], list[int]], None], sockets: Sockets
+    ) -> None:
         self._handle = handle
-        self._channel = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._channel.bind(path)
-        os.chmod(path, 0o600)
-        self._channel.setblocking(False)
+        self._channel = channel
         Watch(self._channel.fileno(), self.read, sockets)
 
     def read(self) -> None:

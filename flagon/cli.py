@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from flagon import __version__, commands, hooks, secrets_store, step
+from flagon import __version__, commands, hooks, secrets_store, step, timeline
 from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
 
 CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-VERBS = ("serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static", "version", "help")
+VERBS = (
+    "serve",
+    "check",
+    "config",
+    "reload",
+    "migrate",
+    "backup",
+    "restore",
+    "purge",
+    "secret",
+    "starter",
+    "static",
+    "version",
+    "help",
+)
 USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | reload | migrate |
                backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret | starter | version]
   serve    nginx, gunicorn and the application (default)
@@ -62,6 +76,9 @@ def serve(command: list[str] | None = None) -> int:
     box = Box(boot, environ, command)
     box.tell()
     environment = application_environment(boot)
+    if boot.early and not boot.early.go(environment, boot.working_directory or boot.application.directory, boot.run):
+        boot.early = None
+    timeline.mark("decided")
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(boot.working_directory or boot.application.directory)
@@ -80,6 +97,7 @@ def supervise(box: Box) -> int:
 
     from flagon import supervision
 
+    timeline.mark("supervisord imported")
     supervision.prepare(box)
     supervisord.main(["-c", os.path.join(box.run, "supervisord.conf")])
     plugin = supervision.current

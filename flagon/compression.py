@@ -7,7 +7,8 @@ import zlib
 from typing import Any
 
 EXTENSIONS = (
-    ".css", ".js", ".mjs", ".json", ".map", ".svg", ".html", ".htm", ".txt", ".md", ".csv", ".xml", ".vtt", ".webmanifest",
+    ".css", ".js", ".mjs", ".json", ".map", ".svg", ".html", ".htm", ".txt", ".md", ".csv", ".xml", ".vtt",
+    ".webmanifest",
 )  # fmt: skip
 WORTH = 0.95  # a copy that saves less than a twentieth is not kept
 SMALLEST = 200  # bytes; below it the headers are the longer part
@@ -43,7 +44,7 @@ def _library() -> Any:
 
 
 def brotli(content: bytes, quality: int = BEST, window: int = WINDOW) -> bytes:
-    """Compressed with libbrotlienc (quality 0 to 11, window 2**10 to 2**24 bytes); empty where the library is not there."""
+    """Compressed with libbrotlienc (quality 0 to 11, window 2**10 to 2**24 bytes); empty without the library."""
     compress = _library()
     if compress is None:
         return b""

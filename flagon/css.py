@@ -1,4 +1,4 @@
-"""The urls in a style sheet: found, and replaced. CSS Syntax Level 3: url(...) with and without quotes, @import "..."."""
+"""The urls in a style sheet, found and replaced. CSS Syntax Level 3: url(...), with quotes or without, @import."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, cache, listening, places, programs, render, site, users_nginx
+from flagon import __version__, cache, channels, listening, places, programs, render, site, users_nginx
 from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
 from flagon.inside.sqlite_lock import MARK, cut_off
@@ -143,6 +143,7 @@ class Box:
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
         write(os.path.join(self.run, "url"), listening.own_url(boot.addresses, self.values["PORT"]) + "\n", 0o644)
+        self.events = channels.listen(os.path.join(self.run, "events.sock"))
         if boot.users.old_socket:
             try:
                 users_nginx.link_old_socket(os.path.join(self.run, "app.sock"))

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 
 from flagon import boot as boot_module
-from flagon import step
+from flagon import step, timeline
 from flagon.boot import Boot
 from flagon.commands import OLD_START
 from flagon.logs import Output
@@ -117,10 +117,15 @@ def shell_for(path: str) -> str:
 def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
     """Run the user's hooks; the boot and the environment as they leave it. Raises Failed, step.Stopped."""
     boot.prepare(fresh=True)
+    timeline.mark("settings")
     environ, directory = dict(os.environ), boot.directory
     prestart = os.path.join(directory, boot.values["PRE_START_PATH"] or "prestart.sh")
     told = bool(boot.settings.old.seen)
     if not told and not os.path.isfile(prestart) and not files(FOLDER):
+        if not boot.settings.old.seen:
+            from flagon.early import Early
+
+            boot.early = Early(boot.python, boot.run)
         return boot, environ
     run = Hooks(boot.output, _environment(boot), boot.python, boot.run)
     run.entrypoint_folder()

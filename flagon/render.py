@@ -225,7 +225,7 @@ def _fastcgi(box: Box) -> str:
 
 
 def _upstream(box: Box) -> str:
-    """The worker's socket. A worker says itself when a kept connection is to be dropped (flagon/inside/connections.py)."""
+    """The worker's socket. A worker says itself when a kept connection is to end (flagon/inside/connections.py)."""
     if not box.fastcgi:
         return ""
     kept = min(box.values["BACKLOG"], KEPT)

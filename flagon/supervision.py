@@ -6,7 +6,6 @@ supervisord calls make() with the live supervisord object. It relies on names th
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 from supervisor import events
 from supervisor.states import SupervisorStates
 
-from flagon import site
+from flagon import site, timeline
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.deaths import Deaths
 from flagon.logs import Lines, Output, message_of, says_little
@@ -55,7 +54,7 @@ class Plugin:
         sockets = options.get_socket_map()
         options.get_socket_map = lambda: sockets
         self.wake_up = WakeUp(sockets)
-        self.messages = Messages(os.path.join(self.box.run, "events.sock"), self._on_message, sockets)
+        self.messages = Messages(self.box.events, self._on_message, sockets)
         self.pipes = Pipes(lambda: self.lines_of("gunicorn"), sockets)
         self.reload = Reload(self)
         options.logger.log = self._on_own_line
@@ -68,6 +67,9 @@ class Plugin:
         events.subscribe(events.Tick5Event, self.memory.look)
         self.deaths.take_over()
         self.process(PROGRAM).config.autostart = self.box.migrate
+        if self.box.boot.early is not None:
+            self.box.boot.early.be_adopted(self.process("gunicorn"), options)
+        timeline.mark("supervisord ready")
         self.wake_up.now()
 
     def process(self, name: str) -> Any:
@@ -85,7 +87,10 @@ class Plugin:
         elif kind == "ready" and isinstance(message.get("pid"), int):
             self.memory.workers.add(message["pid"])
             if not self.stop.under_way:
+                before = self.port.opened
                 self.port.loaded(site.loaded(message))
+                if self.port.opened and not before:
+                    self._tell_timeline(message)
         elif kind == "migration" and isinstance(message.get("pid"), int):
             if not self.stop.under_way:
                 self.port.migration(str(message.get("state")))
@@ -95,6 +100,11 @@ class Plugin:
             self.reload.request(descriptors[0])
         elif kind == "reloaded":
             self.reload.gunicorn_says(message)
+
+    def _tell_timeline(self, message: dict[str, Any]) -> None:
+        timeline.mark("nginx started")
+        rows = [(str(phase), float(moment)) for phase, moment in message.get("timeline", [])]
+        self.output.record("flagon", "debug", "milliseconds since the first process: " + timeline.text(rows))
 
     def _tell_failure(self, text: str) -> None:
         """What the launcher or a worker said before it gave up: once for all workers, again on a later retry."""

@@ -27,7 +27,9 @@ class Connections:
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit  # of kept connections, so that the queue before the threads stays as short as BACKLOG says
         self.kept: set[int] = set()
-        self.read_ahead: dict[int, bytes] = {}  # requests that came when no thread was free, and could not be given back
+        self.read_ahead: dict[
+            int, bytes
+        ] = {}  # requests that came when no thread was free, and could not be given back
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._listener: int | None = None
         self._epoll: Any = None  # made when it is needed: where gevent has patched the module there is none

@@ -8,6 +8,7 @@ from typing import Any
 
 from gunicorn.errors import HaltServer
 
+from flagon import timeline
 from flagon.inside import arbiter as arbiters
 from flagon.inside import closing, debugging, health, logs, notice, oom, preload, readiness, slots
 
@@ -102,7 +103,9 @@ def post_worker_init(worker: Any) -> None:
     ready = readiness.Readiness(options, options.get("application"))
     worker.flagon_health = health.Health(options["run"], ready.ask)
     health.start(worker.log, worker.flagon_health)
-    notice.send({"event": "ready", **options.get("loaded", {}), "migrations": ready.store.has_migrations})
+    timeline.mark("application loaded")
+    said = {**options.get("loaded", {}), "migrations": ready.store.has_migrations, "timeline": timeline.marks()}
+    notice.send({"event": "ready", **said})
     readiness.announce(ready, options["run"], worker.log)
     closing.watch(options["run"], worker, options["fastcgi"])
     arbiters.worker_has_loaded(worker)

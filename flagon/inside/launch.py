@@ -6,10 +6,13 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from typing import Any
 
+from flagon import timeline
 from flagon.inside import options as options_file
 from flagon.inside.notice import CONFIGURATION_ERROR, fail
 
@@ -64,9 +67,29 @@ def end_in_time(seconds: float) -> None:
     last.start()
 
 
+def wait(descriptor: int) -> None:
+    """Import what takes long; then the boot says where and with which environment this is to run, or that it is not."""
+    import_gunicorn()
+    from flagon.inside import application, worker  # noqa: F401
+
+    timeline.mark("gunicorn imported")
+    with os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape") as pipe:
+        text = pipe.read()
+    if not text:
+        os._exit(0)
+    said = json.loads(text)
+    os.environ.clear()
+    os.environ.update(said["environment"])
+    time.tzset()
+    os.chdir(said["directory"])
+
+
 def main() -> None:
     """Read the options, import in the right order, run."""
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a pipe, and prints are log lines
+    timeline.mark("gunicorn's python")
+    if sys.argv[-1].startswith("--wait="):
+        wait(int(sys.argv.pop()[len("--wait=") :]))
     options = options_file.read(sys.argv[1])
     from flagon.inside import notice
 

@@ -32,7 +32,9 @@ def storable(status: str, headers: list[tuple[str, str]]) -> bool:
         status[:3] in STATUSES
         and SHARED.search(control) is not None
         and NEVER.search(control) is None
-        and not any(name.lower() == "set-cookie" or (name.lower() == "vary" and "*" in value) for name, value in headers)
+        and not any(
+            name.lower() == "set-cookie" or (name.lower() == "vary" and "*" in value) for name, value in headers
+        )
     )
 
 
@@ -45,7 +47,12 @@ class Pages:
         self._marked: set[str] = set()
 
     def answered(
-        self, environ: dict[str, Any], path: str, status: str | None, headers: list[tuple[str, str]], through_cache: bool
+        self,
+        environ: dict[str, Any],
+        path: str,
+        status: str | None,
+        headers: list[tuple[str, str]],
+        through_cache: bool,
     ) -> None:
         """A response has left. A path that had pages to keep and others is never kept."""
         if status is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD") or "HTTP_AUTHORIZATION" in environ:

@@ -1,4 +1,4 @@
-"""url_for('static', ...) gives the names that `flagon static build` made, for files that are still those of the build."""
+"""url_for('static', ...) gives the names that `flagon static build` made, for files that have not changed since."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ def _prefix(application: Any, known: dict[str, str], manifest: Manifest, host: s
 
 
 def behind(application: WSGI, folders: dict[str, str], host: str) -> WSGI:
-    """What nginx does not have by a digested name, of another release for example, the application has by its plain one;
-    and its Content-Security-Policy allows the CDN wherever it allows 'self'. `folders`: url -> folder."""
+    """A digested name that nginx does not have, of another release for example, is the plain one; and the application's
+    Content-Security-Policy allows the CDN wherever it allows 'self'. `folders`: url -> folder."""
     prefixes = tuple(folders)
 
     def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -122,7 +122,9 @@ def behind(application: WSGI, folders: dict[str, str], host: str) -> WSGI:
 def _undigested(path: str, folders: dict[str, str]) -> str:
     """Without the digest, unless a file has it in its own name."""
     own = any(
-        os.path.isfile(os.path.join(folder, path[len(url) :])) for url, folder in folders.items() if path.startswith(url)
+        os.path.isfile(os.path.join(folder, path[len(url) :]))
+        for url, folder in folders.items()
+        if path.startswith(url)
     )
     return path if own else DIGEST.sub("", path)
 

@@ -108,7 +108,23 @@ STORING: list[tuple[str, Headers, bool]] = [
     ("stale-if-error beside an age (RFC 5861)", cc("public, max-age=60, stale-if-error=60"), True),
     ("immutable (RFC 8246)", cc("public, max-age=60, immutable"), True),
 ]  # fmt: skip
-STATUSES = {200: True, 301: True, 308: True, 404: True, 410: True, 201: False, 203: False, 204: False, 302: False, 307: False, 400: False, 403: False, 418: False, 500: False, 503: False}
+STATUSES = {
+    200: True,
+    301: True,
+    308: True,
+    404: True,
+    410: True,
+    201: False,
+    203: False,
+    204: False,
+    302: False,
+    307: False,
+    400: False,
+    403: False,
+    418: False,
+    500: False,
+    503: False,
+}
 # Where it does otherwise than RFC 9111 says, and why. Each is asserted below: the day nginx changes, this list does.
 DEVIATIONS = {
     "5.1 no Age field": "nginx has no variable for it",
@@ -128,8 +144,16 @@ def box() -> Iterator[Box]:
         yield found
 
 
-def ask(box: Box, name: str, headers: Headers, method: str = "GET", given: dict[str, str] | None = None, **query: str) -> requests.Response:
-    return box.request(method, f"/case/{name}", params={"headers": json.dumps(headers), **query}, headers=given or {}, allow_redirects=False)
+def ask(
+    box: Box, name: str, headers: Headers, method: str = "GET", given: dict[str, str] | None = None, **query: str
+) -> requests.Response:
+    return box.request(
+        method,
+        f"/case/{name}",
+        params={"headers": json.dumps(headers), **query},
+        headers=given or {},
+        allow_redirects=False,
+    )
 
 
 def kept(box: Box, headers: Headers, **query: str) -> tuple[str, requests.Response]:
@@ -233,7 +257,12 @@ def test_vary_by_several_fields(box: Box) -> None:
 @pytest.mark.parametrize("tag", ['"a"', 'W/"a"'])
 def test_conditions_are_answered_from_the_cache(box: Box, tag: str) -> None:
     name, second = kept(box, cc(PUBLIC), tag=tag)
-    for given, status in (({"If-None-Match": tag}, 304), ({"If-None-Match": '"b"'}, 200), ({"If-None-Match": f'"b", {tag}'}, 304), ({"If-None-Match": "*"}, 304)):
+    for given, status in (
+        ({"If-None-Match": tag}, 304),
+        ({"If-None-Match": '"b"'}, 200),
+        ({"If-None-Match": f'"b", {tag}'}, 304),
+        ({"If-None-Match": "*"}, 304),
+    ):
         reply = ask(box, name, cc(PUBLIC), given=given, tag=tag)
         assert (reply.status_code, reply.headers["X-Cache"]) == (status, "hit")
         assert status == 304 or reply.text == second.text
@@ -342,7 +371,9 @@ def test_pages_are_served_while_gunicorn_is_down() -> None:
     with Box({"WEB_CONCURRENCY": "1"}, files={"app.py": APP}) as box:
         name, second = kept(box, cc("public, max-age=1"))
         time.sleep(2.1)
-        script = "for p in /proc/[0-9]*; do grep -qs 'run-gunico[r]n.py' $p/cmdline && kill -9 ${p#/proc/}; done; curl -si "
+        script = (
+            "for p in /proc/[0-9]*; do grep -qs 'run-gunico[r]n.py' $p/cmdline && kill -9 ${p#/proc/}; done; curl -si "
+        )
         url = f"'http://127.0.0.1:8080/case/{name}?headers=" + quote_plus(json.dumps(cc("public, max-age=1"))) + "'"
         reply = box.exec("sh", "-c", script + url + f" -H 'Host: 127.0.0.1:{box.host_port()}'")
         assert "X-Cache: stale" in reply

@@ -69,7 +69,8 @@ def raw(reply: requests.Response) -> bytes:
     ("accept", "coding"),
     [
         ("gzip", "gzip"), ("br", "br"), ("gzip, deflate, br, zstd", "br"), ("br;q=0.1, gzip", "gzip"), ("*", "br"),
-        ("gzip;q=0", None), ("identity", None), ("", None), ("deflate", None), ("GZIP", "gzip"), ("br;q=0, *;q=0.5", "gzip"),
+        ("gzip;q=0", None), ("identity", None), ("", None), ("deflate", None), ("GZIP", "gzip"),
+        ("br;q=0, *;q=0.5", "gzip"),
         ("nonsense;;q=x", None),
     ],
 )  # fmt: skip
@@ -89,7 +90,8 @@ def test_what_the_client_asks_for(box: Box, accept: str, coding: str | None) -> 
 @pytest.mark.parametrize(
     "query",
     [
-        "Content-Type=image/png", "Content-Type=text/event-stream", "Content-Encoding=x-own", "status=404", "status=500",
+        "Content-Type=image/png", "Content-Type=text/event-stream", "Content-Encoding=x-own", "status=404",
+        "status=500",
         "Cache-Control=no-transform",
     ],
 )  # fmt: skip
@@ -99,7 +101,9 @@ def test_what_is_left_as_it_is(box: Box, query: str) -> None:
     assert len(raw(reply)) == len(TEXT)
 
 
-@pytest.mark.parametrize("kind", ["application/json", "application/problem+json", "text/csv; charset=utf-8", "image/svg+xml"])
+@pytest.mark.parametrize(
+    "kind", ["application/json", "application/problem+json", "text/csv; charset=utf-8", "image/svg+xml"]
+)
 def test_which_types(box: Box, kind: str) -> None:
     assert ask(box, f"/page?Content-Type={kind.replace('+', '%2B')}").headers["Content-Encoding"] == "gzip"
 

@@ -111,7 +111,11 @@ def test_only_digested_names_are_for_ever(box: Box) -> None:
 def test_style_sheets_name_digested_files(box: Box) -> None:
     path = urls(box)["/static/css/site.css"]
     text = fetch(box, path).text
-    local = [name for name in re.findall(r"""(?:url\(|@import (?!url))["']?([^"')]+)""", text.split("/*")[0]) if ":" not in name]
+    local = [
+        name
+        for name in re.findall(r"""(?:url\(|@import (?!url))["']?([^"')]+)""", text.split("/*")[0])
+        if ":" not in name
+    ]
     digested = [name for name in local if DIGESTED.match(re.split(r"[?#]", name)[0])]
     assert [DIGESTED.sub(r"\1\2", re.split(r"[?#]", name)[0]) for name in digested] == [
         "base.css", "print.css", "../pixel.png", "../pixel.png", "../fonts/a.woff2",
@@ -181,7 +185,12 @@ def test_ranges_are_of_the_plain_file(box: Box, digested: bool) -> None:
 
 
 def test_the_manifest_and_the_copies_have_no_url(box: Box) -> None:
-    for path in ("/static/manifest.json", "/static/../manifest.json", "/-/digested/manifest.json", "/-/digested/0/app.js"):
+    for path in (
+        "/static/manifest.json",
+        "/static/../manifest.json",
+        "/-/digested/manifest.json",
+        "/-/digested/0/app.js",
+    ):
         assert fetch(box, path).status_code == 404
     hidden = box.exec("sh", "-c", "find /opt/flagon/static -name '*hidden*'")
     assert hidden == ""
@@ -213,7 +222,9 @@ def test_a_changed_file_is_seen_under_a_bind_mount(image: str, tmp_path: Path) -
 
 
 def test_an_application_that_digests_by_itself_is_left_alone() -> None:
-    own = APP.replace("app = Flask(__name__)\n", 'app = Flask(__name__)\napp.extensions["flask_static_digest"] = object()\n')
+    own = APP.replace(
+        "app = Flask(__name__)\n", 'app = Flask(__name__)\napp.extensions["flask_static_digest"] = object()\n'
+    )
     with child_image(dockerfile(), {**FILES, "app.py": own}) as image, Box(image=image) as box:
         assert all(plain == url for plain, url in urls(box).items())
 
@@ -236,14 +247,12 @@ def test_it_says_who_must_build(image: str) -> None:
     assert "as root, before USER" in done.stderr
 
 
-
-
 def test_a_cdn_that_pulls(image: str, tmp_path: Path) -> None:
-    conf = f"""daemon off; pid /tmp/nginx.pid; error_log stderr; events {{ }}
-http {{ access_log off; proxy_temp_path /tmp/p; client_body_temp_path /tmp/b; fastcgi_temp_path /tmp/f;
+    conf = """daemon off; pid /tmp/nginx.pid; error_log stderr; events { }
+http { access_log off; proxy_temp_path /tmp/p; client_body_temp_path /tmp/b; fastcgi_temp_path /tmp/f;
  uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s; proxy_cache_path /tmp/c keys_zone=c:1m; resolver 127.0.0.11;
- server {{ listen 8080; location / {{ set $origin http://{{origin}}:8080; proxy_pass $origin; proxy_cache c;
- add_header X-Cdn $upstream_cache_status always; }} }} }}"""
+ server { listen 8080; location / { set $origin http://{origin}:8080; proxy_pass $origin; proxy_cache c;
+ add_header X-Cdn $upstream_cache_status always; } } }"""
     with (
         network() as net,
         Box({"STATIC_HOST": "https://cdn.example.com"}, image=image, args=["--network", net]) as box,
@@ -258,7 +267,14 @@ http {{ access_log off; proxy_temp_path /tmp/p; client_body_temp_path /tmp/b; fa
         ) as cdn:
             page = box.get("/")
             lines = page.text.split("\n")
-            assert [line.startswith("https://cdn.example.com/") for line in lines] == [True, True, True, False, False, True]
+            assert [line.startswith("https://cdn.example.com/") for line in lines] == [
+                True,
+                True,
+                True,
+                False,
+                False,
+                True,
+            ]
             policy = page.headers["Content-Security-Policy"]
             assert policy == (
                 "default-src 'self' https://cdn.example.com; script-src 'self' https://cdn.example.com 'nonce-abc'; "

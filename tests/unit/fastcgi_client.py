@@ -69,10 +69,10 @@ def in_records(kind, content, step=32768, padding=0):
     return b"".join(pieces) + record(kind, b"", padding)
 
 
-def request(method="GET", path="/", body=b"", step=32768, padding=0, params_step=65535, **more):
+def request(method="GET", path="/", body=b"", step=32768, padding=0, params_step=65535, flags=1, **more):
     """A whole request's bytes."""
     return (
-        begin(padding=padding)
+        begin(flags=flags, padding=padding)
         + in_records(PARAMS, block(environ(method, path, body, **more)), params_step, padding)
         + in_records(STDIN, body, step, padding)
     )

@@ -199,7 +199,10 @@ def test_inside_middleware(tmp_path):
     folder = str(tmp_path / "static")
     assert [found[:3] for found in static_folders.find(ProxyFix(app))] == [("/static/", folder, "no-cache")]
     found = static_folders.find(DispatcherMiddleware(app, {"/admin": ProxyFix(flask_app(tmp_path))}))
-    assert sorted(each[:3] for each in found) == [("/admin/static/", folder, "no-cache"), ("/static/", folder, "no-cache")]
+    assert sorted(each[:3] for each in found) == [
+        ("/admin/static/", folder, "no-cache"),
+        ("/static/", folder, "no-cache"),
+    ]
 
 
 @pytest.mark.parametrize("change", ["wrapped", "overridden", "aged", "host", "none"])

@@ -13,7 +13,7 @@ import pytest
 from fakes import view_of_os
 
 from flagon import deaths, memory, stopping, supervision
-from flagon.channels import Messages, Pipes
+from flagon.channels import Messages, Pipes, listen
 from flagon.logs import Output
 from flagon.site import Loaded
 from flagon.supervision import Plugin
@@ -32,7 +32,7 @@ def plugin(tmp_path):
     plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1), process_groups={}), box)
     plugin.sockets = {}
     plugin.pipes = Pipes(lambda: plugin.lines_of("gunicorn"), plugin.sockets)
-    plugin.messages = Messages(str(tmp_path / "events.sock"), plugin._on_message, plugin.sockets)
+    plugin.messages = Messages(listen(str(tmp_path / "events.sock")), plugin._on_message, plugin.sockets)
     plugin.wake_up = types.SimpleNamespace(now=lambda: None, at=lambda moment: None)  # SIGALRM is pytest-timeout's here
     plugin.reload = types.SimpleNamespace(look=lambda: None, gunicorn_died=lambda name: None)
 

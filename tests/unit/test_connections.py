@@ -1,0 +1,234 @@
+"""Connections that nginx keeps: a leader serves them, a slow request frees them, none waits behind a full worker."""
+
+import os
+import socket
+import threading
+import time
+
+import fastcgi_client as fc
+import pytest
+from fastcgi_client import Box, request
+
+from flagon.inside import fastcgi
+from flagon.inside.connections import AGAIN
+
+
+class Worker:
+    """Request threads and the watch on a real listener, as worker.py starts them."""
+
+    def __init__(self, path, application, threads=3, kept=8):
+        self.box = Box(application, kept=kept, alone=threads == 1)
+        self.server = self.box.server
+        self.path = str(path / "s")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(64)
+        self.listener.setblocking(False)
+        targets = [self.server.leadership.watch]
+        for _ in range(threads):
+            slot = fc.Slot(fc.Board(1).memory, 0)
+            targets.append(lambda slot=slot: self.server.loop(self.listener, slot))
+        self.threads = [threading.Thread(target=target, daemon=True) for target in targets]
+        for thread in self.threads:
+            thread.start()
+        self.wait(lambda: len(self.server.leadership.deputies) == threads - 1)
+
+    def connect(self):
+        client = socket.socket(socket.AF_UNIX)
+        client.settimeout(fc.DEADLINE)
+        client.connect(self.path)
+        return client
+
+    @staticmethod
+    def wait(true):
+        deadline = time.monotonic() + fc.DEADLINE
+        while not true():
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+
+    def stop(self):
+        self.server.stop()
+        for thread in self.threads:
+            thread.join(fc.DEADLINE)
+            assert not thread.is_alive()
+        self.listener.close()
+
+
+def asked(client, path="/", **more):
+    """One request on a connection, and the bytes until the end record."""
+    client.sendall(request(path=path, flags=fastcgi.KEEP_CONNECTION, **more))
+    return answered(client)
+
+
+def answered(client):
+    data = b""
+    while fastcgi.END not in data:
+        piece = client.recv(65536)
+        if not piece:
+            break
+        data += piece
+    return fc.Reply(data)
+
+
+def closed(client):
+    """Whether the server has closed it; what it said before (an empty record at most) is nginx's to ignore."""
+    try:
+        while piece := client.recv(65536):
+            assert piece == fastcgi.PING
+    except OSError:
+        pass
+    return True
+
+
+@pytest.fixture
+def gate():
+    """Requests for /slow wait until it is set."""
+    found = threading.Event()
+    found.entered = threading.Event()
+    yield found
+    found.set()
+
+
+@pytest.fixture
+def application(gate):
+    def answer(environ, start_response):
+        if environ["PATH_INFO"].startswith("/slow"):
+            gate.entered.set()
+            gate.wait(fc.DEADLINE)
+        start_response("200 OK", [("Content-Length", str(len(environ["PATH_INFO"])))])
+        return [environ["PATH_INFO"].encode()]
+
+    return answer
+
+
+@pytest.fixture
+def worker(tmp_path, application):
+    found = Worker(tmp_path, application)
+    yield found
+    found.stop()
+
+
+def test_a_connection_serves_many_requests(worker):
+    with worker.connect() as client:
+        for number in range(50):
+            reply = asked(client, f"/{number}")
+            assert (reply.body, reply.last) == (f"/{number}".encode(), False)
+        assert len(worker.server.connections.kept) == 1
+
+
+def test_one_is_closed_if_nginx_does_not_keep(worker):
+    with worker.connect() as client:
+        client.sendall(request(flags=0))
+        assert answered(client).last
+        assert closed(client)
+
+
+def test_no_more_than_the_limit_are_kept(worker):
+    worker.server.connections.limit = 2
+    clients = [worker.connect() for _ in range(5)]
+    kept = [not asked(client).last for client in clients]
+    assert kept.count(True) == 2
+    for client in clients:
+        client.close()
+
+
+def test_a_slow_request_frees_idle_connections_and_others_are_served(worker, gate):
+    idle, slow, other = worker.connect(), worker.connect(), worker.connect()
+    assert not asked(idle).last
+    slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
+    assert idle.recv(100) == fastcgi.PING  # nginx drops it: its next request goes to whoever is free
+    assert asked(other, "/quick").body == b"/quick"
+    gate.set()
+    assert answered(slow).body == b"/slow"
+    for client in (idle, slow, other):
+        client.close()
+
+
+def test_what_nginx_has_just_sent_is_given_back_by_a_full_worker(tmp_path, application, gate):
+    worker = Worker(tmp_path, application, threads=1)
+    pinned, slow = worker.connect(), worker.connect()
+    assert not asked(pinned).last
+    slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
+    assert gate.entered.wait(fc.DEADLINE)
+    pinned.sendall(request(path="/quick", flags=fastcgi.KEEP_CONNECTION))  # before nginx has seen the farewell
+    data = b""
+    while piece := pinned.recv(65536):
+        data += piece
+    assert data.replace(fastcgi.PING, b"", 1).startswith(AGAIN[:40])
+    assert b"X-Accel-Redirect: @again" in data
+    gate.set()
+    assert answered(slow).body == b"/slow"
+    worker.stop()
+
+
+def test_a_body_that_has_come_is_never_given_back_but_served(tmp_path, application, gate):
+    worker = Worker(tmp_path, application, threads=1)
+    pinned, slow = worker.connect(), worker.connect()
+    assert not asked(pinned).last
+    slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
+    assert gate.entered.wait(fc.DEADLINE)
+    pinned.sendall(request("POST", path="/post", body=b"x" * 100, flags=fastcgi.KEEP_CONNECTION))
+    worker.wait(lambda: worker.server.connections.read_ahead)
+    gate.set()
+    data = b""
+    while fastcgi.END not in data:
+        data += pinned.recv(65536)
+    assert b"/post" in data
+    for client in (pinned, slow):
+        client.close()
+    worker.stop()
+
+
+def test_slow_requests_are_served_side_by_side_at_once(tmp_path):
+    """No tick is lost where most requests wait: as many at once as there are threads."""
+
+    def waits(environ, start_response):
+        time.sleep(0.01)
+        start_response("200 OK", [])
+        return [b"x"]
+
+    worker = Worker(tmp_path, waits, threads=4)
+    done = []
+
+    def client():
+        for _ in range(30):
+            with worker.connect() as connection:
+                done.append(asked(connection).body)
+
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    began = time.monotonic()
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join(fc.DEADLINE)
+    assert done == [b"x"] * 120
+    assert time.monotonic() - began < 120 * 0.01 / 4 * 2.5  # one after the other it would be four times as long
+    worker.stop()
+
+
+def test_a_stop_lets_go_and_serves_what_came_in_time(worker):
+    idle, busy = worker.connect(), worker.connect()
+    asked(idle), asked(busy)
+    began = time.monotonic()
+    stopping = threading.Thread(target=worker.server.stop)
+    stopping.start()
+    assert idle.recv(100) == fastcgi.PING
+    assert busy.recv(100) == fastcgi.PING
+    idle.close()
+    reply = asked(busy, "/late")  # nginx had sent it when the farewell arrived
+    assert (reply.body, reply.last) == (b"/late", True)
+    busy.close()
+    worker.wait(lambda: not worker.server.connections.kept)
+    assert time.monotonic() - began < 1.5
+
+
+def test_a_fork_of_the_application_does_not_keep_a_closed_connection_in_the_epoll(worker):
+    with worker.connect() as client:
+        asked(client)
+        worker.wait(lambda: worker.server.connections.kept)
+        (descriptor,) = worker.server.connections.kept
+        copy = os.dup(descriptor)
+    worker.wait(lambda: not worker.server.connections.kept)
+    with worker.connect() as client:
+        assert asked(client).body == b"/"
+    os.close(copy)
