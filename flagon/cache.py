@@ -37,14 +37,14 @@ def http(values: dict[str, Any], run: str, in_memory: bool) -> str:
         f"fastcgi_cache_path {run}/{KEPT} levels=1:2 keys_zone=flagon_pages:2m max_size={size} inactive=1d "
         "use_temp_path=off;\n"
         # The mark that makes a request look into the cache. What carries credentials never does.
-        'map "$request_method:$http_authorization:$http_cookie" $flagon_page {\n    default ".none";\n'
+        'map "$request_method:$http_authorization:$http_cookie" $flagon_mark {\n    default ".none";\n'
         '    "~^(GET|HEAD)::$" ".page";\n    "~^(GET|HEAD)::." ".page-cookies";\n}\n'
         "map $upstream_http_cache_control $flagon_unmarked {\n    volatile;\n    default 1;\n"
         '    "~*(^|[ ,])(public|s-maxage)" "";\n}\n'
         'map $upstream_http_cache_control $flagon_strict {\n    volatile;\n    default "";\n'
         '    "~*(must-revalidate|proxy-revalidate)" 1;\n}\n'
         'map $upstream_status $flagon_unkept {\n    volatile;\n    default 1;\n    "~(200|301|308|404|410)$" "";\n}\n'
-        'map "$upstream_cache_status:$flagon_page:$flagon_unmarked$flagon_strict$flagon_unkept" $flagon_x_cache {\n'
+        'map "$upstream_cache_status:$flagon_mark:$flagon_unmarked$flagon_strict$flagon_unkept" $flagon_x_cache {\n'
         '    default "";\n    "~^(HIT|REVALIDATED)" hit;\n    "~^(STALE|UPDATING)" stale;\n    "~^:.none:$" bypass;\n'
         '    "~^(|MISS|EXPIRED):[^:]*:$" miss;\n    "~^(MISS|EXPIRED)" bypass;\n}\n'
     )
@@ -58,7 +58,7 @@ def http(values: dict[str, Any], run: str, in_memory: bool) -> str:
 
 def look(run: str) -> str:
     """In the application's location: to the cache, if the path is marked."""
-    return f'if (-f "{run}/{MARKS}$uri/$flagon_page") {{ return 418; }}\n'
+    return f'if (-f "{run}/{MARKS}$uri/$flagon_mark") {{ return 418; }}\n'
 
 
 # `location @kept`: the same application, through the cache.

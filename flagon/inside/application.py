@@ -40,6 +40,7 @@ def make_class(base: Any) -> Any:
 
     class Box(base):  # type: ignore[misc]
         cfg: Any
+        digested: dict[str, str] = {}  # noqa: RUF012 url -> folder, of static files that have digested names
 
         def __init__(self, options: dict[str, Any]) -> None:
             self.options = options

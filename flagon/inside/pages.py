@@ -33,7 +33,9 @@ def storable(status: str, headers: list[tuple[str, str]]) -> bool:
         and SHARED.search(control) is not None
         and NEVER.search(control) is None
         and not any(
-            name.lower() == "set-cookie" or (name.lower() == "vary" and "*" in value) for name, value in headers
+            # X-Accel-Redirect: nginx sends a file, and keeps nothing
+            name.lower() in ("set-cookie", "x-accel-redirect") or (name.lower() == "vary" and "*" in value)
+            for name, value in headers
         )
     )
 

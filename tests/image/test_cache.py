@@ -20,7 +20,7 @@ from .box import Box, run_once, wait_until
 
 APP = """
 import json, os, time
-from flask import Flask, request, make_response
+from flask import Flask, request, make_response, send_file
 app = Flask(__name__)
 DIR = "/data/counts"
 os.makedirs(DIR, exist_ok=True)
@@ -52,6 +52,9 @@ def mixed():
     reply.headers["Vary"] = "Cookie"
     reply.headers["Cache-Control"] = "private" if "who" in request.cookies else "public, max-age=60"
     return reply
+
+@app.get("/file")
+def file(): return send_file("/app/app.py", max_age=60)
 
 @app.get("/count/<path:name>")
 def counted(name): return str(os.path.getsize(os.path.join(DIR, name.replace("/", "_"))))
@@ -378,6 +381,17 @@ def test_pages_are_served_while_gunicorn_is_down() -> None:
         reply = box.exec("sh", "-c", script + url + f" -H 'Host: 127.0.0.1:{box.host_port()}'")
         assert "X-Cache: stale" in reply
         assert second.text in reply
+
+
+def test_a_file_that_nginx_sends_is_not_kept(box: Box) -> None:
+    """Its lock would make a queue of the downloads."""
+    for _ in range(3):
+        reply = box.get("/file")
+        assert (reply.status_code, reply.headers.get("X-Cache")) != (200, "hit")
+    assert box.exec("sh", "-c", "ls -a /run/flagon/pages/file 2>/dev/null; true").split() in (
+        [],
+        [".", "..", ".private"],
+    )
 
 
 def test_off() -> None:

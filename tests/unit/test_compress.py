@@ -13,7 +13,8 @@ HTML = [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len
 @pytest.mark.parametrize(
     ("accept", "coding"),
     [
-        ("gzip", "gzip"), ("gzip, br", "br"), ("br;q=0.5, gzip;q=0.8", "gzip"), ("*;q=0.1", "br"), ("*, br;q=0", "gzip"),
+        ("gzip", "gzip"), ("gzip, br", "br"), ("br;q=0.5, gzip;q=0.8", "gzip"), ("*;q=0.1", "br"),
+        ("*, br;q=0", "gzip"),
         ("gzip;q=0", ""), ("", ""), ("identity", ""), ("gzip;q=2", ""), ("gzip;q=", ""), (" GZIP ; Q=1", "gzip"),
         ("gzip;q=0.001", "gzip"), ("x-gzip", ""), (",,gzip,,", "gzip"),
     ],
