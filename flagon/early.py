@@ -24,8 +24,8 @@ READ_ONCE = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANG")
 class Early:
     """The waiting process, and our ends of its pipes."""
 
-    def __init__(self, python: str, run: str) -> None:
-        self.environment = {name: text for name, text in os.environ.items() if name not in HIDDEN}
+    def __init__(self, python: str, run: str, environment: Mapping[str, str]) -> None:
+        self.environment = {name: text for name, text in environment.items() if name not in HIDDEN}
         child_in, self._stdin = os.pipe()
         self._stdout, child_out = os.pipe()
         waiting, self._go = os.pipe()

@@ -125,7 +125,7 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
         if not boot.settings.old.seen:
             from flagon.early import Early
 
-            boot.early = Early(boot.python, boot.run)
+            boot.early = Early(boot.python, boot.run, known(boot))
         return boot, environ
     run = Hooks(boot.output, _environment(boot), boot.python, boot.run)
     run.entrypoint_folder()
@@ -152,6 +152,11 @@ def _environment(boot: Boot) -> dict[str, str]:
     try:
         boot.choose()
     except boot_module.BootError:
-        names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
-        return {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}
+        return known(boot)
     return application_environment(boot)
+
+
+def known(boot: Boot) -> dict[str, str]:
+    """The application's environment as far as it does not depend on the application."""
+    names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
+    return {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}

@@ -231,7 +231,7 @@ def _upstream(box: Box) -> str:
     kept = min(box.values["BACKLOG"], KEPT)
     return (
         f"upstream flagon_app {{\n    server unix:{box.run}/app.sock;\n    keepalive {kept};\n"
-        "    keepalive_requests 1000000;\n    keepalive_time 1d;\n}\n"
+        "    keepalive_requests 1000000;\n    keepalive_time 1d;\n    keepalive_timeout 5s;\n}\n"
     )
 
 

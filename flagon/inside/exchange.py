@@ -45,7 +45,7 @@ class Exchange:
             return False
         server = self._server
         through_cache = environ.pop("FLAGON_CACHE", "") != ""
-        path = environ["PATH_INFO"]
+        path = environ.get("PATH_INFO", "")
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
         if server.compression is not None:
             response.compress = server.compression.apply, environ

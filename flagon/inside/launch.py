@@ -6,10 +6,12 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from flagon import timeline
@@ -20,16 +22,25 @@ CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUPPORTED = (21, 27)
 
 
-def import_gunicorn() -> Any:
-    """gunicorn, of a version that is known to work, imported without the variables it reads behind our back."""
+@contextlib.contextmanager
+def without_what_gunicorn_reads() -> Iterator[None]:
+    """Without the variables that gunicorn reads behind our back while it is imported."""
     hidden = {name: os.environ.pop(name) for name in ("WEB_CONCURRENCY", "PORT") if name in os.environ}
     try:
-        import gunicorn
-        import gunicorn.app.base
-        import gunicorn.arbiter
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def import_gunicorn() -> Any:
+    """gunicorn, of a version that is known to work."""
+    try:
+        with without_what_gunicorn_reads():
+            import gunicorn
+            import gunicorn.app.base
+            import gunicorn.arbiter
     except ImportError as error:
         fail(f"gunicorn cannot be imported in the application's environment ({sys.executable}): {error}")
-    os.environ.update(hidden)
     major = int(gunicorn.__version__.split(".")[0])
     if not SUPPORTED[0] <= major <= SUPPORTED[1]:
         fail(f"gunicorn {gunicorn.__version__} is installed; versions {SUPPORTED[0]} to {SUPPORTED[1]} work")
@@ -69,8 +80,14 @@ def end_in_time(seconds: float) -> None:
 
 def wait(descriptor: int) -> None:
     """Import what takes long; then the boot says where and with which environment this is to run, or that it is not."""
-    import_gunicorn()
-    from flagon.inside import application, worker  # noqa: F401
+    try:
+        with without_what_gunicorn_reads():
+            import gunicorn.app.base
+            import gunicorn.arbiter  # noqa: F401
+
+        from flagon.inside import application, worker  # noqa: F401
+    except Exception:
+        pass  # said when it is imported again, to whom it concerns
 
     timeline.mark("gunicorn imported")
     with os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape") as pipe:

@@ -77,7 +77,7 @@ class Pages:
         """
         if status is None or status[0] not in "23":
             return
-        url = f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST', '')}{environ.get('REQUEST_URI', '')}"
+        url = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST', '')}{environ.get('REQUEST_URI', '')}"
         for method in ("GET", "HEAD"):
             name = hashlib.md5(f"{method} {url}".encode("latin-1"), usedforsecurity=False).hexdigest()
             with contextlib.suppress(OSError):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
+import threading
 import time
 
 import pytest
 
 from .apps.wire import FASTCGI, WIRES, Probe
-from .box import size
+from .box import Box, size
 from .load import Load
 
 RECYCLES = size(10, 50)
@@ -42,3 +44,66 @@ def test_without_max_requests_workers_stay() -> None:
         assert load.errors == []
         assert len(load.served) <= 2
         assert sum(load.served.values()) > 200
+
+
+APP = """
+import os, time
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    body = environ["wsgi.input"].read()
+    if path == "/slow": time.sleep(0.02)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d %d" % (len(body), os.getpid())]
+"""
+MOVES = size(300, 10_000)  # recycled workers and requests given back by full ones
+
+
+def test_no_post_is_lost_in_recycles_and_give_backs() -> None:
+    """One thread a worker, so that it is full with one slow request; several nginx processes; connections kept."""
+    env = {"WEB_CONCURRENCY": "2", "THREADS": "1", "MAX_REQUESTS": "40", "MAX_REQUESTS_JITTER": "20", "BACKLOG": "256"}
+    with Box(env, files={"main.py": APP}) as box:
+        port, errors, moves = box.host_port(), [], [0, 0]
+        deadline = time.monotonic() + 60 + MOVES / 10
+        ends = threading.Event()
+
+        def client(number: int) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            method, path, body = (
+                ("GET", "/slow", b"") if number < 2 else ("POST", "/take", b"x" * (100 + 7000 * number))
+            )
+            while not ends.is_set():
+                try:
+                    connection.request(method, path, body, {"Content-Type": "application/octet-stream"})
+                    reply = connection.getresponse()
+                    text = reply.read()
+                    if reply.status != 200 or not text.startswith(b"%d " % len(body)):
+                        errors.append((method, reply.status, text[:100]))
+                except (OSError, http.client.HTTPException) as error:
+                    errors.append((method, repr(error), b""))
+                    connection.close()
+
+        def quick(number: int) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            while not ends.is_set():
+                connection.request("GET", "/quick")
+                if connection.getresponse().read()[:2] != b"0 ":
+                    errors.append(("GET", 0, b""))
+
+        threads = [threading.Thread(target=client, args=(number,)) for number in range(8)]
+        threads += [threading.Thread(target=quick, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            while sum(moves) < MOVES and time.monotonic() < deadline and not errors:
+                time.sleep(2)
+                lines = box.lines()
+                moves[0] = sum("Recycling after" in line for line in lines)
+                moves[1] = sum('"upstream_seconds":"' in line and " : " in line for line in lines)
+        finally:
+            ends.set()
+            for thread in threads:
+                thread.join(40)
+        print("recycled, given back:", moves)
+        assert errors == []
+        assert sum(moves) >= MOVES
+        assert moves[0] > 20
