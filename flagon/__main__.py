@@ -14,6 +14,10 @@ CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # This folder itself must not be searched (its logs.py and settings.py are ours); supervisor lies in lib/ beside code/.
 sys.path[0:1] = [CODE, os.path.join(os.path.dirname(CODE), "lib")]
 
+from flagon import early  # noqa: E402
+
+if sys.argv[1:] in ([], ["serve"]):
+    early.start()
 from flagon import timeline  # noqa: E402
 
 timeline.mark("python")

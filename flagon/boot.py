@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flagon import (
     application as application_module,
@@ -28,9 +28,6 @@ from flagon import (
 )
 from flagon import settings as settings_module
 from flagon.kinds import integer
-
-if TYPE_CHECKING:
-    from flagon.early import Early
 from flagon.logs import Output
 from flagon.table import SETTINGS
 
@@ -65,7 +62,6 @@ class Boot:
     def __init__(self, environ: Mapping[str, str], directory: str, command: list[str] | None = None) -> None:
         self.directory, self.home = directory, HOME
         self.started_at = time.time()
-        self.early: Early | None = None  # gunicorn's interpreter, where it could be started already
         self.warnings: list[str] = []
         self.python, self.packages = (
             places.APPLICATION_PYTHON,

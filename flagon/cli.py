@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from flagon import __version__, commands, hooks, secrets_store, step, timeline
+from flagon import __version__, commands, early, hooks, secrets_store, step, timeline
 from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
@@ -76,12 +76,13 @@ def serve(command: list[str] | None = None) -> int:
     box = Box(boot, environ, command)
     box.tell()
     environment = application_environment(boot)
-    if boot.early and not boot.early.go(environment, boot.working_directory or boot.application.directory, boot.run):
-        boot.early = None
+    directory = boot.working_directory or boot.application.directory
+    if early.started and not early.started.go(boot.python, environment, directory, boot.run):
+        early.started = None
     timeline.mark("decided")
     os.environ.clear()
     os.environ.update(environment)
-    os.chdir(boot.working_directory or boot.application.directory)
+    os.chdir(directory)
     return supervise(box)
 
 

@@ -1,21 +1,23 @@
-"""gunicorn's interpreter, started before its options are known: its imports take longer than our own decisions.
+"""gunicorn's interpreter, started before anything is decided: its imports take longer than all that we have to do.
 
 It waits at a pipe (flagon/inside/launch.py) until the boot has decided; supervisord then takes it for the child that
 it would have started itself. Whatever is in the way of that ends it, and gunicorn starts as at every later time.
+No imports here but of what the interpreter has loaded already: this is the first thing that the box does.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import signal
-from collections.abc import Mapping
-from typing import Any
 
-from flagon.boot import HOME
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
-PROGRAM = os.path.join(HOME, "code", "flagon", "inside", "run-gunicorn.py")
+PYTHON = "/opt/venv/bin/python"
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside", "run-gunicorn.py")
+USER, GROUP = 10001, 0  # whom identity.py chooses, unless RUN_AS says otherwise
 HIDDEN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")  # as in the launcher of every later start (handover.py)
 # Variables that an interpreter or its libraries read once, at their start.
 READ_ONCE = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANG")
@@ -24,65 +26,71 @@ READ_ONCE = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANG")
 class Early:
     """The waiting process, and our ends of its pipes."""
 
-    def __init__(self, python: str, run: str, environment: Mapping[str, str]) -> None:
-        self.environment = {name: text for name, text in environment.items() if name not in HIDDEN}
+    def __init__(self) -> None:
+        self.environment = {name: text for name, text in os.environ.items() if name not in HIDDEN}
+        self.uid = os.geteuid() or USER
         child_in, self._stdin = os.pipe()
         self._stdout, child_out = os.pipe()
         waiting, self._go = os.pipe()
-        words = [
-            "setpriv",
-            "--pdeathsig",
-            "TERM",
-            python,
-            PROGRAM,
-            os.path.join(run, "launch.json"),
-            f"--wait={waiting}",
-        ]
         self.pid = os.fork()
         if not self.pid:
-            self._become(words, child_in, child_out, waiting)
+            self._become(child_in, child_out, waiting)
         for descriptor in (child_in, child_out, waiting):
             os.close(descriptor)
 
-    def _become(self, words: list[str], child_in: int, child_out: int, waiting: int) -> None:
-        """In the child, as supervisord does it: a group of its own, one pipe for both outputs."""
+    def _become(self, child_in: int, child_out: int, waiting: int) -> None:
+        """In the child, as supervisord does it: a group of its own, one pipe for both outputs; and never as root."""
         try:
             os.setpgid(0, 0)
             for descriptor, number in ((child_in, 0), (child_out, 1), (child_out, 2)):
                 os.dup2(descriptor, number)
             os.set_inheritable(waiting, True)
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setgid(GROUP)
+                os.setuid(USER)
+            words = ["setpriv", "--pdeathsig", "TERM", PYTHON, PROGRAM, f"--wait={waiting}"]
             os.execvpe(words[0], words, self.environment)
         finally:
             os._exit(127)
 
-    def go(self, environment: Mapping[str, str], directory: str, run: str) -> bool:
+    def go(self, python: str, environment: Mapping[str, str], directory: str, run: str) -> bool:
         """Everything is decided. False if this interpreter must not be used, or has ended; it is gone then."""
         changed = [
             name
             for name in self.environment.keys() | environment.keys()
             if name.startswith(READ_ONCE) and name not in HIDDEN and self.environment.get(name) != environment.get(name)
         ]
-        with contextlib.suppress(OSError):
-            if not changed and os.waitpid(self.pid, os.WNOHANG) == (0, 0):
-                own = {
-                    "SUPERVISOR_ENABLED": "1", "SUPERVISOR_SERVER_URL": f"unix://{run}/supervisor.sock",
-                    "SUPERVISOR_PROCESS_NAME": "gunicorn", "SUPERVISOR_GROUP_NAME": "gunicorn",
-                }  # fmt: skip
-                visible = {name: text for name, text in environment.items() if name not in HIDDEN}
-                with os.fdopen(self._go, "w", encoding="utf-8", errors="surrogateescape") as pipe:
-                    json.dump({"environment": {**visible, **own}, "directory": directory}, pipe)
-                return True
-        self.end()
-        return False
+        if changed or python != PYTHON or self.uid != os.geteuid() or not self._waits():
+            self.end()
+            return False
+        import json
+
+        own = {
+            "SUPERVISOR_ENABLED": "1", "SUPERVISOR_SERVER_URL": f"unix://{run}/supervisor.sock",
+            "SUPERVISOR_PROCESS_NAME": "gunicorn", "SUPERVISOR_GROUP_NAME": "gunicorn",
+        }  # fmt: skip
+        visible = {name: text for name, text in environment.items() if name not in HIDDEN}
+        said = {"environment": {**visible, **own}, "directory": directory, "options": os.path.join(run, "launch.json")}
+        with os.fdopen(self._go, "w", encoding="utf-8", errors="surrogateescape") as pipe:
+            json.dump(said, pipe)
+        return True
+
+    def _waits(self) -> bool:
+        try:
+            return os.waitpid(self.pid, os.WNOHANG) == (0, 0)
+        except OSError:
+            return False
 
     def end(self) -> None:
         """Nobody needs it."""
         for descriptor in (self._stdin, self._stdout, self._go):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        with contextlib.suppress(OSError):
+            os.close(descriptor)
+        try:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
+        except OSError:
+            pass  # it had ended
 
     def be_adopted(self, process: Any, options: Any) -> None:
         """supervisord's next start of this program is this process. It asks `options` for pipes and for a fork."""
@@ -104,3 +112,23 @@ class Early:
                 options.make_pipes, options.fork = pipes, fork
 
         process.spawn = spawn
+
+
+started: Early | None = None
+
+
+def start() -> None:
+    """At the very beginning of `flagon serve`."""
+    global started
+    try:
+        started = Early()
+    except OSError:
+        started = None  # no process to be had: gunicorn's own start will say so
+
+
+def end() -> None:
+    """What comes next needs another environment than the one it has, or none."""
+    global started
+    if started is not None:
+        started.end()
+        started = None

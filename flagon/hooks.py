@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 
 from flagon import boot as boot_module
-from flagon import step, timeline
+from flagon import early, step, timeline
 from flagon.boot import Boot
 from flagon.commands import OLD_START
 from flagon.logs import Output
@@ -122,11 +122,8 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
     prestart = os.path.join(directory, boot.values["PRE_START_PATH"] or "prestart.sh")
     told = bool(boot.settings.old.seen)
     if not told and not os.path.isfile(prestart) and not files(FOLDER):
-        if not boot.settings.old.seen:
-            from flagon.early import Early
-
-            boot.early = Early(boot.python, boot.run, known(boot))
         return boot, environ
+    early.end()  # a hook may change what an interpreter reads at its start, or the packages
     run = Hooks(boot.output, _environment(boot), boot.python, boot.run)
     run.entrypoint_folder()
     if command and command[0] not in OLD_START:
@@ -152,11 +149,6 @@ def _environment(boot: Boot) -> dict[str, str]:
     try:
         boot.choose()
     except boot_module.BootError:
-        return known(boot)
+        names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
+        return {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}
     return application_environment(boot)
-
-
-def known(boot: Boot) -> dict[str, str]:
-    """The application's environment as far as it does not depend on the application."""
-    names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
-    return {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}

@@ -13,7 +13,7 @@ from typing import Any
 from supervisor import events
 from supervisor.states import SupervisorStates
 
-from flagon import site, timeline
+from flagon import early, site, timeline
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.deaths import Deaths
 from flagon.logs import Lines, Output, message_of, says_little
@@ -67,8 +67,8 @@ class Plugin:
         events.subscribe(events.Tick5Event, self.memory.look)
         self.deaths.take_over()
         self.process(PROGRAM).config.autostart = self.box.migrate
-        if self.box.boot.early is not None:
-            self.box.boot.early.be_adopted(self.process("gunicorn"), options)
+        if early.started is not None:
+            early.started.be_adopted(self.process("gunicorn"), options)
         timeline.mark("supervisord ready")
         self.wake_up.now()
 

@@ -20,8 +20,7 @@ tools/compose.sh version >/dev/null
 selection=()
 [ "$campaign" = full ] || selection=(-m "not long")
 # Two files at once, for most tests wait; those that measure time have the machine for themselves.
-alone=(tests/image/test_wire_timeout.py tests/image/test_wire_overload.py tests/image/test_wire_streams.py
-    tests/image/test_hurt_slow.py tests/image/test_death.py)
+alone=(tests/image/test_hurt_slow.py tests/image/test_death.py)
 timed=(tests/image/test_stop.py tests/image/test_health.py)
 together=(tests/image -n 2 --dist loadfile)
 for file in "${alone[@]}" "${timed[@]}"; do together+=(--ignore "$file"); done

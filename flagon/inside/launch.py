@@ -99,6 +99,7 @@ def wait(descriptor: int) -> None:
     os.environ.update(said["environment"])
     time.tzset()
     os.chdir(said["directory"])
+    sys.argv[1:] = [said["options"]]
 
 
 def main() -> None:

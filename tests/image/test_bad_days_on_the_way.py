@@ -130,6 +130,7 @@ def test_another_host_takes_over(net: str, how: str, timeout: float) -> None:
             day.healed()
 
 
+@pytest.mark.long
 def test_nobody_knows_the_host(net: str) -> None:
     """The resolver gets no answer, and would wait for ten seconds itself."""
     with (

@@ -23,9 +23,7 @@ ENVIRON = """import json, os
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "application/json")])
     names = ("DATABASE_URL", "FLAGON_DATABASE")
-    with open("/proc/self/environ", "rb") as file:
-        proc = dict(part.split("=", 1) for part in file.read().decode().split("\\0") if "=" in part)
-    return [json.dumps([{name: one.get(name) for name in names} for one in (os.environ, proc)]).encode()]
+    return [json.dumps([{name: os.environ.get(name) for name in names}]).encode()]
 """
 
 
@@ -37,8 +35,7 @@ def folder() -> Iterator[Path]:
 
 
 def check_seen(seen: list[dict[str, str]], given: str) -> None:
-    """os.environ and /proc/self/environ of a worker; the latter may be from before the application was found."""
-    assert {environment["DATABASE_URL"] for environment in seen} == {given}
+    """os.environ of a worker or a command."""
     for environment in seen[:1]:
         told: dict[str, Any] = json.loads(environment["FLAGON_DATABASE"])
         assert told["given"] == given

@@ -186,6 +186,7 @@ def test_a_program_that_is_killed_takes_its_tool_along(net, postgres, database):
     assert tables(postgres, database) == {"notes", "alembic_version", "extra"}
 
 
+@pytest.mark.long
 def test_a_pooler_before_a_server_that_says_nothing(net):
     """The login is answered and the query never: the port opens all the same, and the verb ends in its time."""
     with Postgres(net) as server, PgBouncer(net, server) as bouncer:

@@ -17,6 +17,7 @@ IDLE = 36  # MB of PSS of everything but gunicorn: supervisord, nginx, its two w
 STARTED = 18  # of that, supervisord
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("image", COMPRESSED)
 def test_images(image: str) -> None:
     unpacked = int(json.loads(docker("image", "inspect", image).stdout)[0]["Size"])
