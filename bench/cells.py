@@ -29,16 +29,18 @@ CELLS = [
         "plain", "flagon", "uwsgi-old", "uwsgi", "sync", "gthread", "sync-nginx", "gthread-nginx", "granian", "waitress"
     ),
     *of("plain", "nginx", "loop"),
-    *of("hello", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "granian", "waitress", "flask", "loop"),
+    *of("hello", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "granian", "flask", "loop"),
     *of("json", "flagon", "uwsgi"),
     *of("database", "flagon", "uwsgi", "gthread-nginx"),
     *of("post", "flagon", "uwsgi"),
     *of("static", "flagon", "uwsgi-old", "nginx"),
-    *of("compressed", "flagon", "uwsgi-old"),
+    *of("compressed", "flagon"),
     *of("cacheable", "flagon", "uwsgi"),
     *of("slow-clients", "flagon", "gthread"),
     *of("beside-slow", "flagon", "uwsgi", "gthread-nginx"),
     Cell("hello", "flagon", connections=1),
+    Cell("hello", "flagon", connections=512),
+    Cell("hello", "flagon", workers=8),
 ]
 QUICK = [
     *of("plain", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "nginx"),

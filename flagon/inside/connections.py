@@ -32,6 +32,7 @@ class Connections:
         ] = {}  # requests that came when no thread was free, and could not be given back
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._listener: int | None = None
+        os.register_at_fork(after_in_child=self._forget_all)
         self._epoll: Any = None  # made when it is needed: where gevent has patched the module there is none
 
     def listen(self, listener: socket.socket) -> None:
@@ -58,6 +59,12 @@ class Connections:
             self.kept.discard(descriptor)
             with contextlib.suppress(OSError):
                 self._epoll.unregister(descriptor)
+
+    def _forget_all(self) -> None:
+        """In a child that the application forks: should we die, nginx must see our connections end."""
+        for descriptor in self.kept:
+            os.close(descriptor)
+        self.kept = set()
 
     def let_go(self) -> None:
         """Tell nginx to drop those that are idle; what it has just sent is still answered."""

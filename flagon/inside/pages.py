@@ -84,9 +84,9 @@ class Pages:
                 os.unlink(f"{self.kept}/{name[-1]}/{name[-3:-1]}/{name}")
 
     def _mark(self, path: str, kind: str, key: str) -> None:
-        self._marked.add(key)
-        if len(self._marked) > MOST or len(path) > LONGEST_PATH or "/../" in path + "/" or "\0" in path:
+        if len(self._marked) >= MOST or len(path) > LONGEST_PATH or "/../" in path + "/" or "\0" in path:
             return
+        self._marked.add(key)
         folder = self.directory + path.rstrip("/")
         with contextlib.suppress(OSError, ValueError):
             if not os.path.exists(f"{folder}/{PRIVATE}{kind}"):

@@ -222,6 +222,22 @@ def test_a_stop_lets_go_and_serves_what_came_in_time(worker):
     assert time.monotonic() - began < 1.5
 
 
+def test_a_child_of_the_application_does_not_hold_them(worker):
+    with worker.connect() as client:
+        asked(client)
+        worker.wait(lambda: worker.server.connections.kept)
+        (descriptor,) = worker.server.connections.kept
+        child = os.fork()
+        if not child:
+            try:
+                os.fstat(descriptor)
+            except OSError:
+                os._exit(0)
+            os._exit(1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert asked(client, "/still").body == b"/still"
+
+
 def test_a_fork_of_the_application_does_not_keep_a_closed_connection_in_the_epoll(worker):
     with worker.connect() as client:
         asked(client)

@@ -83,6 +83,13 @@ def test_errors_and_conditions_say_nothing_of_the_page(pages, status):
     assert marks(pages) == ["a/.page"]
 
 
+def test_no_more_than_so_many(pages, monkeypatch):
+    monkeypatch.setattr("flagon.inside.pages.MOST", 3)
+    for number in range(10):
+        answered(pages, f"/{number}")
+    assert (len(marks(pages)), len(pages._marked)) == (3, 3)
+
+
 def test_a_purge_is_noticed(pages):
     answered(pages)
     os.unlink(os.path.join(pages.directory, "a", ".page"))
