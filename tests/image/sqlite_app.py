@@ -1,13 +1,21 @@
 """A small application on SQLite: each POST writes two rows at once, and says 201 only once they are on the disk."""
 
-SOURCE = '''import os, sqlite3, threading
+SOURCE = '''import os, sqlite3, threading, time
 path = os.environ["DATABASE_URL"].removeprefix("sqlite:///")
 mine = threading.local()
 def connect():
     """One for each thread, as a pool has it."""
     connection = sqlite3.connect(path, timeout=5, isolation_level=None)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
+        ends = time.monotonic() + 5
+        while True:  # it does not wait for others by itself, and a restore has them all out for a moment
+            try:
+                connection.execute("PRAGMA journal_mode = WAL")
+                break
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > ends:
+                    raise
+                time.sleep(0.02)
         connection.execute("CREATE TABLE IF NOT EXISTS rows (body)")
     except sqlite3.OperationalError:
         connection.close()
