@@ -40,6 +40,12 @@ def wait_for(port: int, path: str = "/", pause: float = 0.02) -> None:
     raise RuntimeError(f"nothing answers on port {port}")
 
 
+def pss(pid: int) -> int:
+    """Bytes of one process; pages that several share are divided among them."""
+    lines = _text(f"/proc/{pid}/smaps_rollup").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0) * 1024
+
+
 class Container:
     """One running container."""
 
@@ -70,13 +76,12 @@ class Container:
                     total[kind] += int(_text(f"/proc/{pid}/task/{task}/schedstat").split()[0]) / 1000
         return total
 
-    def pss(self) -> float:
-        """Bytes of all processes; pages that several share are divided among them."""
+    def pss(self) -> int:
+        """Bytes of all processes."""
         total = 0
         for pid in self.processes():
             with contextlib.suppress(OSError):
-                lines = _text(f"/proc/{pid}/smaps_rollup").splitlines()
-                total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0) * 1024
+                total += pss(pid)
         return total
 
     def log(self) -> str:

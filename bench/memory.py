@@ -11,17 +11,11 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.engine import Container, docker, free_port, running, wait_for
+from bench.engine import Container, docker, free_port, pss, running, wait_for
 from bench.report import RESULTS
 
 IMAGES = ("flagon:runtime", "flagon:latest")
 REQUESTS_PER_WORKER = 20
-
-
-def pss(pid: int) -> int:
-    """Bytes; pages shared by several processes are divided among them."""
-    with open(f"/proc/{pid}/smaps_rollup", encoding="utf-8") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) * 1024
 
 
 def parent(pid: int) -> int:

@@ -11,9 +11,8 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.engine import APPS, Container, docker, free_port, running, wait_for
+from bench.engine import APPS, Container, docker, free_port, pss, running, wait_for
 from bench.measure import measure
-from bench.memory import pss
 from bench.report import RESULTS
 
 WORKERS = 4

@@ -20,10 +20,8 @@ VENV = "/opt/venv/bin"
 class Server(NamedTuple):
     """One peer: a command that listens on {socket}, behind nginx, or on {port} itself."""
 
-    what: str
     command: str = ""
     wire: str = ""  # what nginx speaks to it; empty: there is no nginx
-    access_log: bool = False  # nginx's
 
 
 # As the deprecated image has it: processes come and go between 2 and 16, every request is logged, twice.
@@ -35,34 +33,24 @@ GUNICORN = f"{VENV}/gunicorn --chdir /app --workers {{workers}} {{application}}:
 SOCKET, PORT = f" --bind unix:{RUN}/app.sock", " --bind 127.0.0.1:{port}"
 GTHREAD = " --worker-class gthread --threads 4"
 SERVERS = {
-    "flagon": Server("Flagon: 4 threads, access log, request ids, all on"),
-    "uwsgi-old": Server(
-        "uWSGI + nginx as in the deprecated image", UWSGI + " --processes 16 --cheaper 2", "uwsgi", True,
-    ),
-    "uwsgi": Server(
-        "uWSGI + nginx: 4 threads, no request log of its own",
-        UWSGI + " --processes {workers} --threads 4 --disable-logging --listen 128", "uwsgi", True,
-    ),
-    "sync": Server("gunicorn sync, bare", GUNICORN + PORT),
-    "gthread": Server("gunicorn gthread, 4 threads, bare", GUNICORN + PORT + GTHREAD),
-    "sync-nginx": Server("gunicorn sync + nginx", GUNICORN + SOCKET, "http", True),
-    "gthread-nginx": Server("gunicorn gthread, 4 threads + nginx", GUNICORN + SOCKET + GTHREAD, "http", True),
+    "flagon": Server(),  # 4 threads, access log, request ids: as it comes
+    "uwsgi-old": Server(UWSGI + " --processes 16 --cheaper 2", "uwsgi"),  # as in the deprecated image
+    "uwsgi": Server(UWSGI + " --processes {workers} --threads 4 --disable-logging --listen 128", "uwsgi"),
+    "sync": Server(GUNICORN + PORT),
+    "gthread": Server(GUNICORN + PORT + GTHREAD),
+    "sync-nginx": Server(GUNICORN + SOCKET, "http"),
+    "gthread-nginx": Server(GUNICORN + SOCKET + GTHREAD, "http"),
     "granian": Server(
-        "granian, 4 threads, bare",
         f"cd /app && exec {VENV}/granian --interface wsgi --host 127.0.0.1 --port {{port}} --workers {{workers}} "
-        "--blocking-threads 4 --no-access-log {application}:app",
+        "--blocking-threads 4 --no-access-log {application}:app"
     ),
     "waitress": Server(
-        "waitress, 8 threads, bare",
-        f"cd /app && exec {VENV}/waitress-serve --host 127.0.0.1 --port {{port}} --threads 8 {{application}}:app",
+        f"cd /app && exec {VENV}/waitress-serve --host 127.0.0.1 --port {{port}} --threads 8 {{application}}:app"
     ),
-    "flask": Server(
-        "Flask's development server",
-        f"cd /app && exec {VENV}/flask --app {{application}} run --port {{port}} 2>/dev/null",
-    ),
-    "nginx": Server("limit: nginx alone, `return 200` or the file", "sleep infinity", "none"),
-    "loop": Server("limit: the application called in a loop"),
-}  # fmt: skip
+    "flask": Server(f"cd /app && exec {VENV}/flask --app {{application}} run --port {{port}} 2>/dev/null"),
+    "nginx": Server("sleep infinity", "none"),  # the limit: `return 200`, or the file
+    "loop": Server(),  # the limit: the application called in a loop
+}
 
 NGINX = f"""user root;
 daemon off;
@@ -100,14 +88,12 @@ def build_peers() -> None:
     docker("build", "--network", "host", "--tag", PEERS, "--file", os.path.join(here, "peers.Dockerfile"), here)
 
 
-def flagon(
-    name: str, application: str, *environment: str, options: tuple[str, ...] = (), image: str = "", workers: int = 2
-) -> Container:
+def flagon(name: str, application: str, workers: int, *environment: str) -> Container:
     """Flagon around bench/apps/<application>.py."""
     port = free_port()
     given = (f"PORT={port}", f"WEB_CONCURRENCY={workers}", f"APP_MODULE={application}:app", *environment)
     flags = [word for variable in given for word in ("--env", variable)]
-    return Container(name, port, *flags, *options, image or "flagon:latest")
+    return Container(name, port, *flags, "flagon:latest")
 
 
 def start(server: Server, load: Load, cell: Cell, work: str, database: str) -> Container:
@@ -117,7 +103,7 @@ def start(server: Server, load: Load, cell: Cell, work: str, database: str) -> C
     name = f"{cell.server}-{cell.workers}-{cell.connections}"
     variables = (f"BENCH_DATABASE={database}",)
     if cell.server == "flagon":
-        container = flagon(name, load.application, *variables, "BACKLOG=1024", workers=cell.workers)
+        container = flagon(name, load.application, cell.workers, *variables, "BACKLOG=1024")
     else:
         port = free_port()
         named = {"application": load.application, "port": port, "workers": cell.workers}
@@ -132,7 +118,7 @@ def start(server: Server, load: Load, cell: Cell, work: str, database: str) -> C
         else:
             script += server.command.format(**named)
         container = Container(name, port, *options, PEERS, "sh", "-c", script)
-    answering(container, "/")
+    answering(container)
     if server.wire != "none":
         answers(container, load)
     return container
@@ -141,7 +127,7 @@ def start(server: Server, load: Load, cell: Cell, work: str, database: str) -> C
 def _nginx(server: Server, cell: Cell, port: int) -> str:
     values = {
         "WORKERS": "1" if cell.server == "uwsgi-old" else "2",
-        "LOG": "/dev/stdout main" if server.access_log else "off",
+        "LOG": "off" if server.wire == "none" else "/dev/stdout main",
         "PORT": str(port),
         "PASS": PASS[server.wire],
         "STATIC": "location /static/ { root /app; }" if cell.server == "nginx" else "",
@@ -152,12 +138,11 @@ def _nginx(server: Server, cell: Cell, port: int) -> str:
     return text
 
 
-def answering(container: Container, path: str = "/") -> Container:
+def answering(container: Container) -> None:
     """The container once it answers; one that does not is removed and its log shown."""
     try:
-        wait_for(container.port, path)
+        wait_for(container.port)
     except RuntimeError:
         log = container.log()
         with running(container):
             raise RuntimeError(f"{container.name} does not answer:\n{log}") from None
-    return container

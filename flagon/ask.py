@@ -14,9 +14,8 @@ FAILED, NOBODY = 1, 69  # EX_UNAVAILABLE of sysexits.h
 
 
 def sockets(wanted: str) -> list[str]:
-    """Where a serving box may listen: its run directory was the first that was usable for it."""
-    folders = (os.path.join(wanted, "flagon"),) if wanted else places.RUN_CANDIDATES
-    return [path for path in (os.path.join(folder, "events.sock") for folder in folders) if os.path.exists(path)]
+    """Where a serving box may listen."""
+    return places.in_run_directories(wanted, "events.sock")
 
 
 def reload(wanted: str) -> int:

@@ -7,16 +7,15 @@ import os
 import sys
 from typing import Any
 
+from flagon.inside.pages import KEPT, MARK, STATUSES, WITH_COOKIES
+
 # Conditions of the client's go to the application; those of nginx's own, where it asks whether a kept page still holds.
 CONDITIONS = (
     ("if_none_match", "$upstream_cache_etag"),
     ("if_modified_since", "$upstream_cache_last_modified"),
 )
 ROOM_IN_MEMORY = 16 * 2**20  # bytes, where the disk is memory
-
-
 MARKS = "pages"  # below the run directory; flagon/inside/pages.py makes them
-KEPT = "kept-pages"  # a link there to the pages themselves
 
 
 def prepare(run: str, spool: str) -> None:
@@ -38,12 +37,13 @@ def http(values: dict[str, Any], run: str, in_memory: bool) -> str:
         "use_temp_path=off;\n"
         # The mark that makes a request look into the cache. What carries credentials never does.
         'map "$request_method:$http_authorization:$http_cookie" $flagon_mark {\n    default ".none";\n'
-        '    "~^(GET|HEAD)::$" ".page";\n    "~^(GET|HEAD)::." ".page-cookies";\n}\n'
+        f'    "~^(GET|HEAD)::$" "{MARK}";\n    "~^(GET|HEAD)::." "{MARK}{WITH_COOKIES}";\n}}\n'
         "map $upstream_http_cache_control $flagon_unmarked {\n    volatile;\n    default 1;\n"
         '    "~*(^|[ ,])(public|s-maxage)" "";\n}\n'
         'map $upstream_http_cache_control $flagon_strict {\n    volatile;\n    default "";\n'
         '    "~*(must-revalidate|proxy-revalidate)" 1;\n}\n'
-        'map $upstream_status $flagon_unkept {\n    volatile;\n    default 1;\n    "~(200|301|308|404|410)$" "";\n}\n'
+        "map $upstream_status $flagon_unkept {\n    volatile;\n    default 1;\n"
+        f'    "~({"|".join(STATUSES)})$" "";\n}}\n'
         'map "$upstream_cache_status:$flagon_mark:$flagon_unmarked$flagon_strict$flagon_unkept" $flagon_x_cache {\n'
         '    default "";\n    "~^(HIT|REVALIDATED)" hit;\n    "~^(STALE|UPDATING)" stale;\n    "~^:.none:$" bypass;\n'
         '    "~^(|MISS|EXPIRED):[^:]*:$" miss;\n    "~^(MISS|EXPIRED)" bypass;\n}\n'
@@ -87,16 +87,14 @@ def purge(arguments: list[str]) -> int:
     if arguments:
         print("usage: flagon purge", file=sys.stderr)
         return 64  # EX_USAGE of sysexits.h
-    wanted = settings.one("RUNTIME_DIR", os.environ, os.getcwd())
-    folders = (os.path.join(wanted, "flagon"),) if wanted else places.RUN_CANDIDATES
-    run = next((folder for folder in folders if os.path.isdir(os.path.join(folder, KEPT))), "")
-    if not run:
+    found = places.in_run_directories(settings.one("RUNTIME_DIR", os.environ, os.getcwd()) or "", KEPT)
+    if not found:
         print("flagon: no box serves here; run this in its container: docker exec NAME flagon purge", file=sys.stderr)
         return 69  # EX_UNAVAILABLE
     try:
         # The marks last: a page that is asked for in between is fetched again, not kept half.
-        count = _remove_files(os.path.realpath(os.path.join(run, KEPT)))
-        _remove_files(os.path.join(run, MARKS))
+        count = _remove_files(os.path.realpath(found[0]))
+        _remove_files(os.path.join(os.path.dirname(found[0]), MARKS))
     except PermissionError as error:
         print(f"flagon: {error.filename}: another user's: run this as the box's uid or as root", file=sys.stderr)
         return 1

@@ -17,20 +17,9 @@ if TYPE_CHECKING:
 CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 VERBS = (
-    "serve",
-    "check",
-    "config",
-    "reload",
-    "migrate",
-    "backup",
-    "restore",
-    "purge",
-    "secret",
-    "starter",
-    "static",
-    "version",
-    "help",
-)
+    "serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static",
+    "version", "help",
+)  # fmt: skip
 USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | reload | migrate |
                backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret | starter | version]
   serve    nginx, gunicorn and the application (default)

@@ -2,7 +2,7 @@
 
 It waits at a pipe (flagon/inside/launch.py) until the boot has decided; supervisord then takes it for the child that
 it would have started itself. Whatever is in the way of that ends it, and gunicorn starts as at every later time.
-No imports here but of what the interpreter has loaded already: this is the first thing that the box does.
+No imports here but of what costs nothing: this is the first thing that the box does.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import signal
 
+from flagon.identity import GROUP, USER  # what it chooses, unless RUN_AS says otherwise
+from flagon.places import APPLICATION_PYTHON as PYTHON
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-PYTHON = "/opt/venv/bin/python"
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside", "run-gunicorn.py")
-USER, GROUP = 10001, 0  # whom identity.py chooses, unless RUN_AS says otherwise
-HIDDEN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")  # as in the launcher of every later start (handover.py)
+HIDDEN = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP")  # from gunicorn's interpreter, at each of its starts
 # Variables that an interpreter or its libraries read once, at their start.
 READ_ONCE = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANG")
 

@@ -13,6 +13,7 @@ from typing import Any
 from flagon import __version__, cache, channels, listening, places, programs, render, site, users_nginx
 from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
+from flagon.early import HIDDEN
 from flagon.inside.sqlite_lock import MARK, cut_off
 from flagon.launch_options import database_summary, launch_options
 
@@ -120,7 +121,7 @@ def launcher(run: str, python: str, program: str, supervised: bool = True) -> st
     """The shell script that starts a program of the application's side; under supervisord it ends with supervisord."""
     under = "setpriv --pdeathsig TERM " if supervised else ""
     path = os.path.join(HOME, "code", "flagon", "inside", program)
-    return f'#!/bin/sh\nunset PYTHONPATH PYTHONHOME PYTHONSTARTUP\nexec {under}{python} {path} {run}/launch.json "$@"\n'
+    return f'#!/bin/sh\nunset {" ".join(HIDDEN)}\nexec {under}{python} {path} {run}/launch.json "$@"\n'
 
 
 class Box:

@@ -60,6 +60,12 @@ def run_directory(wanted: str | None, fresh: bool = True) -> str:
     )
 
 
+def in_run_directories(wanted: str, name: str) -> list[str]:
+    """What is there by this name where a box may serve: its run directory was the first that was usable for it."""
+    folders = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
+    return [path for path in (os.path.join(folder, name) for folder in folders) if os.path.exists(path)]
+
+
 def _claim(directory: str) -> None:
     """One box serves from a run directory: the lock is held until this process ends. Raises NoPlace."""
     lock = os.open(os.path.join(directory, "lock"), os.O_CREAT | os.O_RDWR, 0o600)

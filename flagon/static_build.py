@@ -17,13 +17,11 @@ from typing import Any
 from flagon import compression
 from flagon.boot import STARTER
 from flagon.css import references, rewrite
-from flagon.statics import COPIES
+from flagon.statics import COPIES, DIGEST
 
-DIGEST = 12  # hexadecimal digits of SHA-256: 48 bits, so that two versions of one file never meet
 # Named after its content already, by a bundler: `app-BX2f9c1a.js`, `main.3f2a9c1b.css`. At least a digit and a letter.
 DIGESTED = re.compile(r"[.-](?=[A-Za-z_-]*[0-9])(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_]{8,}(?:\.min)?\.[A-Za-z0-9]+\Z")
 OTHERS = {"node_modules", "site-packages", "venv", ".venv", "env", "__pycache__"}
-TEXTS = compression.EXTENSIONS
 USAGE = "usage: flagon static build [FOLDER ...]   (every folder named static below the application, if none is given)"
 
 
@@ -87,6 +85,7 @@ class Source:
         self.files = {path: os.path.join(folder, path) for path in _files(folder)}
         self.names: dict[str, str] = {}  # path -> path with its digest
         self.contents: dict[str, bytes] = {}  # style sheets, rewritten
+        self.digests: dict[str, str] = {}  # path -> SHA-256 of the file as it is
 
     def digest(self, others: list[Source]) -> None:
         """Name every file. A style sheet after those that it names, for its content holds their names."""
@@ -101,6 +100,7 @@ class Source:
             return path
         with open(self.files[path], "rb") as file:
             content = file.read()
+        self.digests[path] = hashlib.sha256(content).hexdigest()
         if path.endswith(".css"):
             found = {}
             for url in references(content):
@@ -131,7 +131,7 @@ class Source:
                 content = self.contents.get(path) or file.read()
             target = os.path.join(place, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
-            copies = {"": content, **(compression.copies(content) if path.endswith(TEXTS) else {})}
+            copies = {"": content, **(compression.copies(content) if path.endswith(compression.EXTENSIONS) else {})}
             for suffix, data in copies.items():
                 with open(target + suffix, "wb") as file:
                     file.write(data)
@@ -146,9 +146,7 @@ class Source:
         rows = {}
         for path, name in self.names.items():
             facts = os.stat(self.files[path])
-            with open(self.files[path], "rb") as file:
-                digest = hashlib.sha256(file.read()).hexdigest()
-            rows[path] = [name, facts.st_size, int(facts.st_mtime), digest]
+            rows[path] = [name, facts.st_size, int(facts.st_mtime), self.digests[path]]
         return rows
 
 

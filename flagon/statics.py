@@ -17,6 +17,7 @@ RESTORED = (
 TEXTS = "text/css text/plain text/javascript application/javascript application/json image/svg+xml text/xml"
 GZIP = f"    gzip on;\n    gzip_comp_level 5;\n    gzip_min_length 1000;\n    gzip_types {TEXTS};\n"
 COPIES = "/opt/flagon/static"  # what `flagon static build` has made
+DIGEST = 12  # hexadecimal digits of SHA-256 in a name: 48 bits, so that two versions of one file never meet
 MANIFEST = COPIES + "/manifest.json"
 AT_THE_TOP = ("robots.txt", "favicon.ico")
 
@@ -92,14 +93,14 @@ def _handed(number: int, folder: str) -> str:
     )
 
 
-DIGESTED = r"(?<flagon_copy>.+\.[0-9a-f]{12}(?:\.[^./]*)?)$"
+DIGESTED = rf"(?<flagon_copy>.+\.[0-9a-f]{{{DIGEST}}}(?:\.[^./]*)?)$"
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
 def maps(files: Files) -> str:
     """For http level: $flagon_digested is the copy that a digested path stands for."""
     lines = ['default "";'] + [
-        f'"~^{re.escape(static.url)}{DIGESTED}" "{static.copies}/$flagon_copy";'.replace("\\/", "/")
+        f'"~^{re.escape(static.url)}{DIGESTED}" "{static.copies}/$flagon_copy";'
         for static in files.statics
         if static.copies is not None
     ]

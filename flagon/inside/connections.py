@@ -27,9 +27,8 @@ class Connections:
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit  # of kept connections, so that the queue before the threads stays as short as BACKLOG says
         self.kept: set[int] = set()
-        self.read_ahead: dict[
-            int, bytes
-        ] = {}  # requests that came when no thread was free, and could not be given back
+        # Requests that came when no thread was free, and could not be given back.
+        self.read_ahead: dict[int, bytes] = {}
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._listener: int | None = None
         os.register_at_fork(after_in_child=self._forget_all)

@@ -6,12 +6,10 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from flagon import timeline
@@ -22,23 +20,22 @@ CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUPPORTED = (21, 27)
 
 
-@contextlib.contextmanager
-def without_what_gunicorn_reads() -> Iterator[None]:
-    """Without the variables that gunicorn reads behind our back while it is imported."""
+def _gunicorn() -> Any:
+    """gunicorn, imported without the variables that it reads behind our back. Raises ImportError."""
     hidden = {name: os.environ.pop(name) for name in ("WEB_CONCURRENCY", "PORT") if name in os.environ}
     try:
-        yield
+        import gunicorn
+        import gunicorn.app.base
+        import gunicorn.arbiter
     finally:
         os.environ.update(hidden)
+    return gunicorn
 
 
 def import_gunicorn() -> Any:
     """gunicorn, of a version that is known to work."""
     try:
-        with without_what_gunicorn_reads():
-            import gunicorn
-            import gunicorn.app.base
-            import gunicorn.arbiter
+        gunicorn = _gunicorn()
     except ImportError as error:
         fail(f"gunicorn cannot be imported in the application's environment ({sys.executable}): {error}")
     major = int(gunicorn.__version__.split(".")[0])
@@ -81,10 +78,7 @@ def end_in_time(seconds: float) -> None:
 def wait(descriptor: int) -> None:
     """Import what takes long; then the boot says where and with which environment this is to run, or that it is not."""
     try:
-        with without_what_gunicorn_reads():
-            import gunicorn.app.base
-            import gunicorn.arbiter  # noqa: F401
-
+        _gunicorn()
         from flagon.inside import application, worker  # noqa: F401
     except Exception:
         pass  # said when it is imported again, to whom it concerns

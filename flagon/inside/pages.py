@@ -7,12 +7,12 @@ queue for one that cannot. So only paths whose application said "keep this" go t
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 from typing import Any
 
 MARK, PRIVATE = ".page", ".private"
+KEPT = "kept-pages"  # in the run directory, beside the marks: where nginx has the pages
 WITH_COOKIES = "-cookies"  # asked for with cookies: such answers may be another's
 LONGEST_PATH = 800
 MOST = 10_000  # marks of one worker; what comes later is not kept
@@ -45,7 +45,7 @@ class Pages:
 
     def __init__(self, directory: str) -> None:
         self.directory = directory
-        self.kept = os.path.join(os.path.dirname(directory), "kept-pages")  # where nginx has the pages
+        self.kept = os.path.join(os.path.dirname(directory), KEPT)
         self._marked: set[str] = set()
 
     def answered(
@@ -75,8 +75,10 @@ class Pages:
 
         nginx names a page's file by the MD5 of its key. Other pages of the url, kept by Vary, stay until their age.
         """
-        if status is None or status[0] not in "23":
+        if status is None or status[0] not in "23" or not os.path.exists(self.directory):
             return
+        import hashlib  # not in the boot, which reads the names above
+
         url = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST', '')}{environ.get('REQUEST_URI', '')}"
         for method in ("GET", "HEAD"):
             name = hashlib.md5(f"{method} {url}".encode("latin-1"), usedforsecurity=False).hexdigest()

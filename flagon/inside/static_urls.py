@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
+from flagon import statics
+
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-DIGEST = re.compile(r"\.[0-9a-f]{12}(?=(?:\.[^./]*)?\Z)")
+DIGEST = re.compile(rf"\.[0-9a-f]{{{statics.DIGEST}}}(?=(?:\.[^./]*)?\Z)")
 # Extensions that name files after their content themselves.
 OTHERS = ("flask_static_digest", "static_digest", "cdn", "flask_cdn")
 POLICIES = ("content-security-policy", "content-security-policy-report-only")

@@ -144,12 +144,22 @@ def test_a_slow_request_frees_idle_connections_and_others_are_served(worker, gat
         client.close()
 
 
-def test_what_nginx_has_just_sent_is_given_back_by_a_full_worker(tmp_path, application, gate):
+@pytest.fixture
+def full(tmp_path, application, gate):
+    """(a worker whose only thread serves /slow, a connection that it keeps, the slow one)."""
     worker = Worker(tmp_path, application, threads=1)
     pinned, slow = worker.connect(), worker.connect()
     assert not asked(pinned).last
     slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
     assert gate.entered.wait(fc.DEADLINE)
+    yield worker, pinned, slow
+    for client in (pinned, slow):
+        client.close()
+    worker.stop()
+
+
+def test_what_nginx_has_just_sent_is_given_back_by_a_full_worker(full, gate):
+    _, pinned, slow = full
     pinned.sendall(request(path="/quick", flags=fastcgi.KEEP_CONNECTION))  # before nginx has seen the farewell
     data = b""
     while piece := pinned.recv(65536):
@@ -158,15 +168,10 @@ def test_what_nginx_has_just_sent_is_given_back_by_a_full_worker(tmp_path, appli
     assert b"X-Accel-Redirect: @again" in data
     gate.set()
     assert answered(slow).body == b"/slow"
-    worker.stop()
 
 
-def test_a_body_that_has_come_is_never_given_back_but_served(tmp_path, application, gate):
-    worker = Worker(tmp_path, application, threads=1)
-    pinned, slow = worker.connect(), worker.connect()
-    assert not asked(pinned).last
-    slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
-    assert gate.entered.wait(fc.DEADLINE)
+def test_a_body_that_has_come_is_never_given_back_but_served(full, gate):
+    worker, pinned, _ = full
     pinned.sendall(request("POST", path="/post", body=b"x" * 100, flags=fastcgi.KEEP_CONNECTION))
     worker.wait(lambda: worker.server.connections.read_ahead)
     gate.set()
@@ -174,9 +179,6 @@ def test_a_body_that_has_come_is_never_given_back_but_served(tmp_path, applicati
     while fastcgi.END not in data:
         data += pinned.recv(65536)
     assert b"/post" in data
-    for client in (pinned, slow):
-        client.close()
-    worker.stop()
 
 
 def test_slow_requests_are_served_side_by_side_at_once(tmp_path):

@@ -106,6 +106,7 @@ def test_a_change_removes_the_page(pages, tmp_path, status, gone):
     path = tmp_path / "kept-pages" / name[-1] / name[-3:-1] / name
     path.parent.mkdir(parents=True)
     path.write_text("page")
+    answered(pages)
     environ = {"wsgi.url_scheme": "http", "HTTP_HOST": "a.example", "REQUEST_URI": "/x"}
     pages.changed(environ, status)
     assert path.exists() != gone
