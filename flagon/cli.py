@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -88,6 +89,8 @@ def supervise(box: Box) -> int:
     from flagon import supervision
 
     timeline.mark("supervisord imported")
+    gc.freeze()
+    gc.enable()
     supervision.prepare(box)
     supervisord.main(["-c", os.path.join(box.run, "supervisord.conf")])
     plugin = supervision.current

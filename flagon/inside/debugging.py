@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -55,7 +54,7 @@ def with_debugger(application: WSGI) -> WSGI:
     return debugged
 
 
-class _DebugFinder(MetaPathFinder):
+class _DebugFinder:
     """Changes werkzeug.debug when it is imported, by whomever and whenever."""
 
     def __init__(self, debug: bool) -> None:

@@ -6,6 +6,7 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 from flagon import timeline
 from flagon.inside import options as options_file
+from flagon.inside.deferred import deferred
 from flagon.inside.notice import CONFIGURATION_ERROR, fail
 
 CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -24,9 +26,10 @@ def _gunicorn() -> Any:
     """gunicorn, imported without the variables that it reads behind our back. Raises ImportError."""
     hidden = {name: os.environ.pop(name) for name in ("WEB_CONCURRENCY", "PORT") if name in os.environ}
     try:
-        import gunicorn
-        import gunicorn.app.base
-        import gunicorn.arbiter
+        with deferred():
+            import gunicorn
+            import gunicorn.app.base
+            import gunicorn.arbiter
     finally:
         os.environ.update(hidden)
     return gunicorn
@@ -77,12 +80,14 @@ def end_in_time(seconds: float) -> None:
 
 def wait(descriptor: int) -> None:
     """Import what takes long; then the boot says where and with which environment this is to run, or that it is not."""
+    gc.disable()  # imports leave nothing to collect: 5 ms
     try:
         _gunicorn()
         from flagon.inside import application, worker  # noqa: F401
     except Exception:
         pass  # said when it is imported again, to whom it concerns
-
+    gc.freeze()
+    gc.enable()
     timeline.mark("gunicorn imported")
     with os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape") as pipe:
         text = pipe.read()

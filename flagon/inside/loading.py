@@ -9,7 +9,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
@@ -31,28 +30,21 @@ def _refuse_to_serve(*_: Any, **__: Any) -> None:
     raise ServesAtImport
 
 
-class _PatchingLoader(Loader):
-    """Loads werkzeug.serving and replaces run_simple: that is what app.run() ends in."""
+class _ServingFinder:
+    """Replaces run_simple where werkzeug.serving is imported: that is what app.run() ends in."""
 
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        module: ModuleType | None = self.inner.create_module(spec)
-        return module
-
-    def exec_module(self, module: ModuleType) -> None:
-        self.inner.exec_module(module)
-        module.run_simple = _refuse_to_serve  # type: ignore[attr-defined]
-
-
-class _ServingFinder(MetaPathFinder):
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if name != "werkzeug.serving":
             return None
         spec = PathFinder.find_spec(name, path)
         if spec is not None and spec.loader is not None:
-            spec.loader = _PatchingLoader(spec.loader)
+            real = spec.loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                real(module)
+                module.run_simple = _refuse_to_serve  # type: ignore[attr-defined]
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -44,6 +43,8 @@ class Manifest:
         if facts.st_size != row[1]:
             return None
         if int(facts.st_mtime) != row[2] and self._same.get(file) != (facts.st_mtime_ns, facts.st_size):
+            import hashlib  # not at the start
+
             with open(file, "rb") as opened:
                 if hashlib.sha256(opened.read()).hexdigest() != row[3]:
                     return None
