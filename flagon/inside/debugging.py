@@ -8,14 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 from flagon.inside import notice
+from flagon.inside.after_import import AfterImport
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 ALLOWED = "flagon.debugger"  # environ: nginx has found the client local or listed
+DEBUGGER = "werkzeug.debug"
 PAUSE = 0.5  # seconds between two looks at the files
 SKIPPED = frozenset({"__pycache__", "node_modules", "site-packages"})
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta http-equiv="refresh" content="2">
@@ -54,27 +55,6 @@ def with_debugger(application: WSGI) -> WSGI:
     return debugged
 
 
-class _DebugFinder:
-    """Changes werkzeug.debug when it is imported, by whomever and whenever."""
-
-    def __init__(self, debug: bool) -> None:
-        self.debug = debug
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != "werkzeug.debug":
-            return None
-        spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.loader is not None:
-            real = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                real(module)
-                _restrict(module, self.debug)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
-
-
 def _restrict(module: ModuleType, debug: bool) -> None:
     """DebuggedApplication steps aside for everybody else, also if it is the application itself that uses it."""
     original = module.DebuggedApplication.__call__
@@ -91,8 +71,8 @@ def _restrict(module: ModuleType, debug: bool) -> None:
 
 def guard(debug: bool) -> None:
     """Before the application is imported: without FLASK_DEBUG nobody reaches the debugger, with it those who may."""
-    if not any(isinstance(finder, _DebugFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _DebugFinder(debug))
+    if not any(isinstance(finder, AfterImport) and finder.name == DEBUGGER for finder in sys.meta_path):
+        sys.meta_path.insert(0, AfterImport(DEBUGGER, lambda module: _restrict(module, debug)))
 
 
 def relocate(options: dict[str, Any]) -> None:

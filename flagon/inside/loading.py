@@ -9,11 +9,11 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
 from flagon import old_code
+from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
 
@@ -30,22 +30,9 @@ def _refuse_to_serve(*_: Any, **__: Any) -> None:
     raise ServesAtImport
 
 
-class _ServingFinder:
-    """Replaces run_simple where werkzeug.serving is imported: that is what app.run() ends in."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if name != "werkzeug.serving":
-            return None
-        spec = PathFinder.find_spec(name, path)
-        if spec is not None and spec.loader is not None:
-            real = spec.loader.exec_module
-
-            def exec_module(module: ModuleType) -> None:
-                real(module)
-                module.run_simple = _refuse_to_serve  # type: ignore[attr-defined]
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
+def _disarm(module: ModuleType) -> None:
+    """werkzeug.serving without run_simple: that is what app.run() ends in."""
+    module.run_simple = _refuse_to_serve  # type: ignore[attr-defined]
 
 
 @contextmanager
@@ -53,7 +40,7 @@ def no_serving() -> Iterator[None]:
     """While the application is imported, starting a development server is an error and no hang."""
     import socketserver
 
-    finder = _ServingFinder()
+    finder = AfterImport("werkzeug.serving", _disarm)
     sys.meta_path.insert(0, finder)
     real = socketserver.BaseServer.serve_forever
     import threading
