@@ -2,6 +2,7 @@
 #   build    compilers and tools; nothing of it but two folders goes on
 #   system   Debian's packages and the user
 #   bom      what the image is made of, written down (CycloneDX); nothing of it but three files goes on
+#   starter  the starter's packages, without their debugging symbols; nothing of it but one folder goes on
 #   full     runtime + compiler, git and headers, for Dockerfiles that need them
 #   runtime  what your image builds FROM: no USER, so RUN pip install and RUN apt-get install work; /app is empty
 #   app      runtime + the starter application (default)
@@ -25,6 +26,15 @@ RUN python3 -m venv /opt/venv \
     && find /opt/venv /opt/flagon -name __pycache__ -prune -exec rm -rf {} + \
     && find /opt/venv /opt/flagon -exec touch --no-dereference --date=@0 {} + \
     && python3 -m compileall -q -x /pip/ /opt/venv/lib
+
+FROM build AS starter
+COPY requirements/starter.txt /build/
+# Wheels bring symbols that only a debugger reads: two thirds of what SQLAlchemy's and greenlet's extensions weigh.
+# Not psycopg's libraries: auditwheel has moved their sections, and nothing is left to strip there.
+RUN /opt/venv/bin/pip install --no-compile --require-hashes --prefix /starter -r /build/starter.txt \
+    && find /starter -path '*/psycopg_binary*' -prune -o -name '*.so' -exec strip --strip-unneeded {} + \
+    && find /starter -exec touch --no-dereference --date=@0 {} + \
+    && python3 -m compileall -q -s /starter -p /opt/venv /starter/lib
 
 FROM ${BASE_IMAGE} AS system
 ENV LANG=C.UTF-8 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/venv/bin:$PATH
@@ -102,10 +112,7 @@ RUN apt-get update \
 FROM runtime AS app
 COPY --from=bom /bom/starter/starter.cdx.json /opt/flagon/sbom/starter.cdx.json
 COPY requirements/starter.txt /opt/flagon/starter/requirements.txt
-# -B, --no-compile and one date: as above.
-RUN /opt/venv/bin/python -B -m pip install --no-compile --require-hashes -r /opt/flagon/starter/requirements.txt \
-    && find /opt/venv/lib -newer /opt/flagon/versions.json ! -name '*.pyc' -exec touch --no-dereference --date=@0 {} + \
-    && python3 -m compileall -q -x /pip/ /opt/venv/lib
+COPY --from=starter /starter /opt/venv
 COPY app /opt/flagon/starter/app
 RUN find /opt/flagon/starter -exec touch --no-dereference --date=@0 {} + \
     && python3 -m compileall -q -j 0 /opt/flagon/starter \

@@ -113,4 +113,4 @@ def _kind(pid: int) -> str:
     command = _text(f"/proc/{pid}/cmdline").replace("\0", " ")
     if command.startswith("nginx"):
         return "nginx"
-    return "supervisord" if "/code/flagon serve" in command else "app"
+    return "supervisord" if "/__main__.py serve" in command else "app"

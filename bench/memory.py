@@ -16,6 +16,7 @@ from bench.report import RESULTS
 
 IMAGES = ("flagon:runtime", "flagon:latest")
 REQUESTS_PER_WORKER = 20
+BARE = "exec gunicorn --workers {workers} --threads 4 --bind 127.0.0.1:{port} --chdir /app hello:app"
 
 
 def parent(pid: int) -> int:
@@ -36,19 +37,40 @@ def by_kind(container: Container) -> dict[str, list[int]]:
     return found
 
 
+def settled(container: Container, workers: int) -> dict[str, list[int]]:
+    """After some requests, idle. Ends the container."""
+    with running(container):
+        wait_for(container.port)
+        while len(by_kind(container).get("gunicorn worker", [])) < workers:
+            time.sleep(0.05)
+        with ThreadPoolExecutor(4 * workers) as clients:  # several at once, so that every worker gets its share
+            list(clients.map(lambda _: wait_for(container.port), range(REQUESTS_PER_WORKER * workers)))
+        time.sleep(1)
+        return by_kind(container)
+
+
+def total(column: dict[str, list[int]]) -> float:
+    """MB."""
+    return sum(sum(sizes) for sizes in column.values()) / 1e6
+
+
+def hello(workers: int, bare: bool) -> float:
+    """MB of a container of 512 MB with Flask hello and four threads: Flagon's, or gunicorn's alone in its image."""
+    port = free_port()
+    if bare:
+        command = BARE.format(workers=workers, port=port)
+        arguments = ["--user", "10001:0", "--entrypoint", "sh", "flagon:runtime", "-c", command]
+    else:
+        variables = (f"PORT={port}", f"WEB_CONCURRENCY={workers}", "APP_MODULE=hello:app")
+        arguments = [word for variable in variables for word in ("--env", variable)] + ["flagon:runtime"]
+    return total(settled(Container("memory-hello", port, "--memory", "512m", *arguments), workers))
+
+
 def starter(workers: int) -> dict[str, list[int]]:
     """The default image with its starter application, after some requests, idle."""
     port = free_port()
     variables = ("--env", f"PORT={port}", "--env", f"WEB_CONCURRENCY={workers}")
-    container = Container(f"memory-{workers}", port, *variables, "flagon:latest", own_app=True)
-    with running(container):
-        wait_for(port)
-        while len(by_kind(container).get("gunicorn worker", [])) < workers:
-            time.sleep(0.05)
-        with ThreadPoolExecutor(4 * workers) as clients:  # several at once, so that every worker gets its share
-            list(clients.map(lambda _: wait_for(port), range(REQUESTS_PER_WORKER * workers)))
-        time.sleep(1)
-        return by_kind(container)
+    return settled(Container(f"memory-{workers}", port, *variables, "flagon:latest", own_app=True), workers)
 
 
 def compressed(image: str) -> tuple[int, int]:
@@ -71,7 +93,7 @@ def compressed(image: str) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Both tables."""
+    """The three tables."""
     counts = (1, 3)
     columns = [starter(workers) for workers in counts]
     text = [
@@ -83,11 +105,15 @@ def main() -> None:
     for kind in sorted({kind for column in columns for kind in column}):
         cells = [" + ".join(f"{size / 1e6:.1f}" for size in column.get(kind, [])) for column in columns]
         text.append(f"| {kind} | " + " | ".join(cells) + " |")
-    totals = [sum(sum(sizes) for sizes in column.values()) / 1e6 for column in columns]
-    text.append("| all | " + " | ".join(f"{total:.1f}" for total in totals) + " |")
+    totals = [total(column) for column in columns]
+    text.append("| all | " + " | ".join(f"{size:.1f}" for size in totals) + " |")
     step = (totals[1] - totals[0]) / (counts[1] - counts[0])
     text += ["", f"One more worker: {step:.1f} MB. Without workers' own: {totals[0] - step:.1f} MB.", ""]
-    text += ["| image | compressed MB | unpacked MB |", "| --- | --- | --- |"]
+    text += ["| Flask hello, 512 MB | Flagon | bare gunicorn | difference |", "| --- | --- | --- | --- |"]
+    for count in counts:
+        ours, theirs = hello(count, bare=False), hello(count, bare=True)
+        text.append(f"| {count} worker(s) | {ours:.1f} | {theirs:.1f} | {ours - theirs:.1f} |")
+    text += ["", "| image | compressed MB | unpacked MB |", "| --- | --- | --- |"]
     for image in IMAGES:
         packed, unpacked = compressed(image)
         text.append(f"| {image} | {packed / 1e6:.1f} | {unpacked / 1e6:.1f} |")

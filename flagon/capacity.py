@@ -58,7 +58,7 @@ def decide(boot: Boot) -> Capacity:
     computed = {
         "BACKLOG": 4 * values["WEB_CONCURRENCY"] * values["THREADS"],
         "STREAMS_MAX": max(1, values["THREADS"] // 2),
-        "WORKER_CONNECTIONS": sizing.connections(open_files),
+        "WORKER_CONNECTIONS": sizing.connections(open_files, size.nginx_workers, machine.memory),
     }
     for name, value in computed.items():
         if values[name] is None:

@@ -7,8 +7,8 @@ No imports here but of what costs nothing: this is the first thing that the box 
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found]
 import os
-import signal
 
 from flagon.identity import GROUP, USER  # what it chooses, unless RUN_AS says otherwise
 from flagon.places import APPLICATION_PYTHON as PYTHON

@@ -13,7 +13,8 @@ NO_LIMIT = 1 << 50
 # Measured on the image, see docs/decisions.md: supervisord, gunicorn's master and nginx together.
 BOX_MEMORY = 48
 WORKERS_MAX = 8
-CONNECTIONS_MAX = 16384
+CONNECTIONS, CONNECTIONS_EACH = 12288, 4096  # of all nginx workers together, of each at least: 0.42 KB each, unused
+CONNECTIONS_PER_MB = 4  # of the machine, each nginx worker's: busy ones hold buffers
 
 
 class Machine(NamedTuple):
@@ -133,6 +134,7 @@ def open_files() -> int:
     return target
 
 
-def connections(files: int) -> int:
-    """nginx's worker_connections: a proxied request needs two descriptors, some are for files and logs."""
-    return max(64, min(CONNECTIONS_MAX, (files - 64) // 2))
+def connections(files: int, nginx_workers: int, memory: int) -> int:
+    """nginx's worker_connections, at `memory` MB: a proxied request needs two descriptors; a few are files and logs."""
+    wanted = min(max(CONNECTIONS // nginx_workers, CONNECTIONS_EACH), memory * CONNECTIONS_PER_MB)
+    return max(64, min(wanted, (files - 64) // 2))

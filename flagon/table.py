@@ -87,7 +87,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("THREADS", "integer", "4", "Request threads in each worker.", 1, 256),
             Setting("WORKER_MEMORY", "integer", "96", "Memory a worker is expected to need, MB; sizes the worker count.", 8, 65536),
             Setting("WORKER_CLASS", "worker_class", "", "`fastcgi` (ours), or gunicorn's `gthread`, `gevent`, `sync` over HTTP; `gthread` when a WebSocket library is installed."),
-            Setting("WORKER_CONNECTIONS", "integer", "", "Connections nginx holds at once; from the open-file limit when empty.", 64, 1000000),
+            Setting("WORKER_CONNECTIONS", "integer", "", "Connections that each nginx worker holds at once; from memory and the open-file limit when empty.", 64, 1000000),
             Setting("MAX_REQUESTS", "integer", "0", "Recycle a worker after so many requests; 0 is never.", 0, 10**9),
             Setting("MAX_REQUESTS_JITTER", "integer", "0", "Random extra requests, so that workers do not recycle together.", 0, 10**9),
         ),

@@ -30,6 +30,8 @@ def _gunicorn() -> Any:
             import gunicorn
             import gunicorn.app.base
             import gunicorn.arbiter
+            import gunicorn.glogging
+            import gunicorn.workers.base
     finally:
         os.environ.update(hidden)
     return gunicorn

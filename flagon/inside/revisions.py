@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import configparser
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
@@ -56,6 +55,8 @@ def find(directory: str, target: str) -> Migrations | None:
 
 def _alembic(ini: str, directory: str, custom: str = "") -> Migrations:
     """Bare Alembic: script_location and version_locations from the file (alembic.ini's own rules for %(here)s)."""
+    import configparser  # few applications have the file, and each start would wait for it
+
     parser = configparser.ConfigParser({"here": os.path.dirname(ini)})
     named, locations, recursive = "", "", False
     with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):

@@ -38,7 +38,7 @@ def parts(box: Box) -> dict[str, list[int]]:
     """Pids by part."""
     found: dict[str, list[int]] = {name: [] for name in PARTS}
     running = processes(box)
-    serving = {one.pid for one in running if "/opt/flagon/code/flagon serve" in one.words}
+    serving = {one.pid for one in running if "/opt/flagon/code/flagon/__main__.py serve" in one.words}
     masters = {one.pid for one in running if one.parent in serving and "run-gunicorn.py" in one.words}
     for one in running:
         if one.pid in serving:

@@ -1,5 +1,6 @@
 """Databases for the starter's tests: a new SQLite file each, and a throwaway Postgres where its programs are found."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -66,7 +67,8 @@ class Server:
         self.process.wait(20)
 
     def run(self, statement, database="postgres"):
-        engine = sa.create_engine(f"{self.url}/{database}".replace("://", "+psycopg://"), isolation_level="AUTOCOMMIT")
+        url = f"{self.url}/{database}?connect_timeout=20".replace("://", "+psycopg://")
+        engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
         try:
             with engine.connect() as connection:
                 return connection.exec_driver_sql(statement)
@@ -77,7 +79,8 @@ class Server:
         """To the server and each of its processes."""
         listing = subprocess.run(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], capture_output=True, text=True)
         for pid in [self.process.pid, *map(int, listing.stdout.split())]:
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):  # a session that has ended since
+                os.kill(pid, number)
 
     def new_database(self):
         name = "test_" + secrets.token_hex(4)

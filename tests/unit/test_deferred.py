@@ -16,9 +16,9 @@ def fresh(program: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("name", ["ssl", "importlib.metadata"])
+@pytest.mark.parametrize("name", ["ssl", "importlib.metadata", "logging.config", "html"])
 def test_gunicorn_is_imported_without_it(name: str) -> None:
-    assert fresh(f"print({name!r} in sys.modules)") == "False"
+    assert fresh(f"import flagon.inside.worker; print({name!r} in sys.modules)") == "False"
 
 
 def test_the_application_gets_the_real_module() -> None:
@@ -36,8 +36,22 @@ def test_gunicorn_gets_the_same_module_at_its_first_use() -> None:
 
 def test_the_constants_that_stand_in_are_the_real_ones() -> None:
     program = "import ssl; from flagon.inside.deferred import NAMES\n"
-    program += "print(all(getattr(ssl, name) == value for name, value in NAMES['ssl'].items()))"
-    assert fresh(program) == "True"
+    program += "numbers = {name: value for name, value in NAMES['ssl'].items() if isinstance(value, int)}\n"
+    program += "print(len(numbers), all(getattr(ssl, name) == value for name, value in numbers.items()))"
+    assert fresh(program) == "3 True"
+
+
+def test_an_ssl_error_is_one_to_gunicorn_too() -> None:
+    program = "from gunicorn.workers.base import SSLError as theirs; before = isinstance(OSError(), theirs)\n"
+    program += "import ssl; print(before, isinstance(OSError(), theirs), isinstance(ssl.SSLEOFError(), theirs))"
+    assert fresh(program) == "False False True"
+
+
+def test_gunicorn_configures_logging_from_a_dictionary() -> None:
+    program = "from gunicorn.glogging import dictConfig; import logging\n"
+    program += "dictConfig({'version': 1, 'loggers': {'some': {'level': 'ERROR'}}})\n"
+    program += "print(logging.getLogger('some').level, logging.config.dictConfig is not dictConfig)"
+    assert fresh(program) == "40 True"
 
 
 def test_gunicorn_looks_up_an_entry_point() -> None:

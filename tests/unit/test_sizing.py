@@ -9,7 +9,7 @@ import pytest
 from fakes import view_of_os
 
 from flagon import sizing
-from flagon.sizing import BOX_MEMORY, CONNECTIONS_MAX, WORKERS_MAX, Machine
+from flagon.sizing import BOX_MEMORY, WORKERS_MAX, Machine
 from flagon.table import SETTINGS
 
 WORKER_MEMORY = int(SETTINGS["WORKER_MEMORY"].default)
@@ -181,10 +181,15 @@ def test_the_reason_names_sources_and_the_limit_that_counted(cpu, memory, limit)
 
 
 @pytest.mark.parametrize(
-    ("files", "connections"), [(1024, 480), (4096, 2016), (1_000_000, CONNECTIONS_MAX), (64, 64), (10, 64)]
-)
-def test_connections(files, connections):
-    assert sizing.connections(files) == connections
+    ("files", "workers", "memory", "connections"),
+    [
+        (1024, 1, 4096, 480), (4096, 2, 4096, 2016), (1 << 20, 1, 4096, 12288), (1 << 20, 2, 4096, 6144),
+        (1 << 20, 4, 4096, 4096), (1 << 20, 1, 512, 2048), (1 << 20, 2, 256, 1024), (1 << 20, 1, 8, 64),
+        (64, 1, 4096, 64), (10, 1, 4096, 64),
+    ],
+)  # fmt: skip
+def test_connections(files, workers, memory, connections):
+    assert sizing.connections(files, workers, memory) == connections
 
 
 INFINITY = sizing.resource.RLIM_INFINITY
