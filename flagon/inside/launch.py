@@ -6,6 +6,7 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -30,8 +31,10 @@ def _gunicorn() -> Any:
             import gunicorn
             import gunicorn.app.base
             import gunicorn.arbiter
-            import gunicorn.glogging
-            import gunicorn.workers.base
+
+            with contextlib.suppress(ImportError):  # of a version that will be refused
+                import gunicorn.glogging
+                import gunicorn.workers.base
     finally:
         os.environ.update(hidden)
     return gunicorn
