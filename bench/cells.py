@@ -14,10 +14,15 @@ class Cell(NamedTuple):
     connections: int = 16
 
     @property
-    def name(self) -> str:
+    def variant(self) -> str:
+        """The server, and what is unusual about it."""
         more = "" if self.workers == 2 else f", {self.workers} workers"
         more += "" if self.connections == 16 else f", {self.connections} connections"
-        return f"{self.load} / {self.server}{more}"
+        return self.server + more
+
+    @property
+    def name(self) -> str:
+        return f"{self.load} / {self.variant}"
 
 
 def of(load: str, *servers: str) -> list[Cell]:

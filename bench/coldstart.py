@@ -10,11 +10,10 @@ import subprocess
 import time
 from statistics import median
 
-from bench.engine import APPS, PREFIX, docker, free_port
+from bench.engine import APPS, PREFIX, bare_gunicorn, docker, free_port, variables
 from bench.report import RESULTS, spread
 
 POLL = 0.005
-GUNICORN = "exec gunicorn --workers 2 --bind 127.0.0.1:{port} --chdir /app plain:app"
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -39,10 +38,9 @@ def start(kind: str) -> tuple[float, float]:
     command = ["docker", "run", "--detach", "--no-healthcheck", "--network", "host", "--name", name]
     command += ["--volume", f"{APPS}:/app:ro"]
     if kind == "flagon":
-        command += ["--env", f"PORT={port}", "--env", "WEB_CONCURRENCY=2", "--env", "APP_MODULE=plain:app"]
-        command += ["flagon:runtime"]
+        command += [*variables(f"PORT={port}", "WEB_CONCURRENCY=2", "APP_MODULE=plain:app"), "flagon:runtime"]
     else:
-        command += ["--user", "10001:0", "--entrypoint", "sh", "flagon:runtime", "-c", GUNICORN.format(port=port)]
+        command += bare_gunicorn(port, "plain", "--workers 2")
     with contextlib.suppress(RuntimeError):
         docker("rm", "--force", name)
     began = time.monotonic()

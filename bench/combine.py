@@ -9,7 +9,7 @@ from statistics import median
 from bench import chart
 from bench.cells import Cell
 from bench.measure import Figures
-from bench.report import ratios, spread
+from bench.report import flagon, ratios, spread
 
 HEAD = "| load | server | CPU us a request, both | times Flagon's CPU | requests/s | p99 ms | PSS MB | errors |"
 
@@ -26,12 +26,12 @@ def read(paths: list[str]) -> dict[Cell, list[Figures]]:
 
 
 def _row(cell: Cell, runs: list[Figures], ours: list[Figures]) -> str:
-    name = cell.name.split(" / ")[1]
     cpu = ratios(ours, runs, "total")
     columns = [
-        cell.load, f"**{name}**" if cell.server == "flagon" else name, spread([r.total for r in runs], ".1f"),
-        "1" if runs is ours else spread(cpu, ".2f") if cpu else "-", f"{median(r.rate for r in runs):.0f}",
-        spread([r.p99 for r in runs], ".2f"), f"{median(r.pss for r in runs):.0f}", str(sum(r.errors for r in runs)),
+        cell.load, f"**{cell.variant}**" if cell.server == "flagon" else cell.variant,
+        spread([r.total for r in runs], ".1f"), "1" if runs is ours else spread(cpu, ".2f") if cpu else "-",
+        f"{median(r.rate for r in runs):.0f}", spread([r.p99 for r in runs], ".2f"),
+        f"{median(r.pss for r in runs):.0f}", str(sum(r.errors for r in runs)),
     ]  # fmt: skip
     return "| " + " | ".join(columns) + " |"
 
@@ -42,9 +42,7 @@ def main() -> None:
     parser.add_argument("results", nargs="+", help="latest.json of one run each")
     rows = read(parser.parse_args().results)
     text = [HEAD, "|" + " --- |" * 8]
-    for cell, runs in rows.items():
-        ours = next((all_ for one, all_ in rows.items() if (one.load, one.server) == (cell.load, "flagon")), [])
-        text.append(_row(cell, runs, ours))
+    text += [_row(cell, runs, flagon(rows, cell.load)) for cell, runs in rows.items()]
     chart.save(rows)
     print("\n".join(text))
 

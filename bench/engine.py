@@ -30,6 +30,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def variables(*given: str) -> list[str]:
+    """NAME=value, ... -> arguments of `docker run`."""
+    return [word for variable in given for word in ("--env", variable)]
+
+
+def bare_gunicorn(port: int, application: str, *options: str) -> list[str]:
+    """Arguments of `docker run`: gunicorn alone in Flagon's image, as the same user."""
+    words = ("exec gunicorn", *options, f"--bind 127.0.0.1:{port} --chdir /app {application}:app")
+    return ["--user", "10001:0", "--entrypoint", "sh", "flagon:runtime", "-c", " ".join(words)]
+
+
 def wait_for(port: int, path: str = "/", pause: float = 0.02) -> None:
     """Until 200."""
     deadline = time.monotonic() + DEADLINE

@@ -11,12 +11,11 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.engine import Container, docker, free_port, pss, running, wait_for
+from bench.engine import Container, bare_gunicorn, docker, free_port, pss, running, variables, wait_for
 from bench.report import RESULTS
 
 IMAGES = ("flagon:runtime", "flagon:latest")
 REQUESTS_PER_WORKER = 20
-BARE = "exec gunicorn --workers {workers} --threads 4 --bind 127.0.0.1:{port} --chdir /app hello:app"
 
 
 def parent(pid: int) -> int:
@@ -58,19 +57,17 @@ def hello(workers: int, bare: bool) -> float:
     """MB of a container of 512 MB with Flask hello and four threads: Flagon's, or gunicorn's alone in its image."""
     port = free_port()
     if bare:
-        command = BARE.format(workers=workers, port=port)
-        arguments = ["--user", "10001:0", "--entrypoint", "sh", "flagon:runtime", "-c", command]
+        arguments = bare_gunicorn(port, "hello", f"--workers {workers} --threads 4")
     else:
-        variables = (f"PORT={port}", f"WEB_CONCURRENCY={workers}", "APP_MODULE=hello:app")
-        arguments = [word for variable in variables for word in ("--env", variable)] + ["flagon:runtime"]
+        arguments = [*variables(f"PORT={port}", f"WEB_CONCURRENCY={workers}", "APP_MODULE=hello:app"), "flagon:runtime"]
     return total(settled(Container("memory-hello", port, "--memory", "512m", *arguments), workers))
 
 
 def starter(workers: int) -> dict[str, list[int]]:
     """The default image with its starter application, after some requests, idle."""
     port = free_port()
-    variables = ("--env", f"PORT={port}", "--env", f"WEB_CONCURRENCY={workers}")
-    return settled(Container(f"memory-{workers}", port, *variables, "flagon:latest", own_app=True), workers)
+    given = variables(f"PORT={port}", f"WEB_CONCURRENCY={workers}")
+    return settled(Container(f"memory-{workers}", port, *given, "flagon:latest", own_app=True), workers)
 
 
 def compressed(image: str) -> tuple[int, int]:

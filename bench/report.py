@@ -38,6 +38,11 @@ def ratios(ours: list[Figures], theirs: list[Figures], figure: str) -> list[floa
     return [other / mine for mine, other in pairs if mine > 0]
 
 
+def flagon(rows: dict[Cell, list[Figures]], load: str) -> list[Figures]:
+    """What the others are divided by: Flagon's first cell of that load; none if it was not measured."""
+    return next((runs for cell, runs in rows.items() if (cell.load, cell.server) == (load, "flagon")), [])
+
+
 def table(rows: dict[Cell, list[Figures]], options: argparse.Namespace) -> str:
     """A table for each load."""
     text = [
@@ -46,7 +51,7 @@ def table(rows: dict[Cell, list[Figures]], options: argparse.Namespace) -> str:
     ]
     for load in dict.fromkeys(cell.load for cell in rows):
         text += ["", f"### {load}", "", HEAD, "|" + " --- |" * HEAD.count(" | ") + " --- |"]
-        ours = next((runs for cell, runs in rows.items() if (cell.load, cell.server) == (load, "flagon")), [])
+        ours = flagon(rows, load)
         for cell, runs in rows.items():
             if cell.load == load:
                 text.append(_row(cell, runs, ours))
@@ -59,7 +64,7 @@ def _row(cell: Cell, runs: list[Figures], ours: list[Figures]) -> str:
     if cell.server == "flagon":
         app += f" (+ {median(r.supervisord for r in runs):.1f})"
     columns = [
-        cell.name.split(" / ")[1], app, spread([r.nginx for r in runs], ".1f"), spread([r.total for r in runs], ".1f"),
+        cell.variant, app, spread([r.nginx for r in runs], ".1f"), spread([r.total for r in runs], ".1f"),
         spread(cpu, ".2f") if cpu else "-", spread([r.rate for r in runs]), f"{median(late):.2f}" if late else "-",
         f"{median(r.p50 for r in runs):.2f}", spread([r.p99 for r in runs], ".2f"),
         f"{median(r.pss for r in runs):.0f}", str(sum(r.errors for r in runs)),

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench.cells import Cell
-from bench.engine import Container, docker, free_port, running, wait_for
+from bench.engine import Container, docker, free_port, running, variables, wait_for
 
 if TYPE_CHECKING:
     from bench.loads import Load
@@ -92,8 +92,7 @@ def flagon(name: str, application: str, workers: int, *environment: str) -> Cont
     """Flagon around bench/apps/<application>.py."""
     port = free_port()
     given = (f"PORT={port}", f"WEB_CONCURRENCY={workers}", f"APP_MODULE={application}:app", *environment)
-    flags = [word for variable in given for word in ("--env", variable)]
-    return Container(name, port, *flags, "flagon:latest")
+    return Container(name, port, *variables(*given), "flagon:latest")
 
 
 def start(server: Server, load: Load, cell: Cell, work: str, database: str) -> Container:
@@ -101,14 +100,14 @@ def start(server: Server, load: Load, cell: Cell, work: str, database: str) -> C
     from bench.loads import answers
 
     name = f"{cell.server}-{cell.workers}-{cell.connections}"
-    variables = (f"BENCH_DATABASE={database}",)
+    where = f"BENCH_DATABASE={database}"
     if cell.server == "flagon":
-        container = flagon(name, load.application, cell.workers, *variables, "BACKLOG=1024")
+        container = flagon(name, load.application, cell.workers, where, "BACKLOG=1024")
     else:
         port = free_port()
         named = {"application": load.application, "port": port, "workers": cell.workers}
         script = f"mkdir -p {RUN}; "
-        options = ["--env", variables[0]]
+        options = variables(where)
         if server.wire:
             conf = os.path.join(work, f"{name}-{time.monotonic_ns()}.conf")
             with open(conf, "w", encoding="utf-8") as file:

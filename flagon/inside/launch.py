@@ -6,7 +6,6 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import os
@@ -23,16 +22,20 @@ CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SUPPORTED = (21, 27)
 
 
+def _supported(gunicorn: Any) -> bool:
+    return SUPPORTED[0] <= int(gunicorn.__version__.split(".")[0]) <= SUPPORTED[1]
+
+
 def _gunicorn() -> Any:
-    """gunicorn, imported without the variables that it reads behind our back. Raises ImportError."""
+    """gunicorn, without the variables that it reads behind our back; all of it if it works. Raises ImportError."""
     hidden = {name: os.environ.pop(name) for name in ("WEB_CONCURRENCY", "PORT") if name in os.environ}
     try:
         with deferred():
             import gunicorn
-            import gunicorn.app.base
-            import gunicorn.arbiter
 
-            with contextlib.suppress(ImportError):  # of a version that will be refused
+            if _supported(gunicorn):
+                import gunicorn.app.base
+                import gunicorn.arbiter
                 import gunicorn.glogging
                 import gunicorn.workers.base
     finally:
@@ -46,8 +49,7 @@ def import_gunicorn() -> Any:
         gunicorn = _gunicorn()
     except ImportError as error:
         fail(f"gunicorn cannot be imported in the application's environment ({sys.executable}): {error}")
-    major = int(gunicorn.__version__.split(".")[0])
-    if not SUPPORTED[0] <= major <= SUPPORTED[1]:
+    if not _supported(gunicorn):
         fail(f"gunicorn {gunicorn.__version__} is installed; versions {SUPPORTED[0]} to {SUPPORTED[1]} work")
     return gunicorn
 
