@@ -10,6 +10,7 @@ import contextlib
 import os
 import select
 import socket
+import threading
 from typing import Any
 
 from flagon.inside import fastcgi
@@ -27,6 +28,7 @@ class Connections:
     def __init__(self, limit: int = 0) -> None:
         self.limit = limit  # of kept connections, so that the queue before the threads stays as short as BACKLOG says
         self.kept: set[int] = set()
+        self._moving = threading.Lock()  # so that none is given back, and closed, while it is being kept
         # Requests that came when no thread was free, and could not be given back.
         self.read_ahead: dict[int, bytes] = {}
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -49,8 +51,9 @@ class Connections:
 
     def keep(self, descriptor: int) -> None:
         """Wait for the next request on it."""
-        self.kept.add(descriptor)
-        self._epoll.register(descriptor, select.EPOLLIN)
+        with self._moving:
+            self.kept.add(descriptor)
+            self._epoll.register(descriptor, select.EPOLLIN)
 
     def forget(self, descriptor: int) -> None:
         """No longer wait for it. A descriptor that is not kept is nothing to forget."""
@@ -78,8 +81,9 @@ class Connections:
         for descriptor in tuple(self.kept):
             poll.register(descriptor, select.POLLIN)
         for descriptor, _ in poll.poll(seconds * 1000):
-            self.forget(descriptor)
-            self._give_back(descriptor)
+            with self._moving:
+                self.forget(descriptor)
+                self._give_back(descriptor)
         return bool(self.kept)
 
     def _give_back(self, descriptor: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import threading
@@ -18,6 +19,7 @@ from flagon.inside.response import Response
 from flagon.inside.slots import Slot
 
 FASTCGI = bytes([fastcgi.VERSION])
+NO_LISTENER = {errno.EBADF, errno.ENOTSOCK, errno.EINVAL}  # the application has closed it: no use to wait
 FAREWELL = 2.0  # seconds for nginx to drop the kept connections of a process that leaves
 Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
@@ -63,7 +65,6 @@ class Server:
         """No more accepting; every idle thread ends."""
         self.accepting = False
         os.eventfd_write(self.connections.wake, 1)
-        self.leadership.stop()
 
     def loop(self, listener: socket.socket, slot: Slot) -> None:
         """A request thread's life: lead while requests are quick, else serve on while another leads."""
@@ -75,7 +76,8 @@ class Server:
             connections.let_go()
             if self._lead(listener, slot) and self._take_leave(slot):
                 leadership.give()
-        # the others that wait for the turn find that there is nothing to serve any more
+        # the others that wait for the turn find that there is nothing to serve any more, and nothing to watch
+        leadership.stop()
 
     def _lead(self, listener: socket.socket, slot: Slot) -> bool:
         """Serve until the end or until the watch has passed the turn on; whether we still have it."""
@@ -127,6 +129,8 @@ class Server:
                 return True
             except OSError as error:
                 self.log.error("accept: %s", error)
+                if error.errno in NO_LISTENER:
+                    raise
                 time.sleep(0.1)  # out of descriptors: do not spin
                 return True
             if not self._serve_one(descriptor, slot):

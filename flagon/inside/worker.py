@@ -32,6 +32,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         self.alive: bool
         self.slots: list[Slot] = []
         self.counted = 0
+        self.broken = False  # a request thread is gone, and with it perhaps the turn to lead
         self.count_lock = threading.Lock()
 
     def run(self) -> None:
@@ -46,7 +47,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         for row in range(self.cfg.threads):
             slot = Slot(self.board.memory, row)
             slot.thread = threading.Thread(
-                target=self.server.loop, args=(listener, slot), name=f"request-{row + 1}", daemon=True
+                target=self._serve, args=(listener, slot), name=f"request-{row + 1}", daemon=True
             )
             self.slots.append(slot)
             slot.thread.start()
@@ -85,14 +86,27 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,
         )
 
+    def _serve(self, listener: Any, slot: Slot) -> None:
+        """A request thread. What it does not survive, the worker does not: requests would wait in it for ever."""
+        try:
+            self.server.loop(listener, slot)
+        except BaseException:
+            self.log.critical("A request thread died: this worker (pid %s) is replaced", os.getpid(), exc_info=True)
+            self.broken = True
+            self._end()
+
+    def _end(self) -> None:
+        """Have the main thread leave."""
+        self.alive = False
+        with contextlib.suppress(OSError):
+            os.write(self.PIPE[1], b"1")
+
     def _count(self) -> None:
         with self.count_lock:
             self.counted += 1
         if self.counted >= self.max_requests and self.alive:
             self.log.info("Recycling after %s requests", self.counted)
-            self.alive = False
-            with contextlib.suppress(OSError):
-                os.write(self.PIPE[1], b"1")
+            self._end()
 
     def _watch(self) -> None:
         """The main thread's life: heartbeat, and a look at every slot."""
@@ -164,14 +178,18 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             self.timeout_seconds, slot.describe(), os.getpid(), stack,
         )  # fmt: skip
 
+    def _runs(self, slot: Slot) -> bool:
+        """Whether there is an end to wait for: a thread that waits for a lost turn has none."""
+        return slot.thread is not None and slot.thread.is_alive() and (not self.broken or bool(slot.started))
+
     def _leave(self) -> None:
         """Let running requests finish, within graceful_timeout; then event streams end, and what is stuck is cut."""
         deadline = time.monotonic() + self.cfg.graceful_timeout
         waiting = [slot for slot in self.slots if not slot.reported]
-        while time.monotonic() < deadline and any(slot.thread and slot.thread.is_alive() for slot in waiting):
+        while time.monotonic() < deadline and any(map(self._runs, waiting)):
             self.notify()
             for slot in waiting:
-                if slot.thread and slot.thread.is_alive():
+                if slot.thread and self._runs(slot):
                     slot.thread.join(0.05)
                     break
             now = time.monotonic()

@@ -9,8 +9,8 @@ import fastcgi_client as fc
 import pytest
 from fastcgi_client import Box, request
 
-from flagon.inside import fastcgi
-from flagon.inside.connections import AGAIN
+from flagon.inside import fastcgi, leader
+from flagon.inside.connections import AGAIN, Connections
 
 
 class Worker:
@@ -222,6 +222,55 @@ def test_a_stop_lets_go_and_serves_what_came_in_time(worker):
     busy.close()
     worker.wait(lambda: not worker.server.connections.kept)
     assert time.monotonic() - began < 1.5
+
+
+def test_a_stop_just_after_a_slow_request_has_begun_leaves_nobody_waiting(tmp_path, application, gate, monkeypatch):
+    """The watch has not yet looked: it goes on looking, for as long as a connection is kept."""
+    monkeypatch.setattr(leader, "TICK", 0.1)
+    worker = Worker(tmp_path, application)
+    idle, slow = worker.connect(), worker.connect()
+    asked(idle)
+    slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
+    assert gate.entered.wait(fc.DEADLINE)
+    began = time.monotonic()
+    worker.server.stop()
+    assert asked(idle, "/late").body == b"/late"
+    assert time.monotonic() - began < fc.DEADLINE / 2  # not when the slow one is over
+    idle.close()
+    gate.set()
+    assert answered(slow).body == b"/slow"
+    slow.close()
+    worker.stop()
+
+
+def test_one_that_is_being_kept_is_not_given_back_meanwhile(tmp_path):
+    """It would be closed between two steps, and the thread that keeps it would die of that."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "s"))
+    listener.listen()
+    connections = Connections(8)
+    connections.listen(listener)
+    nginx, ours = socket.socketpair()
+    nginx.sendall(request(flags=fastcgi.KEEP_CONNECTION))
+    epoll, given_back = connections._epoll, []
+
+    class Slow:
+        def register(self, *arguments):
+            minding.start()
+            minding.join(0.2)  # it could do all that it does in this time
+            epoll.register(*arguments)
+
+        unregister = epoll.unregister
+
+    minding = threading.Thread(target=lambda: given_back.append(connections.mind(0.05)))
+    connections._epoll = Slow()
+    connections.keep(ours.detach())
+    minding.join(fc.DEADLINE)
+    assert given_back == [False]
+    assert b"X-Accel-Redirect: @again" in nginx.recv(65536)
+    assert not connections.kept
+    nginx.close()
+    listener.close()
 
 
 def test_a_child_of_the_application_does_not_hold_them(worker):
