@@ -278,9 +278,9 @@ def _app(box: Box) -> str:
     return gate + (cache.look(box.run) if _caches(box) else "") + _app_pass(box)
 
 
-def _app_pass(box: Box, way: str = "flagon_app") -> str:
-    """To the application: by a kept connection, or another way."""
-    return (f"fastcgi_pass {way};\n" if box.fastcgi else "") + "include fragments/wire.conf;\n"
+def _app_pass(box: Box) -> str:
+    """To the application."""
+    return ("fastcgi_pass flagon_app;\n" if box.fastcgi else "") + "include fragments/wire.conf;\n"
 
 
 def _caches(box: Box) -> bool:
@@ -306,7 +306,6 @@ def fragments(box: Box) -> dict[str, str]:
         "listen.conf": _listen(box),
         "health.conf": _health(box),
         "app.conf": _app(box),
-        "again.conf": _app_pass(box, f"unix:{box.run}/app.sock"),  # what a full process gives back
         "wire.conf": _fastcgi(box) if box.fastcgi else _http(box),
         "files.conf": statics.fragment(box.files),
         "root.conf": statics.root(box.files),

@@ -1,4 +1,4 @@
-"""All that a worker's leader waits for: new connections, those that nginx keeps, and the stop. One epoll.
+"""All that a worker's leader waits for: new connections, those that nginx keeps or full siblings pass on, the stop.
 
 nginx keeps a connection only if END_REQUEST is the last thing in its buffer, and drops an idle one that becomes
 readable; an empty record does both (DESIGN 3.4). So neither an answer nor a farewell can race with the next request.
@@ -11,38 +11,37 @@ import os
 import select
 import socket
 import threading
+import time
 from typing import Any
 
-from flagon.inside import fastcgi
-from flagon.inside.fastcgi import LAST, PING
+from flagon.inside.fastcgi import PING
+from flagon.inside.siblings import Siblings
 
 ROUND = 16  # connections served between two looks at the listener
-ACCEPTED_AT_ONCE = 4  # a look takes this many, so that new connections do not starve beside kept ones
-# nginx asks again, on a new connection that any process may take (nginx.conf).
-AGAIN = fastcgi.stdout(b"Status: 503 Service Unavailable\r\nX-Accel-Redirect: @again\r\n\r\n") + LAST
+TAKEN_AT_ONCE = 4  # new ones in a look, so that they do not starve beside kept ones
 
 
 class Connections:
     """The epoll and the connections in it. Only whoever leads waits; `keep` and `forget` are for every thread."""
 
-    def __init__(self, limit: int = 0) -> None:
+    def __init__(self, limit: int = 0, siblings: Siblings | None = None) -> None:
         self.limit = limit  # of kept connections, so that the queue before the threads stays as short as BACKLOG says
         self.kept: set[int] = set()
-        self._moving = threading.Lock()  # so that none is given back, and closed, while it is being kept
-        # Requests that came when no thread was free, and could not be given back.
-        self.read_ahead: dict[int, bytes] = {}
+        self._moving = threading.Lock()  # so that none is passed on, and closed, while it is being kept
+        self.siblings = siblings or Siblings()
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._listener: int | None = None
         os.register_at_fork(after_in_child=self._forget_all)
         self._epoll: Any = None  # made when it is needed: where gevent has patched the module there is none
 
     def listen(self, listener: socket.socket) -> None:
-        """Wait for new connections too. Exclusive: of several processes one is woken."""
+        """Wait for new connections too, and those of full siblings. Exclusive: of several processes one is woken."""
         if self._listener is None:
             self._listener = listener.fileno()
             self._epoll = select.epoll()
             self._epoll.register(self.wake, select.EPOLLIN)
-            self._epoll.register(self._listener, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+            for shared in (self._listener, self.siblings.fileno()):
+                self._epoll.register(shared, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
     def ready(self, seconds: float = -1) -> list[tuple[int, int]]:
         """(descriptor, events) of at least one, or of none if the time is over; negative: no limit."""
@@ -80,28 +79,19 @@ class Connections:
         poll = select.poll()
         for descriptor in tuple(self.kept):
             poll.register(descriptor, select.POLLIN)
-        for descriptor, _ in poll.poll(seconds * 1000):
+        for descriptor, events in poll.poll(seconds * 1000):
             with self._moving:
-                self.forget(descriptor)
-                self._give_back(descriptor)
+                moved = events & select.POLLHUP or self.siblings.give(descriptor)
+                if moved:
+                    self.forget(descriptor)
+                    os.close(descriptor)
+            if not moved:
+                time.sleep(seconds)
         return bool(self.kept)
-
-    def _give_back(self, descriptor: int) -> None:
-        try:
-            data = os.read(descriptor, fastcgi.READ_SIZE)
-            quick = fastcgi.quick_params(data)
-            if data and not (quick and fastcgi.has_no_body(data, quick[1])):
-                self.read_ahead[descriptor] = data
-                return
-            if data:
-                os.write(descriptor, AGAIN)
-        except OSError:
-            pass  # nginx is gone
-        os.close(descriptor)
 
     def leave(self) -> None:
         """No new connections any more, and nginx drops the kept ones."""
-        for waiter in (self._listener, self.wake):
+        for waiter in (self._listener, self.siblings.fileno(), self.wake):
             if self._epoll is not None and waiter is not None:
                 with contextlib.suppress(OSError):  # another thread has been here before
                     self._epoll.unregister(waiter)

@@ -24,12 +24,11 @@ TRIAL_AVERAGE = 0.8 * QUICK  # what the average is then taken to be
 class Leadership:
     """The turn to poll, and the watch over whoever has it."""
 
-    def __init__(self, connections: Connections, alone: bool = False) -> None:
+    def __init__(self, connections: Connections) -> None:
         self._turn = threading.Lock()
         # The connection that the leader serves. Who pops it owns the turn: the leader goes on, the watch passes it on.
         self._token: dict[int, None] = {}
         self._connections = connections
-        self._alone = alone  # the worker has one thread
         self._deposing = threading.Lock()
         self.deputies: list[None] = []  # one item for each thread that waits for the turn
         self._average = 0.0  # seconds a request
@@ -53,8 +52,8 @@ class Leadership:
 
     @property
     def quick(self) -> bool:
-        """Whether a thread is free for the next request, and this one most likely over before that comes."""
-        return not self._slow_until and (self._alone or bool(self.deputies))
+        """Whether this request is most likely over before the next one comes on its connection."""
+        return not self._slow_until
 
     def begin(self, descriptor: int) -> bool:
         """A request of that connection is served next; False if another leads from now on."""

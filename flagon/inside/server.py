@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from flagon.inside import fastcgi
-from flagon.inside.connections import ACCEPTED_AT_ONCE, Connections
+from flagon.inside.connections import TAKEN_AT_ONCE, Connections
 from flagon.inside.exchange import Exchange
 from flagon.inside.fastcgi import ProtocolError
 from flagon.inside.leader import Leadership
 from flagon.inside.response import Response
+from flagon.inside.siblings import Siblings
 from flagon.inside.slots import Slot
 
 FASTCGI = bytes([fastcgi.VERSION])
@@ -41,7 +42,7 @@ class Server:
         pages: Any = None,
         compression: Any = None,
         kept: int = 0,
-        alone: bool = False,
+        siblings: Siblings | None = None,
     ) -> None:
         self.application = application
         self.base_environ = base_environ
@@ -58,8 +59,8 @@ class Server:
         self.streams_lock = threading.Lock()
         self.accepting = True
         self.warned: set[str] = set()
-        self.connections = Connections(kept)
-        self.leadership = Leadership(self.connections, alone)
+        self.connections = Connections(kept, siblings)
+        self.leadership = Leadership(self.connections)
 
     def stop(self) -> None:
         """No more accepting; every idle thread ends."""
@@ -69,7 +70,7 @@ class Server:
     def loop(self, listener: socket.socket, slot: Slot) -> None:
         """A request thread's life: lead while requests are quick, else serve on while another leads."""
         leadership, connections = self.leadership, self.connections
-        while self.accepting or connections.kept or connections.read_ahead:
+        while self.accepting or connections.kept:
             leadership.take()
             connections.listen(listener)
             # Whoever led serves a slow request: what nginx sends next may go to a process that is free.
@@ -81,27 +82,18 @@ class Server:
 
     def _lead(self, listener: socket.socket, slot: Slot) -> bool:
         """Serve until the end or until the watch has passed the turn on; whether we still have it."""
-        ready, new = self.connections.ready, listener.fileno()
+        connections, new, passed_on = self.connections, listener.fileno(), self.connections.siblings.fileno()
+        others = {new, passed_on, connections.wake}
         while self.accepting:
-            if not self._serve_ahead(slot):
+            found = dict(connections.ready())
+            # First: no other process is woken for them, while kept connections can be passed on.
+            if passed_on in found and not self._serve_some(self._take_over, slot):
                 return False
-            accept = False
-            for descriptor, _ in ready():
-                if descriptor == new:
-                    accept = True  # last: a kept connection has no other process to turn to
-                elif descriptor != self.connections.wake and not self._serve_one(descriptor, slot):
+            if new in found and not self._serve_some(lambda: self._accept(listener), slot):
+                return False
+            for descriptor in found:
+                if descriptor not in others and not self._serve_one(descriptor, slot):
                     return False
-            if accept and not self._serve_new(listener, slot):
-                return False
-        return True
-
-    def _serve_ahead(self, slot: Slot) -> bool:
-        """What has been read already; whether we still have the turn."""
-        ahead = self.connections.read_ahead
-        while ahead:
-            descriptor, data = ahead.popitem()
-            if not self._serve_one(descriptor, slot, data):
-                return False
         return True
 
     def _take_leave(self, slot: Slot) -> bool:
@@ -109,8 +101,6 @@ class Server:
         connections = self.connections
         connections.leave()
         deadline = time.monotonic() + FAREWELL
-        if not self._serve_ahead(slot):
-            return False
         while connections.kept and time.monotonic() < deadline:
             for descriptor, _ in connections.ready(deadline - time.monotonic()):
                 if not self._serve_one(descriptor, slot):
@@ -119,30 +109,44 @@ class Server:
             self._close(descriptor)
         return True
 
-    def _serve_new(self, listener: socket.socket, slot: Slot) -> bool:
-        """Accept and serve a few. What accept returned is always served. Whether we still have the turn."""
-        for _ in range(ACCEPTED_AT_ONCE):
-            try:
-                # The bare descriptor; the public accept() builds a socket object for each connection (4 us).
-                descriptor, _ = listener._accept()  # type: ignore[attr-defined]
-            except BlockingIOError:
-                return True
-            except OSError as error:
-                self.log.error("accept: %s", error)
-                if error.errno in NO_LISTENER:
-                    raise
-                time.sleep(0.1)  # out of descriptors: do not spin
+    def _serve_some(self, take: Callable[[], int | None], slot: Slot) -> bool:
+        """Take and serve a few. What was taken is always served. Whether we still have the turn."""
+        for _ in range(TAKEN_AT_ONCE):
+            descriptor = take()
+            if descriptor is None:
                 return True
             if not self._serve_one(descriptor, slot):
                 return False
         return True
 
-    def _serve_one(self, descriptor: int, slot: Slot, data: bytes = b"") -> bool:
+    def _take_over(self) -> int | None:
+        """A connection of a full process; None if there is none."""
+        descriptor = self.connections.siblings.take()
+        if descriptor is not None:
+            self.log.debug("serving a request that a full process has passed on")
+        return descriptor
+
+    def _accept(self, listener: socket.socket) -> int | None:
+        """A new connection; None if there is none. Raises OSError if there can be none any more."""
+        try:
+            # The bare descriptor; the public accept() builds a socket object for each connection (4 us).
+            descriptor: int = listener._accept()[0]  # type: ignore[attr-defined]
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self.log.error("accept: %s", error)
+            if error.errno in NO_LISTENER:
+                raise
+            time.sleep(0.1)  # out of descriptors: do not spin
+            return None
+        return descriptor
+
+    def _serve_one(self, descriptor: int, slot: Slot) -> bool:
         """One request of a new or a kept connection; whether we still have the turn."""
         leadership, connections = self.leadership, self.connections
         leads = leadership.begin(descriptor)
         started = time.monotonic()
-        keep = self.serve(descriptor, slot, data)
+        keep = self.serve(descriptor, slot)
         leads = leads and leadership.end(descriptor, time.monotonic() - started)
         if not keep:
             self._close(descriptor)
@@ -159,11 +163,11 @@ class Server:
         connections = self.connections
         return self.accepting and self.leadership.quick and len(connections.kept) < connections.limit
 
-    def serve(self, descriptor: int, slot: Slot, data: bytes = b"") -> bool:
+    def serve(self, descriptor: int, slot: Slot) -> bool:
         """One request and its response; whether the connection stays open, else it is the caller's to close."""
-        keep = False
+        keep, data = False, b""
         try:
-            data = data or os.read(descriptor, fastcgi.READ_SIZE)
+            data = os.read(descriptor, fastcgi.READ_SIZE)
             kind = Exchange if data[:1] == FASTCGI or not data else _other_protocol(data)
             keep = kind(self, descriptor, slot, data).run()
         except (ProtocolError, OSError) as error:

@@ -16,6 +16,7 @@ from gunicorn.workers.base import Worker
 from flagon.inside import closing, compress, fastcgi, files, health, hooks, pages
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
+from flagon.inside.siblings import Siblings
 from flagon.inside.slots import Board, Slot
 
 TICK = 0.5  # seconds between two looks of the watchdog
@@ -26,8 +27,11 @@ PING_PAUSE = 15.0  # seconds of silence after which a begun response is kept ali
 class FastCGIWorker(Worker):  # type: ignore[misc]
     """N request threads on the listener; heartbeat, stuck requests, recycling and leaving in the main thread."""
 
+    siblings: Siblings | None = None  # shared by all workers of a master
+
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        FastCGIWorker.siblings = self.siblings or Siblings()  # we are still in the master
         self.board = Board(self.cfg.threads)
         self.alive: bool
         self.slots: list[Slot] = []
@@ -80,7 +84,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             on_request=self._count if self.cfg.max_requests or self.cfg.max_requests_jitter else None,
             # All that may wait on kept connections of all workers is BACKLOG, the length of the queue for new ones.
             kept=self.cfg.backlog // self.cfg.workers,
-            alone=self.cfg.threads == 1,
+            siblings=self.siblings,
             pages=pages.Pages(options["pages"]) if options.get("pages") else None,
             compression=compress.Compression(options["compression"] == "safe") if options.get("compression") else None,
             hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,

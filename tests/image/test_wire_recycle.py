@@ -55,13 +55,14 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"%d %d" % (len(body), os.getpid())]
 """
-MOVES = size(300, 10_000)  # recycled workers and requests given back by full ones
+MOVES = size(300, 10_000)  # recycled workers and requests passed on by full ones, together
+AT_LEAST = size(20, 1000)  # of each
 
 
-def test_no_post_is_lost_in_recycles_and_give_backs() -> None:
+def test_no_post_is_lost_in_recycles_and_passing_on() -> None:
     """One thread a worker, so that it is full with one slow request; several nginx processes; connections kept."""
     env = {"WEB_CONCURRENCY": "2", "THREADS": "1", "MAX_REQUESTS": "40", "MAX_REQUESTS_JITTER": "20", "BACKLOG": "256"}
-    with Box(env, files={"main.py": APP}) as box:
+    with Box(env | {"LOG_LEVEL": "debug"}, files={"main.py": APP}) as box:
         port, errors, moves = box.host_port(), [], [0, 0]
         deadline = time.monotonic() + 60 + MOVES / 10
         ends = threading.Event()
@@ -94,16 +95,16 @@ def test_no_post_is_lost_in_recycles_and_give_backs() -> None:
         for thread in threads:
             thread.start()
         try:
-            while sum(moves) < MOVES and time.monotonic() < deadline and not errors:
+            while (sum(moves) < MOVES or min(moves) < AT_LEAST) and time.monotonic() < deadline and not errors:
                 time.sleep(2)
                 lines = box.lines()
                 moves[0] = sum("Recycling after" in line for line in lines)
-                moves[1] = sum('"upstream_seconds":"' in line and " : " in line for line in lines)
+                moves[1] = sum("a full process has passed on" in line for line in lines)
         finally:
             ends.set()
             for thread in threads:
                 thread.join(40)
-        print("recycled, given back:", moves)
+        print("recycled, passed on:", moves)
         assert errors == []
         assert sum(moves) >= MOVES
-        assert moves[0] > 20
+        assert min(moves) >= AT_LEAST

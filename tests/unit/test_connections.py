@@ -1,4 +1,4 @@
-"""Connections that nginx keeps: a leader serves them, a slow request frees them, none waits behind a full worker."""
+"""Connections that nginx keeps: a leader serves them, a slow request frees them, a full worker passes them on."""
 
 import os
 import socket
@@ -10,14 +10,15 @@ import pytest
 from fastcgi_client import Box, request
 
 from flagon.inside import fastcgi, leader
-from flagon.inside.connections import AGAIN, Connections
+from flagon.inside.connections import Connections
+from flagon.inside.siblings import Siblings
 
 
 class Worker:
     """Request threads and the watch on a real listener, as worker.py starts them."""
 
-    def __init__(self, path, application, threads=3, kept=8):
-        self.box = Box(application, kept=kept, alone=threads == 1)
+    def __init__(self, path, application, threads=3, kept=8, siblings=None):
+        self.box = Box(application, kept=kept, siblings=siblings)
         self.server = self.box.server
         self.path = str(path / "s")
         self.listener = socket.socket(socket.AF_UNIX)
@@ -153,32 +154,63 @@ def full(tmp_path, application, gate):
     slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
     assert gate.entered.wait(fc.DEADLINE)
     yield worker, pinned, slow
+    gate.set()
     for client in (pinned, slow):
         client.close()
     worker.stop()
 
 
-def test_what_nginx_has_just_sent_is_given_back_by_a_full_worker(full, gate):
-    _, pinned, slow = full
-    pinned.sendall(request(path="/quick", flags=fastcgi.KEEP_CONNECTION))  # before nginx has seen the farewell
-    data = b""
-    while piece := pinned.recv(65536):
-        data += piece
-    assert data.replace(fastcgi.PING, b"", 1).startswith(AGAIN[:40])
-    assert b"X-Accel-Redirect: @again" in data
+@pytest.mark.parametrize(
+    "more", [{}, {"method": "POST", "body": b"x" * 100}, {"method": "POST", "body": b"x" * 200_000}]
+)
+def test_what_nginx_has_just_sent_goes_from_a_full_worker_to_a_free_one(full, tmp_path, application, gate, more):
+    worker, pinned, slow = full
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Worker(folder, application, siblings=worker.server.connections.siblings)
+    pinned.sendall(request(path="/quick", flags=fastcgi.KEEP_CONNECTION, **more))  # the farewell may have come
+    assert answered(pinned).body == b"/quick"
+    assert not gate.is_set()
+    other.wait(lambda: other.server.connections.kept)  # and there the connection stays
+    assert asked(pinned).body == b"/"
     gate.set()
     assert answered(slow).body == b"/slow"
+    other.stop()
 
 
-def test_a_body_that_has_come_is_never_given_back_but_served(full, gate):
+@pytest.mark.parametrize("passable", [True, False], ids=["passed-on", "no-room"])
+def test_where_all_are_full_it_waits_for_the_first_that_is_free(full, gate, monkeypatch, passable):
     worker, pinned, _ = full
+    if not passable:
+        monkeypatch.setattr(worker.server.connections.siblings, "give", lambda descriptor: False)
     pinned.sendall(request("POST", path="/post", body=b"x" * 100, flags=fastcgi.KEEP_CONNECTION))
-    worker.wait(lambda: worker.server.connections.read_ahead)
+    time.sleep(0.1)
     gate.set()
-    data = b""
-    while fastcgi.END not in data:
-        data += pinned.recv(65536)
-    assert b"/post" in data
+    assert answered(pinned).body == b"/post"
+
+
+def test_connections_that_nginx_closes_are_not_passed_on(full):
+    worker, pinned, _ = full
+    pinned.close()
+    worker.wait(lambda: not worker.server.connections.kept)
+    assert worker.server.connections.siblings.take() is None
+
+
+def test_many_are_on_their_way_to_whoever_is_free():
+    """More than the kernel lets wait as datagrams; and what nobody takes is kept, not lost."""
+    siblings = Siblings()
+    ours, theirs = socket.socketpair()
+    given = 0
+    while given < 2000 and siblings.give(ours.fileno()):
+        given += 1
+    assert given > 100
+    taken = [siblings.take() for _ in range(given)]
+    assert siblings.take() is None
+    assert not any(os.get_inheritable(descriptor) for descriptor in taken)
+    for descriptor in taken:
+        os.close(descriptor)
+    for one in (ours, theirs, siblings):
+        one.close()
 
 
 def test_slow_requests_are_served_side_by_side_at_once(tmp_path):
@@ -204,7 +236,7 @@ def test_slow_requests_are_served_side_by_side_at_once(tmp_path):
     for thread in clients:
         thread.join(fc.DEADLINE)
     assert done == [b"x"] * 120
-    assert time.monotonic() - began < 120 * 0.01 / 4 * 2.5  # one after the other it would be four times as long
+    assert time.monotonic() - began < 120 * 0.01 / 4 * 3.5  # one after the other it would be four times as long
     worker.stop()
 
 
@@ -243,7 +275,7 @@ def test_a_stop_just_after_a_slow_request_has_begun_leaves_nobody_waiting(tmp_pa
     worker.stop()
 
 
-def test_one_that_is_being_kept_is_not_given_back_meanwhile(tmp_path):
+def test_one_that_is_being_kept_is_not_passed_on_meanwhile(tmp_path):
     """It would be closed between two steps, and the thread that keeps it would die of that."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "s"))
@@ -252,7 +284,7 @@ def test_one_that_is_being_kept_is_not_given_back_meanwhile(tmp_path):
     connections.listen(listener)
     nginx, ours = socket.socketpair()
     nginx.sendall(request(flags=fastcgi.KEEP_CONNECTION))
-    epoll, given_back = connections._epoll, []
+    epoll, still_kept = connections._epoll, []
 
     class Slow:
         def register(self, *arguments):
@@ -262,13 +294,13 @@ def test_one_that_is_being_kept_is_not_given_back_meanwhile(tmp_path):
 
         unregister = epoll.unregister
 
-    minding = threading.Thread(target=lambda: given_back.append(connections.mind(0.05)))
+    minding = threading.Thread(target=lambda: still_kept.append(connections.mind(0.05)))
     connections._epoll = Slow()
     connections.keep(ours.detach())
     minding.join(fc.DEADLINE)
-    assert given_back == [False]
-    assert b"X-Accel-Redirect: @again" in nginx.recv(65536)
+    assert still_kept == [False]
     assert not connections.kept
+    os.close(connections.siblings.take())
     nginx.close()
     listener.close()
 
