@@ -88,6 +88,12 @@ def listen(path: str) -> socket.socket:
     return channel
 
 
+def fifo(path: str) -> int:
+    """A new one, held open: its readers come to the end when this descriptor is closed, or this process gone."""
+    os.mkfifo(path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+
 class Messages:
     """One datagram is one message, maybe with descriptors (flagon/inside/notice.py sends them)."""
 

@@ -144,7 +144,9 @@ class Box:
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
         write(os.path.join(self.run, "url"), listening.own_url(boot.addresses, self.values["PORT"]) + "\n", 0o644)
+        # Both before gunicorn is told to go on: it may be faster than supervisord.
         self.events = channels.listen(os.path.join(self.run, "events.sock"))
+        self.closing = channels.fifo(os.path.join(self.run, "closing"))
         if boot.users.old_socket:
             try:
                 users_nginx.link_old_socket(os.path.join(self.run, "app.sock"))

@@ -24,9 +24,7 @@ class Stop:
         self.began: float | None = None
         self._held: tuple[int, float] | None = None  # a stop signal held back for DRAIN_DELAY
         # Workers read it: they come to its end when we close ours, or are gone (flagon/inside/closing.py).
-        fifo = os.path.join(self.box.run, "closing")
-        os.mkfifo(fifo, 0o600)
-        self._closing: int | None = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        self._closing: int | None = self.box.closing
 
     @property
     def under_way(self) -> bool:

@@ -43,9 +43,12 @@ class Connections:
             for shared in (self._listener, self.siblings.fileno()):
                 self._epoll.register(shared, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
-    def ready(self, seconds: float = -1) -> list[tuple[int, int]]:
-        """(descriptor, events) of at least one, or of none if the time is over; negative: no limit."""
-        found: list[tuple[int, int]] = self._epoll.poll(seconds, ROUND)
+    def ready(self, seconds: float = -1, most: int = ROUND) -> list[tuple[int, int]]:
+        """(descriptor, events) of at least one, or of none if the time is over; negative: no limit.
+
+        What was found goes to the end of the kernel's list: one at a time, all take turns.
+        """
+        found: list[tuple[int, int]] = self._epoll.poll(seconds, most)
         return found
 
     def keep(self, descriptor: int) -> None:

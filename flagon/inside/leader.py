@@ -52,7 +52,7 @@ class Leadership:
 
     @property
     def quick(self) -> bool:
-        """Whether this request is most likely over before the next one comes on its connection."""
+        """Whether requests are: most likely over before the next one comes on their connection."""
         return not self._slow_until
 
     def begin(self, descriptor: int) -> bool:

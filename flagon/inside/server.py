@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flagon.inside import fastcgi
-from flagon.inside.connections import TAKEN_AT_ONCE, Connections
+from flagon.inside.connections import ROUND, TAKEN_AT_ONCE, Connections
 from flagon.inside.exchange import Exchange
 from flagon.inside.fastcgi import ProtocolError
 from flagon.inside.leader import Leadership
@@ -85,7 +85,7 @@ class Server:
         connections, new, passed_on = self.connections, listener.fileno(), self.connections.siblings.fileno()
         others = {new, passed_on, connections.wake}
         while self.accepting:
-            found = dict(connections.ready())
+            found = dict(connections.ready(most=ROUND if self.leadership.quick else 1))
             # First: no other process is woken for them, while kept connections can be passed on.
             if passed_on in found and not self._serve_some(self._take_over, slot):
                 return False

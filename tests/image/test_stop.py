@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import requests
+
+from flagon import slim
 
 from .apps.wire import FASTCGI, WIRES, Probe, read_answer
 from .box import Box, size, wait_until
@@ -179,6 +183,23 @@ def test_event_streams_end_after_a_whole_event(wire: str, pause: float) -> None:
         assert all(length > 0 and moment < begun + 3 for moment, length, _ in told)
         assert seconds < (4 if wire == FASTCGI else 9)  # gunicorn's own workers wait for the silent application
         assert "Traceback" not in box.logs()
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_event_streams_end_where_gunicorn_was_there_before_supervisord(wire: str, tmp_path: Path) -> None:
+    """Both start side by side, and on a busy machine either may be first: here supervisord takes a second longer."""
+    module = tmp_path / "slim.py"
+    module.write_text(Path(slim.__file__).read_text(encoding="utf-8") + "\nimport time\n\ntime.sleep(1)\n")
+    module.chmod(0o644)
+    with Probe(wire, args=["-v", f"{module}:/opt/flagon/code/flagon/slim.py:ro"]) as box:
+        assert float(re.findall(r"listening on .* after ([\d.]+) s", box.logs())[0]) > 1
+        told: list[tuple[float, int, bool]] = []
+        thread = threading.Thread(target=listen, args=(box, "/events?pause=0.2&count=100", told))
+        thread.start()
+        time.sleep(1)
+        assert box.stop()[1] == 0
+        thread.join(5)
+        assert told[0][2]
 
 
 def test_a_download_is_finished_and_no_stream_is_cut_for_it() -> None:

@@ -13,7 +13,7 @@ import pytest
 from fakes import view_of_os
 
 from flagon import deaths, memory, stopping, supervision
-from flagon.channels import Messages, Pipes, listen
+from flagon.channels import Messages, Pipes, fifo, listen
 from flagon.logs import Output
 from flagon.site import Loaded
 from flagon.supervision import Plugin
@@ -26,6 +26,7 @@ def plugin(tmp_path):
     os.set_blocking(reading, False)
     box = types.SimpleNamespace(
         run=str(tmp_path), output=Output(True, descriptor=writing), migrate=False, sqlite="",
+        closing=fifo(str(tmp_path / "closing")),
         boot=types.SimpleNamespace(debug=False, home=str(tmp_path), users=UsersNginx()), options={"workers": 2},
         values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1, "RESTART_LIMIT": 5},
     )  # fmt: skip
