@@ -30,6 +30,7 @@ class Connections:
         self._moving = threading.Lock()  # so that none is passed on, and closed, while it is being kept
         self.siblings = siblings or Siblings()
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.relief = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # ends `mind`: a thread is free again
         self._listener: int | None = None
         os.register_at_fork(after_in_child=self._forget_all)
         self._epoll: Any = None  # made when it is needed: where gevent has patched the module there is none
@@ -80,9 +81,12 @@ class Connections:
         """While no thread is free: nothing waits here that another process could serve; whether any is still kept."""
         self.let_go()
         poll = select.poll()
-        for descriptor in tuple(self.kept):
+        for descriptor in (self.relief, *self.kept):
             poll.register(descriptor, select.POLLIN)
         for descriptor, events in poll.poll(seconds * 1000):
+            if descriptor == self.relief:
+                os.eventfd_read(descriptor)
+                continue
             with self._moving:
                 moved = events & select.POLLHUP or self.siblings.give(descriptor)
                 if moved:

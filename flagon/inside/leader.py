@@ -8,6 +8,7 @@ lost: the turn is passed on before each is served (waits of 1 ms on 2 x 4 thread
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 
@@ -34,6 +35,7 @@ class Leadership:
         self._average = 0.0  # seconds a request
         self._slow_until = 0.0  # the turn is passed on before each request; 0: not so
         self._served = 0
+        self._minding = False  # no thread is free: the watch has the turn
         self._asleep = False
         self._wake = threading.Event()
         self._ended = False
@@ -41,6 +43,8 @@ class Leadership:
     def take(self) -> None:
         """Wait for the turn."""
         self.deputies.append(None)
+        if self._minding:
+            os.eventfd_write(self._connections.relief, 1)
         self._turn.acquire()
         self.deputies.pop()
         if self._slow_until and time.monotonic() > self._slow_until:
@@ -109,8 +113,10 @@ class Leadership:
             except KeyError:
                 return  # it has just ended
         self._count(TICK)
+        self._minding = True  # before the first look, as `take` looks the other way round
         while not self.deputies and not self._ended and self._connections.mind(TICK):
             pass
+        self._minding = False
         self._turn.release()
 
     def _sleep(self) -> None:

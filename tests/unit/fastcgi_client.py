@@ -221,7 +221,8 @@ class Box:
         self.server = Server(application, base_environ() if base is None else base, log, streams_max, spool, **hooks)
 
     def __del__(self):
-        os.close(self.server.connections.wake)
+        for waiter in (self.server.connections.wake, self.server.connections.relief):
+            os.close(waiter)
 
     def connect(self):
         return Connection(self)

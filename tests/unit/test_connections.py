@@ -189,6 +189,25 @@ def test_where_all_are_full_it_waits_for_the_first_that_is_free(full, gate, monk
     assert answered(pinned).body == b"/post"
 
 
+def test_a_thread_that_is_free_again_serves_at_once(tmp_path, application, gate, monkeypatch):
+    """It need not wait for the watch's next look."""
+    worker = Worker(tmp_path, application, threads=1)
+    pinned, slow = worker.connect(), worker.connect()
+    asked(pinned)
+    slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
+    assert gate.entered.wait(fc.DEADLINE)
+    worker.wait(lambda: worker.server.leadership._minding)
+    monkeypatch.setattr(leader, "TICK", fc.DEADLINE * 2)
+    time.sleep(0.05)  # the watch's next look lasts that long
+    gate.set()
+    assert answered(slow).body == b"/slow"
+    assert asked(pinned).body == b"/"
+    monkeypatch.undo()
+    pinned.close()
+    slow.close()
+    worker.server.stop()
+
+
 def test_connections_that_nginx_closes_are_not_passed_on(full):
     worker, pinned, _ = full
     pinned.close()
