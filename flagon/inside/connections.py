@@ -12,6 +12,7 @@ import select
 import socket
 import threading
 import time
+from functools import cached_property
 from typing import Any
 
 from flagon.inside.fastcgi import PING
@@ -28,12 +29,17 @@ class Connections:
         self.limit = limit  # of kept connections, so that the queue before the threads stays as short as BACKLOG says
         self.kept: set[int] = set()
         self._moving = threading.Lock()  # so that none is passed on, and closed, while it is being kept
-        self.siblings = siblings or Siblings()
+        self._shared = siblings
         self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.relief = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # ends `mind`: a thread is free again
         self._listener: int | None = None
         os.register_at_fork(after_in_child=self._forget_all)
         self._epoll: Any = None  # made when it is needed: where gevent has patched the module there is none
+
+    @cached_property
+    def siblings(self) -> Siblings:
+        """Those of the master; else our own, made when needed, which the server for health never does."""
+        return self._shared or Siblings()
 
     def listen(self, listener: socket.socket) -> None:
         """Wait for new connections too, and those of full siblings. Exclusive: of several processes one is woken."""
@@ -44,13 +50,12 @@ class Connections:
             for shared in (self._listener, self.siblings.fileno()):
                 self._epoll.register(shared, select.EPOLLIN | select.EPOLLEXCLUSIVE)
 
-    def ready(self, seconds: float = -1, most: int = ROUND) -> list[tuple[int, int]]:
-        """(descriptor, events) of at least one, or of none if the time is over; negative: no limit.
+    def ready(self, seconds: float = -1, most: int = ROUND) -> list[int]:
+        """At least one descriptor, or none if the time is over; negative: no limit.
 
         What was found goes to the end of the kernel's list: one at a time, all take turns.
         """
-        found: list[tuple[int, int]] = self._epoll.poll(seconds, most)
-        return found
+        return [descriptor for descriptor, _ in self._epoll.poll(seconds, most)]
 
     def keep(self, descriptor: int) -> None:
         """Wait for the next request on it."""

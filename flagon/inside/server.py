@@ -85,7 +85,7 @@ class Server:
         connections, new, passed_on = self.connections, listener.fileno(), self.connections.siblings.fileno()
         others = {new, passed_on, connections.wake}
         while self.accepting:
-            found = dict(connections.ready(most=ROUND if self.leadership.quick else 1))
+            found = connections.ready(most=ROUND if self.leadership.quick else 1)
             # First: no other process is woken for them, while kept connections can be passed on.
             if passed_on in found and not self._serve_some(self._take_over, slot):
                 return False
@@ -102,7 +102,7 @@ class Server:
         connections.leave()
         deadline = time.monotonic() + FAREWELL
         while connections.kept and time.monotonic() < deadline:
-            for descriptor, _ in connections.ready(deadline - time.monotonic()):
+            for descriptor in connections.ready(deadline - time.monotonic()):
                 if not self._serve_one(descriptor, slot):
                     return False
         for descriptor in tuple(connections.kept):

@@ -182,20 +182,21 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             self.timeout_seconds, slot.describe(), os.getpid(), stack,
         )  # fmt: skip
 
-    def _runs(self, slot: Slot) -> bool:
-        """Whether there is an end to wait for: a thread that waits for a lost turn has none."""
-        return slot.thread is not None and slot.thread.is_alive() and (not self.broken or bool(slot.started))
+    def _running(self, slots: list[Slot]) -> list[threading.Thread]:
+        """Threads that have an end to wait for: one that waits for a lost turn has none."""
+        return [
+            slot.thread
+            for slot in slots
+            if slot.thread and slot.thread.is_alive() and (slot.started or not self.broken)
+        ]
 
     def _leave(self) -> None:
         """Let running requests finish, within graceful_timeout; then event streams end, and what is stuck is cut."""
         deadline = time.monotonic() + self.cfg.graceful_timeout
         waiting = [slot for slot in self.slots if not slot.reported]
-        while time.monotonic() < deadline and any(map(self._runs, waiting)):
+        while time.monotonic() < deadline and (running := self._running(waiting)):
             self.notify()
-            for slot in waiting:
-                if slot.thread and self._runs(slot):
-                    slot.thread.join(0.05)
-                    break
+            running[0].join(0.05)
             now = time.monotonic()
             for slot in self.slots:
                 if slot.stream >= 0:
