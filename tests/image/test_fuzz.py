@@ -109,8 +109,13 @@ def exchange(box: Box, requests: list[bytes], patience: float = 0.4) -> Counter[
 
 
 def state(box: Box) -> dict[str, tuple[int, int]]:
-    """`part pid` -> descriptors, PSS in KiB. Keyed so that a process that has been replaced is another."""
-    script = "for p in $@; do echo $p $(ls /proc/$p/fd | wc -l) $(awk '/^Pss:/{print $2}' /proc/$p/smaps_rollup); done"
+    """`part pid` -> descriptors, memory of its own in KiB. Keyed so that a process that has been replaced is another.
+
+    Anonymous memory, not PSS: pages of nginx's file are shared with every other box of the machine, so that a process
+    seems to grow by some MB when a test beside this one ends its box.
+    """
+    memory = "$(awk '/^Anonymous:/{print $2}' /proc/$p/smaps_rollup)"
+    script = f"for p in $@; do echo $p $(ls /proc/$p/fd | wc -l) {memory}; done"
     by_pid = {pid: part for part, pids in parts(box).items() for pid in pids}
     rows = box.exec("sh", "-c", script, "sh", *map(str, by_pid)).splitlines()
     found = [[int(number) for number in row.split()] for row in rows]
