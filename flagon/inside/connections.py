@@ -18,8 +18,7 @@ from typing import Any
 from flagon.inside.fastcgi import PING
 from flagon.inside.siblings import Siblings
 
-ROUND = 16  # connections served between two looks at the listener
-TAKEN_AT_ONCE = 4  # new ones in a look, so that they do not starve beside kept ones
+ROUND = 16  # kept connections served between two looks at the listener, and new ones at a look: neither may starve
 
 
 class Connections:

@@ -18,6 +18,7 @@ TICK = 0.001  # seconds; what a request may wait behind a slow one
 QUIET_TICKS = 50  # without a request the watch sleeps until there is one
 QUICK = 0.0003  # seconds a request may take on average, so that one thread serves them all
 WEIGHT = 1 / 64  # of one request in that average
+STALL = 0.004  # seconds of one that count at most: a quick one lasts longer if the kernel gives others the processor
 TRIAL = 0.5  # seconds after which slow requests may prove quick again
 TRIAL_AVERAGE = 0.8 * QUICK  # what the average is then taken to be
 
@@ -82,7 +83,7 @@ class Leadership:
         return True
 
     def _count(self, seconds: float) -> None:
-        self._average += (seconds - self._average) * WEIGHT
+        self._average += (min(seconds, STALL) - self._average) * WEIGHT
         if self._average > QUICK and not self._slow_until:
             self._slow_until = time.monotonic() + TRIAL
 

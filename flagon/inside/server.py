@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flagon.inside import fastcgi
-from flagon.inside.connections import ROUND, TAKEN_AT_ONCE, Connections
+from flagon.inside.connections import ROUND, Connections
 from flagon.inside.exchange import Exchange
 from flagon.inside.fastcgi import ProtocolError
 from flagon.inside.leader import Leadership
@@ -111,7 +111,7 @@ class Server:
 
     def _serve_some(self, take: Callable[[], int | None], slot: Slot) -> bool:
         """Take and serve a few. What was taken is always served. Whether we still have the turn."""
-        for _ in range(TAKEN_AT_ONCE):
+        for _ in range(ROUND):
             descriptor = take()
             if descriptor is None:
                 return True

@@ -259,6 +259,56 @@ def test_slow_requests_are_served_side_by_side_at_once(tmp_path):
     worker.stop()
 
 
+def test_a_stall_does_not_make_quick_requests_slow():
+    """The kernel takes the processor away for some ms, on a busy machine: quick requests do not get slow by that."""
+    leadership = leader.Leadership(Connections())
+    for number in range(640):
+        leadership.begin(5)
+        leadership.end(5, 0.03 if number % 40 == 0 else 0.00007)
+    assert leadership.quick
+    for _ in range(10):  # every one: these wait for something
+        if leadership.quick:
+            leadership.begin(5)
+            leadership.end(5, 0.005)
+    assert not leadership.quick
+
+
+def test_new_connections_do_not_wait_until_all_kept_ones_have_been_served(tmp_path):
+    """Neither all before the other: a look at the listener takes as many as a look at the kept ones."""
+    served = []
+
+    def notes(environ, start_response):
+        served.append(environ["PATH_INFO"])
+        start_response("200 OK", [])
+        return []
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        listener.listen(64)
+        listener.setblocking(False)
+        box = Box(notes, kept=64)
+        server = box.server
+        server.connections.listen(listener)
+        new, kept = [socket.socket(socket.AF_UNIX) for _ in range(12)], [socket.socketpair() for _ in range(40)]
+        for client in new:
+            client.connect(str(tmp_path / "s"))
+            client.sendall(request(path="/new", flags=fastcgi.KEEP_CONNECTION))
+        for client, ours in kept:
+            server.connections.keep(ours.detach())
+            client.sendall(request(path="/kept", flags=fastcgi.KEEP_CONNECTION))
+        thread = threading.Thread(target=server.loop, args=(listener, fc.Slot(fc.Board(1).memory, 0)), daemon=True)
+        thread.start()
+        for client in (*new, *(pair[0] for pair in kept)):
+            client.settimeout(fc.DEADLINE)
+            answered(client)
+            client.close()
+        server.stop()
+        thread.join(fc.DEADLINE)
+    assert served.count("/new") == 12
+    assert served.count("/kept") == 40
+    assert "/new" not in served[12:]
+
+
 def test_a_stop_lets_go_and_serves_what_came_in_time(worker):
     idle, busy = worker.connect(), worker.connect()
     asked(idle), asked(busy)
