@@ -28,13 +28,13 @@ class Load(NamedTuple):
     headers: tuple[str, ...] = ()
     beside: Callable[[Container], contextlib.AbstractContextManager[None]] | None = None
     connections: int = 0  # instead of the cell's
+    rate: int = 0  # requests a second; 0: as many as are answered
 
     def measure(self, container: Container, seconds: float, cell: Cell) -> Figures:
         """A short warm-up, then the run, beside whatever else this load does to the server."""
         with self.beside(container) if self.beside else contextlib.nullcontext():
-            return measure(
-                container, seconds, self.connections or cell.connections, self.path, self.script, self.headers
-            )
+            connections = self.connections or cell.connections
+            return measure(container, seconds, connections, self.path, self.script, self.headers, self.rate)
 
 
 @contextlib.contextmanager
@@ -87,6 +87,7 @@ LOADS = {
     "cacheable": Load("hello", "/cacheable"),
     "slow-clients": Load("plain", beside=slow_clients),
     "beside-slow": Load("slow", beside=slow_requests, connections=4),
+    "beside-slow-paced": Load("slow", beside=slow_requests, rate=3200),
 }
 
 

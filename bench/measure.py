@@ -1,9 +1,10 @@
-"""One measurement: wrk for a few seconds, and what it cost on the CPU and in memory."""
+"""One measurement: wrk or h2load for a few seconds, and what it cost on the CPU and in memory."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import tempfile
 from typing import NamedTuple
 
 from bench.engine import Container
@@ -12,7 +13,7 @@ UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60000.0}
 
 
 class Figures(NamedTuple):
-    """CPU in microseconds a request; latencies in milliseconds, seen by wrk on the same machine; PSS in MB."""
+    """CPU in microseconds a request; latencies in milliseconds, seen on the same machine; PSS in MB."""
 
     app: float
     nginx: float
@@ -55,6 +56,21 @@ def wrk(
     return requests, number(r"Requests/sec:\s+([\d.]+)"), milliseconds("50"), milliseconds("99"), errors
 
 
+def paced(port: int, seconds: float, connections: int, path: str, rate: int) -> tuple[int, float, float, float, int]:
+    """The same at `rate` requests a second, whatever the server could do: only so are latencies comparable.
+
+    h2load does not send more than some 200 a second on one connection.
+    """
+    with tempfile.NamedTemporaryFile("r", encoding="utf-8") as log:
+        command = ["h2load", "--h1", "-t1", f"-c{connections}", f"--rps={rate / connections:g}", f"-D{seconds:g}"]
+        command += [f"--log-file={log.name}", f"http://127.0.0.1:{port}{path}"]
+        subprocess.run(command, capture_output=True, check=True, timeout=seconds + 30)
+        rows = [line.split("\t") for line in log]
+    taken = sorted(int(row[2]) / 1000 for row in rows)
+    errors = sum(row[1] != "200" for row in rows)
+    return len(rows), len(rows) / seconds, taken[len(taken) // 2], taken[len(taken) * 99 // 100], errors
+
+
 def measure(
     container: Container,
     seconds: float,
@@ -62,13 +78,20 @@ def measure(
     path: str = "/",
     script: str = "",
     headers: tuple[str, ...] = (),
+    rate: int = 0,
 ) -> Figures:
-    """A short warm-up, then the run."""
-    wrk(container.port, 1, connections, path, script, headers)
+    """A short warm-up, then the run: as fast as it goes, or at `rate` requests a second."""
+
+    def run(so_long: float) -> tuple[int, float, float, float, int]:
+        if rate:
+            return paced(container.port, so_long, connections, path, rate)
+        return wrk(container.port, so_long, connections, path, script, headers)
+
+    run(1)
     before = container.cpu()
-    requests, rate, p50, p99, errors = wrk(container.port, seconds, connections, path, script, headers)
+    requests, reached, p50, p99, errors = run(seconds)
     after = container.cpu()
     cost = {kind: (after[kind] - before.get(kind, 0)) / max(1, requests) for kind in after}
     return Figures(
-        cost["app"], cost["nginx"], cost["supervisord"], rate, p50, p99, requests, errors, container.pss() / 2**20
+        cost["app"], cost["nginx"], cost["supervisord"], reached, p50, p99, requests, errors, container.pss() / 2**20
     )  # fmt: skip
