@@ -34,8 +34,8 @@ CELLS = [
         "plain", "flagon", "uwsgi-old", "uwsgi", "sync", "gthread", "sync-nginx", "gthread-nginx", "granian", "waitress"
     ),
     *of("plain", "nginx", "loop"),
-    *of("hello", "flagon", "uwsgi", "sync-nginx", "gthread-nginx", "granian", "flask", "loop"),
-    *of("json", "flagon", "uwsgi"),
+    *of("hello", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "granian", "flask", "loop"),
+    *of("json", "flagon"),
     *of("database", "flagon", "uwsgi", "gthread-nginx"),
     *of("post", "flagon", "uwsgi"),
     *of("static", "flagon", "uwsgi-old", "nginx"),
@@ -50,7 +50,7 @@ CELLS = [
 ]
 QUICK = [
     *of("plain", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx", "nginx"),
-    *of("hello", "flagon", "uwsgi", "sync-nginx", "gthread-nginx"),
+    *of("hello", "flagon", "uwsgi-old", "uwsgi", "sync-nginx", "gthread-nginx"),
     *of("database", "flagon", "uwsgi"),
     *of("static", "flagon", "nginx"),
     *of("beside-slow", "flagon", "uwsgi"),
