@@ -19,7 +19,7 @@ COLORS = {"app": "#3b6ea5", "nginx": "#8fb8de", "flagon": "#c2410c"}
 
 def svg(rows: dict[Cell, list[Figures]]) -> str:
     """Horizontal bars, application server and nginx stacked; the longest fills the width."""
-    bars = [(cell, runs) for cell, runs in rows.items() if cell.load in LOADS and cell.connections == 16]
+    bars = [(cell, runs) for cell, runs in rows.items() if cell.load in LOADS and cell.variant == cell.server]
     if not bars:
         return ""
     longest = max(median(run.total for run in runs) for _, runs in bars)
