@@ -30,13 +30,13 @@ export FLAGON_CAMPAIGN=$campaign PYTHONHASHSEED=0
 .venv/bin/python -m pytest "${selection[@]}" "${together[@]}"
 .venv/bin/python -m pytest "${selection[@]}" "${alone[@]}" "${timed[@]}"
 
-# What asks both wires by itself, or has nothing to do with the wire, is not run again on HTTP.
+# What asks both wires by itself, has nothing to do with the wire, or is there on FastCGI alone, is not run again on HTTP.
 say "image tests ($campaign) on the HTTP wire"
 export WIRE=gthread
 if [ "$campaign" = full ]; then
     for name in migrate bad_days hurt wire; do together+=(--ignore-glob="*/test_$name*"); done
     for name in servers compose kills backup sqlite_days debug database_url image ways_in notes_postgres migrate_postgres \
-        faults fuzz hardening supply_chain; do
+        faults fuzz hardening supply_chain cache compression old_images worker_exit; do
         together+=(--ignore "tests/image/test_$name.py")
     done
     .venv/bin/python -m pytest "${selection[@]}" "${together[@]}"

@@ -99,7 +99,7 @@ def test_an_application_that_does_not_load_ends_the_box() -> None:
 
 
 def test_threads_at_import_are_named() -> None:
-    with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "2"}, files={"app.py": THREADS}) as box:
+    with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "1"}, files={"app.py": THREADS}) as box:
         assert "(ticker)" in box.wait_log("PRELOAD: the application has started threads")
         first = box.get("/ticks").text
         assert box.get("/ticks").text == first, "they live in the master alone"
