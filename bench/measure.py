@@ -66,7 +66,7 @@ def paced(port: int, seconds: float, connections: int, path: str, rate: int) -> 
         command += [f"--log-file={log.name}", f"http://127.0.0.1:{port}{path}"]
         subprocess.run(command, capture_output=True, check=True, timeout=seconds + 30)
         rows = [line.split("\t") for line in log]
-    taken = sorted(int(row[2]) / 1000 for row in rows)
+    taken = sorted(int(row[2]) / 1000 for row in rows) or [0.0]
     errors = sum(row[1] != "200" for row in rows)
     return len(rows), len(rows) / seconds, taken[len(taken) // 2], taken[len(taken) * 99 // 100], errors
 

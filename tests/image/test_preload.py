@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -99,10 +100,13 @@ def test_an_application_that_does_not_load_ends_the_box() -> None:
 
 
 def test_threads_at_import_are_named() -> None:
-    with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "1"}, files={"app.py": THREADS}) as box:
+    with Box({"PRELOAD": "on", "WEB_CONCURRENCY": "2"}, files={"app.py": THREADS}) as box:
         assert "(ticker)" in box.wait_log("PRELOAD: the application has started threads")
-        first = box.get("/ticks").text
-        assert box.get("/ticks").text == first, "they live in the master alone"
+        seen = set()
+        for _ in range(20):  # ten ticks of the master's
+            seen.add(box.get("/ticks").text)
+            time.sleep(0.005)
+        assert len(seen) <= 2, "they live in the master alone; each worker has the count of its fork"
     with Box({"WEB_CONCURRENCY": "1"}, files={"app.py": THREADS}) as box:
         assert "PRELOAD" not in box.logs()
 
