@@ -51,9 +51,12 @@ def write(source: str, path: str, check: bool = True) -> int:
 def _claimed(draft: str) -> Iterator[None]:
     """The draft is ours until the end; one that a killed backup left is used again."""
     try:
-        descriptor = os.open(draft, os.O_CREAT | os.O_RDWR, 0o600)
+        # No link of somebody else's, in a folder that others may write: it would be emptied.
+        descriptor = os.open(draft, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     except OSError as error:
         folder = os.path.dirname(draft)
+        if os.path.islink(draft):
+            raise Failed(f"{draft} is a link, and not followed: remove it") from None
         raise Failed(f"{folder} cannot be written by uid {os.geteuid()}: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

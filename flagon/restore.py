@@ -19,6 +19,8 @@ USAGE = """usage: flagon restore FILE
   FILE   a copy that `flagon backup` made; - is standard input"""
 HEADER = b"SQLite format 3\0"
 WAL_VERSION = 2  # bytes 18 and 19 of the file's header (https://sqlite.org/fileformat2.html)
+WAL_MAGIC = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
+JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 SETTLE = 1000  # milliseconds to wait for what is only nice to have
 
 
@@ -82,24 +84,56 @@ def _stage(file: str, draft: str, live: str) -> bool:
     else:
         if os.path.exists(live) and os.path.exists(file) and os.path.samefile(file, live):
             raise Failed(f"{file} is the database itself")
-        # Its -wal or -journal, if somebody copied a live database by hand: SQLite applies them to our copy.
-        for end in ("", "-wal", "-journal"):
-            if not end or os.path.exists(file + end):
-                descriptor = os.open(file + end, os.O_RDONLY)
-                try:
-                    _pour(descriptor, draft + end)
-                finally:
-                    os.close(descriptor)
-    with open(draft, "rb") as copy:
-        start = copy.read(20)
+        _fetch(file, draft)
+        for end in ("-wal", "-journal"):
+            if os.path.lexists(os.path.realpath(file) + end):
+                _fetch(os.path.realpath(file) + end, draft + end, os.O_NOFOLLOW | os.O_NONBLOCK)
+    start = _read(draft, 0, 20)
     if not start:
         raise Failed(f"{file} is empty" + (" (docker exec and docker run need -i)" if file == "standard input" else ""))
     if not start.startswith(HEADER) or len(start) < 20:
         raise Failed(f"{file} is no SQLite database")
+    _check_companions(os.path.realpath(file), draft, start)
     with _as_damaged(file), contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
     check_integrity(draft, file)
     return start[18] == WAL_VERSION
+
+
+def _fetch(path: str, draft: str, flags: int = 0) -> None:
+    """A file into the draft; with flags, only a plain file, as what lies beside a database is. Raises Failed."""
+    if flags and (os.path.islink(path) or not os.path.isfile(path)):
+        raise Failed(f"{path} is no plain file: move it away")
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    try:
+        _pour(descriptor, draft)
+    finally:
+        os.close(descriptor)
+
+
+def _check_companions(file: str, draft: str, header: bytes) -> None:
+    """Somebody has copied a live database by hand: `cp app.db*`. SQLite will apply what came with it. Raises Failed.
+
+    A journal of a transaction over several databases ends with the name of a file, which SQLite deletes
+    (https://sqlite.org/atomiccommit.html, "Multi-file commit"). A WAL names no database: what can be seen is looked at.
+    """
+    journal, wal = draft + "-journal", draft + "-wal"
+    if os.path.exists(journal) and _read(journal, -8, 8) == JOURNAL_MAGIC:
+        raise Failed(
+            f"{file}-journal is of a transaction over several databases and names another file, which SQLite would "
+            "delete: have the application that made it open it, and take a copy with `flagon backup`"
+        )
+    if os.path.exists(wal) and (start := _read(wal, 0, 12))[:4] in WAL_MAGIC:
+        size = int.from_bytes(header[16:18], "big")
+        if header[18] != WAL_VERSION or int.from_bytes(start[8:12], "big") != (65536 if size == 1 else size):
+            raise Failed(f"{file}-wal is of another database: move it away if {file} is whole without it")
+
+
+def _read(path: str, position: int, size: int) -> bytes:
+    """Bytes of a file from a position, from its end if that is below 0."""
+    with open(path, "rb") as file:
+        file.seek(max(position, -os.path.getsize(path)), os.SEEK_END if position < 0 else os.SEEK_SET)
+        return file.read(size)
 
 
 @contextlib.contextmanager

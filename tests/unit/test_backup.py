@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -388,6 +389,96 @@ def test_a_copy_made_by_hand_with_its_wal(tmp_path: Path) -> None:
     assert {
         name for name, text in digest(tmp_path).items() if name.startswith("hand") and before[name] != text
     } == set()
+
+
+def super_journal(folder: Path, victim: Path, mode: str = "DELETE") -> Path:
+    """A database with a hot journal that names a file: what a cut off commit over two databases leaves."""
+    file = make(folder / "foreign.db", "foreign", mode)
+    name = os.fsencode(victim)
+    page = file.read_bytes()[:4096]
+    nonce = 7
+    checksum = (nonce + sum(page[at] for at in range(4096 - 200, 0, -200))) & 0xFFFFFFFF
+    header = restore.JOURNAL_MAGIC + struct.pack(">5I", 1, nonce, file.stat().st_size // 4096, 512, 4096)
+    record = struct.pack(">I", 1) + page + struct.pack(">I", checksum)
+    tail = struct.pack(">I", 0x40000000 // 4096 + 1) + name + struct.pack(">2I", len(name), sum(name) & 0xFFFFFFFF)
+    (folder / "foreign.db-journal").write_bytes(header.ljust(512, b"\0") + record + tail + restore.JOURNAL_MAGIC)
+    return file
+
+
+def test_a_journal_that_names_another_file_is_refused(tmp_path: Path) -> None:
+    """SQLite deletes what such a journal names: seen here on a plain connection, and not in a restore."""
+    path, victim = live(tmp_path), tmp_path / "victim.txt"
+    file = super_journal(tmp_path, victim)
+    for name in ("foreign.db", "latest.db"):
+        victim.write_text("precious")
+        if name == "latest.db":
+            (tmp_path / name).symlink_to(file)
+        done = flagon(tmp_path, "restore", str(tmp_path / name))
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert f"{file}-journal is of a transaction over several databases".encode() in done.stderr
+        assert b"flagon backup" in done.stderr
+        assert (victim.exists(), mark(path)) == (True, "live")
+    with contextlib.closing(connect(file)) as connection:
+        connection.execute("SELECT count(*) FROM mark").fetchone()
+    assert not victim.exists(), "this journal is none that SQLite would follow: the test proves nothing"
+
+
+def test_a_copy_made_by_hand_with_its_hot_journal(tmp_path: Path) -> None:
+    """A writer was killed in the middle: the journal belongs to the copy, and is rolled back."""
+    path = live(tmp_path)
+    file = make(tmp_path / "x.db", "committed", "DELETE", rows=200)
+    with contextlib.closing(connect(file)) as connection:
+        connection.execute("PRAGMA cache_size = 1")
+        connection.execute("PRAGMA cache_spill = 1")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE mark SET text = 'not committed'")
+        connection.execute("CREATE TABLE much (text)")
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
+            "INSERT INTO much SELECT hex(randomblob(500)) FROM n"
+        )
+        for end in ("", "-journal"):
+            (tmp_path / f"hand.db{end}").write_bytes((tmp_path / f"x.db{end}").read_bytes())
+    assert b"not committed" in (tmp_path / "hand.db").read_bytes()
+    assert flagon(tmp_path, "restore", str(tmp_path / "hand.db")).returncode == 0
+    assert mark(path) == "committed"
+
+
+@pytest.mark.parametrize("what", ["not in WAL mode", "other pages", "link", "pipe", "folder"])
+def test_what_lies_beside_and_is_of_another_database(tmp_path: Path, what: str) -> None:
+    path = live(tmp_path)
+    other = make(tmp_path / "other.db", "other", pages=8192 if what == "other pages" else 4096)
+    file = make(tmp_path / "x.db", "x", "DELETE" if what == "not in WAL mode" else "WAL")
+    beside = tmp_path / "x.db-wal"
+    with contextlib.closing(connect(other)) as connection:
+        connection.execute("UPDATE mark SET text = 'of another'")
+        wal = (tmp_path / "other.db-wal").read_bytes()
+    beside.unlink(missing_ok=True)
+    if what == "link":
+        (tmp_path / "elsewhere").write_bytes(wal)
+        beside.symlink_to(tmp_path / "elsewhere")
+    elif what == "pipe":
+        os.mkfifo(beside)
+    elif what == "folder":
+        beside.mkdir()
+    else:
+        beside.write_bytes(wal)
+    done = flagon(tmp_path, "restore", str(file))
+    assert (done.returncode, done.stdout) == (1, b"")
+    words = "is of another database" if what in ("not in WAL mode", "other pages") else "is no plain file"
+    assert f"{beside} {words}" in done.stderr.decode()
+    assert mark(path) == "live"
+
+
+def test_a_backup_follows_no_link_that_lies_where_its_draft_goes(tmp_path: Path) -> None:
+    path = live(tmp_path)
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / ".flagon-backup.part").symlink_to(path)
+    before = path.read_bytes()
+    done = flagon(tmp_path, "backup", "--to", str(tmp_path / "shared" / "x.db"))
+    assert done.returncode == 1
+    assert b"is a link" in done.stderr
+    assert path.read_bytes() == before
 
 
 def test_over_what_is_damaged(tmp_path: Path) -> None:
