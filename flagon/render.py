@@ -161,7 +161,7 @@ def _listen(box: Box) -> str:
 
 def _health_pass(box: Box, path: str) -> str:
     return (
-        f"    fastcgi_pass unix:{box.run}/health.sock;\n"
+        f"    fastcgi_pass unix:{box.run}/{'ready' if path in READY else 'health'}.sock;\n"
         "    fastcgi_keep_conn on;\n"
         "    fastcgi_read_timeout 5s;\n"
         "    fastcgi_pass_request_headers off;\n"

@@ -1,4 +1,7 @@
-"""Health: a socket and threads of its own in each worker, so it answers while every request thread is busy."""
+"""Health: sockets and threads of its own in each worker, so it answers while every request thread is busy.
+
+One of each for liveness and one for readiness, which waits for checks: however many ask /ready, /up is answered.
+"""
 
 from __future__ import annotations
 
@@ -18,24 +21,26 @@ from flagon.inside.slots import Board, Slot
 
 LIVE = frozenset({"/up", "/health", "/healthz", "/livez", "/-/up"})
 READY = frozenset({"/ready", "/readyz"})
-BACKLOG = 64
+BACKLOG = 4096  # more than nginx has connections; the kernel takes net.core.somaxconn if that is less
 LAST_ANSWER = 0.2  # seconds for an answer that is under way when the process ends
-THREADS = 2  # one may wait for a check; then the other answers
+SOCKETS = ("health.sock", "ready.sock")  # in the run directory: liveness, readiness
 GOOD = ("ok", "skipped")
 
-_listener: socket.socket | None = None  # made by gunicorn's master, inherited by every worker, kept over reloads
+_listeners: list[socket.socket] = []  # made by gunicorn's master, inherited by every worker, kept over reloads
 
 
-def listen(path: str) -> None:
-    """Bind the health socket in gunicorn's master."""
-    global _listener
-    if _listener is None:
+def listen(run: str) -> None:
+    """Bind the health sockets in gunicorn's master."""
+    if _listeners:
+        return
+    for path in (os.path.join(run, name) for name in SOCKETS):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)  # of a master that was killed
-        _listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        _listener.bind(path)
-        os.chmod(path, 0o660)
-        _listener.listen(BACKLOG)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(path)
+        os.chmod(path, 0o600)
+        listener.listen(BACKLOG)
+        _listeners.append(listener)
 
 
 class Health:
@@ -67,20 +72,18 @@ class Health:
 
 
 def start(log: Any, application: Health) -> None:
-    """Start the health threads in a worker."""
-    if _listener is not None:
+    """Start the health threads in a worker, one a socket."""
+    server = Server(application, {}, log, streams_max=1)
+    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+    threads = []
+    for made in _listeners:
         # A socket of this process: where gevent has patched the module, accepting must let other greenlets run.
-        listener = socket.socket(fileno=os.dup(_listener.fileno()))
+        listener = socket.socket(fileno=os.dup(made.fileno()))
         listener.setblocking(False)
-        server = Server(application, {}, log, streams_max=1)
-        stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        threads = [
-            threading.Thread(target=_loop, args=(server, listener, stop), name="health", daemon=True)
-            for _ in range(THREADS)
-        ]
-        for thread in threads:
-            thread.start()
-        atexit.register(_end, server, stop, threads)
+        thread = threading.Thread(target=_loop, args=(server, listener, stop), name="health", daemon=True)
+        threads.append(thread)
+        thread.start()
+    atexit.register(_end, server, stop, threads)
 
 
 def _end(server: Server, stop: int, threads: list[threading.Thread]) -> None:

@@ -147,7 +147,7 @@ class Readiness:
 
     def ask(self) -> dict[str, str]:
         """name -> "ok", "skipped", or what is wrong."""
-        # A worker has one thread that may wait here, and another that answers: liveness never waits for a database.
+        # A thread of its own waits here, and perhaps request threads, where a user's nginx file sends /ready to them.
         # Only the very first answer is worth waiting for twice.
         if self.lock.acquire(timeout=0 if self.answers else LIMIT):
             try:
@@ -167,7 +167,7 @@ def announce(readiness: Readiness, run: str, log: Any) -> None:
         layout = readiness.store.layout
         if readiness.ask().get("migrations") == "behind" and layout and not readiness.store.migration():
             with contextlib.suppress(FileExistsError):
-                os.close(os.open(os.path.join(run, "schema-told"), os.O_CREAT | os.O_EXCL))
+                os.close(os.open(os.path.join(run, "schema-told"), os.O_CREAT | os.O_EXCL, 0o600))
                 log.warning(
                     "the database's schema is behind this application's migrations (%s): "
                     "run `flagon migrate` or set MIGRATE=auto",

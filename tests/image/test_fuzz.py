@@ -158,7 +158,7 @@ def test_random_requests(box: Box, seed: int) -> None:
     check(box, before, settled(box, before))
 
 
-@pytest.mark.parametrize("name", ["app.sock", "health.sock"])
+@pytest.mark.parametrize("name", ["app.sock", "health.sock", "ready.sock"])
 def test_random_records_to_a_worker(seed: int, name: str) -> None:
     """nginx alone can reach these sockets; what is wrong there must still harm nobody."""
     script = Path(__file__).parent / "apps" / "fastcgi_fuzz.py"

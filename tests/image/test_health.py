@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 import requests
 
-from .box import Box, raw
+from .box import Box, raw, wait_until
 
 LIVE = ["/up", "/health", "/healthz", "/livez", "/-/up"]
 READY = ["/ready", "/readyz"]
@@ -134,6 +136,65 @@ def test_answers_while_every_thread_is_busy() -> None:
         for thread in threads:
             thread.join()
         assert answers == [200] * 8
+
+
+HANGS = """import os, time
+def slow():
+    time.sleep(60 if os.path.exists("/tmp/hang") else 0)
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"fine"]
+app.ready_checks = {"slow": slow}
+"""
+FLOOD = 300  # connections that are kept, each asking again once it is answered
+
+
+class Flood:
+    """Many clients of one path, in threads: `with Flood(box, path) as flood` until the end of the block."""
+
+    def __init__(self, box: Box, path: str) -> None:
+        self.port, self.path = box.host_port(), path
+        self.end, self.statuses = threading.Event(), Counter[int]()
+        self.threads = [threading.Thread(target=self._ask) for _ in range(FLOOD)]
+
+    def _ask(self) -> None:
+        kept = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        while not self.end.is_set():
+            try:
+                kept.request("GET", self.path)
+                answer = kept.getresponse()
+                answer.read()
+                self.statuses[answer.status] += 1
+            except (OSError, http.client.HTTPException):
+                kept.close()
+            time.sleep(0.05)
+        kept.close()
+
+    def __enter__(self) -> Flood:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end.set()
+        for thread in self.threads:
+            thread.join(40)
+
+
+@pytest.mark.parametrize("wire", ["fastcgi", "gthread"])
+def test_a_flood_of_ready_never_makes_liveness_fail(wire: str) -> None:
+    """Also with a check that hangs, for which readiness waits: liveness has a socket and a thread of its own."""
+    with Box(env={"WEB_CONCURRENCY": "1", "WORKER_CLASS": wire}, files={"main.py": HANGS}) as box:
+        with Flood(box, "/ready") as flood:
+            wait_until(lambda: sum(flood.statuses.values()) > FLOOD, 20, "the flood")
+            for hangs in (False, True):
+                if hangs:
+                    box.exec("touch", "/tmp/hang")
+                    wait_until(lambda: flood.statuses[503] > 5, 20, "the check that hangs")
+                for path in ("/up", "/-/up", "/healthz"):
+                    assert Counter(box.get(path, timeout=5).status_code for _ in range(60)) == {200: 60}, (hangs, path)
+        assert flood.statuses[200] > FLOOD
+        assert not [record for record in box.records() if record["level"] in ("error", "critical")]
 
 
 # -- under a sub-path

@@ -210,7 +210,7 @@ def test_the_reserved_path_is_never_the_applications(prefix):
     blocks = dict(re.findall(r"^location = (\S+) {\n(.*?)^}", text, re.MULTILINE | re.DOTALL))
     assert "fragments/app.conf" in blocks[prefix + "/up"]
     assert "health.sock" in blocks["/-/up"]
-    assert "health.sock" in blocks["/ready"]
+    assert "ready.sock" in blocks["/ready"]
 
 
 def test_own_health_routes_keep_their_access_log_lines_out():
