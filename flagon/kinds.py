@@ -14,6 +14,7 @@ MODULE = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*(\(.*\))?)?\Z")
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+FOLDER = re.compile(r"[\w/.+@=,~-]+\Z")
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 SHORTEST_SECRET = 8
 PLACEHOLDERS = frozenset(
@@ -21,6 +22,10 @@ PLACEHOLDERS = frozenset(
     "development insecure test testing example your-secret-key your_secret_key yoursecretkey replace-me replaceme "
     "please-change-me supersecret super-secret supersecretkey somesecretkey todo xxx".split()
 )
+
+
+class Unusable(ValueError):
+    """It was meant for us, whatever name it came by, and cannot be taken: the boot ends."""
 
 
 def _range(row: Setting, unit: str = "") -> str:
@@ -231,6 +236,16 @@ def path(text: str, row: Setting) -> str:
     return text.rstrip("/") or "/"
 
 
+def folder(text: str, row: Setting) -> str:
+    """A directory of ours: its name gets into scripts, nginx's and supervisord's files, PATH and a database's URL."""
+    accepted = "an absolute path of letters, digits and / . _ - + @ = , ~"
+    if not text.startswith("/"):
+        raise ValueError(accepted)
+    if not FOLDER.match(text):
+        raise Unusable(accepted)
+    return text.rstrip("/") or "/"
+
+
 def run_as(text: str, row: Setting) -> str:
     if text not in ("owner", "root") and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", text):
         raise ValueError("uid:gid (numbers), owner, or root")
@@ -241,6 +256,6 @@ PARSERS: dict[str, Callable[[str, Setting], Any]] = {
     parser.__name__: parser
     for parser in (
         integer, workers, seconds, rate, hsts, size, switch, zero_or_one, names, choice, module, worker_class, prefix,
-        static_url, file, origin, header, url, database_url, text, checks, secret_key, proxies, path, run_as,
+        static_url, file, origin, header, url, database_url, text, checks, secret_key, proxies, path, folder, run_as,
     )
 }  # fmt: skip

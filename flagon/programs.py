@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import configparser
 import glob
+import io
 import os
+import shlex
 from typing import NamedTuple
 
-from flagon import procfile, shell_words
+from flagon import procfile, shell_words, text_file
 
 FOLDERS = ("/etc/supervisor/conf.d",)
 OURS = frozenset({"nginx", "gunicorn", "migrate", "uwsgi", "quit_on_failure"})  # the last two are the old images'
@@ -47,8 +49,8 @@ def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
     sections, scripts, lines = [], [], []  # type: list[Program], list[tuple[str, str]], list[str]
     for name, command in _chosen(directory, wanted, lines).items():
         scripts.append((name, f"#!/bin/sh\n{_line(command)}\n"))
-        path = os.path.join(run, "programs", name).replace("%", "%%")
-        options = {"command": f"setpriv --pdeathsig TERM /bin/sh {path}", "autorestart": "true", "stopasgroup": "true"}
+        words = ["setpriv", "--pdeathsig", "TERM", "/bin/sh", os.path.join(run, "programs", name)]
+        options = {"command": shlex.join(words).replace("%", "%%"), "autorestart": "true", "stopasgroup": "true"}
         sections.append(Program(f"program:{name}", options, "Procfile"))
     for folder in (os.path.join(directory, "supervisor.d"), *FOLDERS):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.conf"))):
@@ -136,10 +138,10 @@ def write(programs: Programs, run: str) -> None:
     folder = os.path.join(run, "programs")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     for name, text in programs.scripts:
-        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
-            file.write(text)
+        text_file.write(os.path.join(folder, name), text)
     parser = configparser.RawConfigParser()
     for section in programs.sections:
         parser[section.section] = _logged(section)
-    with open(os.path.join(folder, "programs.conf"), "w", encoding="utf-8") as file:
-        parser.write(file)
+    lines = io.StringIO()
+    parser.write(lines)
+    text_file.write(os.path.join(folder, "programs.conf"), lines.getvalue())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flagon import compat, database, envfile, gunicorn_args, procfile
-from flagon.kinds import PARSERS
+from flagon.kinds import PARSERS, Unusable
 from flagon.table import SETTINGS, Setting
 
 PREFIX = "FLAGON_"
@@ -125,6 +125,7 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
         try:
             value = PARSERS[row.kind](text, row)
         except ValueError as error:
+            strict = strict or isinstance(error, Unusable)
             shown = MASK if row.secret else repr(text)
             if strict and row.kind == "database_url":
                 errors.append(database.refusal(name, text, error))

@@ -133,8 +133,8 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
         (
             Setting("RESTART_LIMIT", "integer", "5", "Restarts of a program that died within 60 s; then the container ends with its code. 0: at the first death.", 0, 1000),
             Setting("RUN_AS", "run_as", "", "Who a container started as root becomes: `uid:gid`, `owner` of /app, or `root`; 10001:0 when empty."),
-            Setting("RUNTIME_DIR", "path", "", "Where sockets and rendered files go; first writable of /run/flagon, /tmp, /dev/shm when empty."),
-            Setting("DATA_DIR", "path", "/data", "Where SQLite and the generated secret live."),
+            Setting("RUNTIME_DIR", "folder", "", "Where sockets and rendered files go, below it in `flagon`; in /run, /tmp or /dev/shm when empty."),
+            Setting("DATA_DIR", "folder", "/data", "Where SQLite and the generated secret live."),
         ),
     ),
 )

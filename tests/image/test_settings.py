@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from .box import Box, run_once, write_files
+from .box import Box, run_once, wait_until, write_files
+from .processes import parts, send
 
 GOOD_KEY = "a-good-key-of-more-than-thirty-letters-4711"
 ENVIRON = """import json, os
@@ -292,9 +293,30 @@ def test_two_boxes_make_two_secrets() -> None:
     assert len(keys) == 2
 
 
+@pytest.mark.parametrize("name", ["RUNTIME_DIR", "FLAGON_RUNTIME_DIR", "DATA_DIR"])
+def test_a_directory_s_name_is_no_shell_script(name: str) -> None:
+    """Its letters get into scripts and supervisor's files; `%(` ended the box with supervisor's usage text."""
+    for path in ("/tmp/a`id>/tmp/PWN`", "/tmp/a%(x)s", "/tmp/a&id", "/tmp/two words"):
+        done = run_once(env={name: path}, timeout=20)
+        assert done.returncode == 78
+        assert f"{name}={path!r} is not accepted; accepted: an absolute path of letters" in done.stderr
+
+
+def test_a_directory_s_name_may_have_these_letters() -> None:
+    """And gunicorn comes back after it was killed: its launcher is a shell script with that name in it."""
+    env = {"RUNTIME_DIR": "/tmp/donn\u00e9es-1_2/@a+b=c,d~e.f", "DATA_DIR": "/tmp/data,=@+~\u00e9"}
+    with Box(env=env, args=["--tmpfs", "/tmp/data,=@+~\u00e9:mode=1777"]) as box:
+        assert "is not writable" not in box.logs()
+        send(box, "KILL", *parts(box)["gunicorn"])
+        box.wait_log("gunicorn was killed by SIGKILL: restarted")
+        wait_until(lambda: box.get("/up").status_code == 200, 10, "gunicorn again")
+        assert box.exec("flagon", "reload") != ""
+        assert box.get("/notes").status_code == 200
+
+
 def test_secrets_are_not_in_the_run_directory_for_others() -> None:
     with Box(env={"SECRET_KEY": GOOD_KEY}) as box:
-        modes = box.exec("sh", "-c", "find /run/flagon -type f -perm /077 ! -name url ! -name '*.pid'")
+        modes = box.exec("sh", "-c", "find /run/flagon -type f -perm /077 ! -name '*.pid'")
         assert modes.strip() == ""
 
 

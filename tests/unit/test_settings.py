@@ -69,7 +69,8 @@ GOOD = [
     ("TRUSTED_PROXIES", "private", ("private",)), ("TRUSTED_PROXIES", "*", ("any",)), ("TRUSTED_PROXIES", "NONE", ("none",)),
     ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32", ("10.0.0.0/8", "2001:db8::/32")),
     ("TRUSTED_PROXIES", "private 192.0.2.1", ("private", "192.0.2.1")),
-    ("DATA_DIR", "/srv/data/", "/srv/data"), ("RUNTIME_DIR", "/", "/"),
+    ("DATA_DIR", "/srv/data/", "/srv/data"), ("RUNTIME_DIR", "/", "/"), ("DATA_DIR", "/srv/my-app_2.0/@d+e=f,g~", "/srv/my-app_2.0/@d+e=f,g~"),
+    ("RUNTIME_DIR", "/donn\xe9es/\u6570\u636e", "/donn\xe9es/\u6570\u636e"), ("PRE_START_PATH", "/app/pre/", "/app/pre"),
     ("RUN_AS", "1000", "1000"), ("RUN_AS", "1000:1000", "1000:1000"), ("RUN_AS", "owner", "owner"), ("RUN_AS", "root", "root"),
 ]  # fmt: skip
 
@@ -104,7 +105,8 @@ BAD = [
     ("SECRET_KEY", "your-secret-key"), ("SECRET_KEY", "super-secret"), ("SECRET_KEY", "password"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "localhost"), ("TRUSTED_PROXIES", "10.0.0.0/8;"),
     ("TRUSTED_PROXIES", "none,private"), ("TRUSTED_PROXIES", "any 10.0.0.1"), ("TRUSTED_PROXIES", ","), ("TRUSTED_PROXIES", "10"),
-    ("DATA_DIR", "data"), ("DATA_DIR", "/a b"), ("DATA_DIR", "/a;b"), ("DATA_DIR", "/a'b"), ("DATA_DIR", "/a$b"),
+    ("DATA_DIR", "data"), ("RUNTIME_DIR", "./run"), ("RUNTIME_DIR", "a`id`"),
+    ("PRE_START_PATH", "pre.sh"), ("PRE_START_PATH", "/a b"), ("PRE_START_PATH", "/a;b"), ("PRE_START_PATH", "/a'b"), ("PRE_START_PATH", "/a$b"),
     ("RUN_AS", "nobody"), ("RUN_AS", "1000:"), ("RUN_AS", ":1"), ("RUN_AS", "-1"), ("RUN_AS", "1:2:3"),
 ]  # fmt: skip
 
@@ -135,6 +137,18 @@ def test_refused(read, name, text):
         (warning,) = settings.warnings
         assert warning.startswith(f"{name}={text!r}")
         assert "left to the application" in warning
+
+
+@pytest.mark.parametrize("prefix", ["", "FLAGON_"])
+@pytest.mark.parametrize("name", ["RUNTIME_DIR", "DATA_DIR"])
+@pytest.mark.parametrize("text", [
+    "/tmp/a`id>/tmp/PWN`", "/tmp/$(id)", "/a b", "/a;b", "/a'b", '/a"b', "/a$b", "/a&b", "/a|b", "/a(b)", "/a<b", "/a>b", "/a*", "/a?", "/a[b]",
+    "/tmp/a%(x)s", "/a%b", "/a:b", "/a!b", "/a\\b", "/a{b}", "/a#b", "/a^b", "/a\tb", "/a\nb", "/a\x1bb", "/a\u202eb", "/a\u2028b", "/a\u00a0b", "/a\udcffb",
+])  # fmt: skip
+def test_a_directory_with_other_letters_ends_the_boot_whatever_name_it_came_by(read, prefix, name, text):
+    """Left to the application, the box would keep its data elsewhere, and say so in one line of many."""
+    (error,) = errors(read, **{prefix + name: text})
+    assert error.startswith(f"{prefix}{name}={text!r} is not accepted; accepted: an absolute path of letters")
 
 
 def test_both_tables_have_every_kind():
