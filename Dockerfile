@@ -44,7 +44,8 @@ RUN apt-get update \
         DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3; fi \
     && useradd --uid 10001 --gid 0 --no-create-home --home-dir /app --shell /usr/sbin/nologin --no-log-init flagon \
     && mkdir -p /app /data /run/flagon /opt/flagon \
-    && chown 10001:0 /data /run/flagon && chmod 770 /data /run/flagon \
+    # /data: any uid with gid 0 may use it, which is what OpenShift starts a container with; the run directory is its owner's.
+    && chown 10001:0 /data /run/flagon && chmod 770 /data && chmod 700 /run/flagon \
     && ln -s "$(command -v python3)" /opt/flagon/python \
     && ln -s /opt/flagon/entrypoint.sh /usr/local/bin/flagon \
     # The names that Dockerfiles and nginx files for the older images know (docs/migrate.md): `nginx` is the user that the

@@ -36,7 +36,7 @@ def reload(wanted: str) -> int:
                 continue  # left by a box that was killed
             break
     else:
-        print("flagon: no box serves here; run this in its container: docker exec NAME flagon reload", file=sys.stderr)
+        print(f"flagon: {places.nobody_serves(wanted, 'reload')}", file=sys.stderr)
         return NOBODY
     os.close(writing)
     last = b""

@@ -131,7 +131,15 @@ class Boot:
             self.run = places.run_directory(self.values["RUNTIME_DIR"], fresh)
         except places.NoPlace as error:
             raise BootError(str(error)) from None
+        parent = os.path.dirname(self.run)
+        if places.open_to_others(parent):
+            self.warnings.append(
+                f"{parent} is writable for others, who may put a folder of their own in the place of {self.run}: "
+                f"set RUNTIME_DIR to a directory that only uid {os.geteuid()} may write"
+            )
         data = self.values["DATA_DIR"]
+        if fresh:
+            self.warnings += places.keep_group_0_out(data)
         self.data: str | None = data if os.path.isdir(data) and places.writable(data) else None
         self.data_is_volume = self.data is not None and places.is_mount(self.data)
         self.environment = dict(self.settings.environment)

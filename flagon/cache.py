@@ -87,9 +87,10 @@ def purge(arguments: list[str]) -> int:
     if arguments:
         print("usage: flagon purge", file=sys.stderr)
         return 64  # EX_USAGE of sysexits.h
-    found = places.in_run_directories(settings.one("RUNTIME_DIR", os.environ, os.getcwd()) or "", KEPT)
+    wanted = settings.one("RUNTIME_DIR", os.environ, os.getcwd()) or ""
+    found = places.in_run_directories(wanted, KEPT)
     if not found:
-        print("flagon: no box serves here; run this in its container: docker exec NAME flagon purge", file=sys.stderr)
+        print(f"flagon: {places.nobody_serves(wanted, 'purge')}", file=sys.stderr)
         return 69  # EX_UNAVAILABLE
     try:
         # The marks last: a page that is asked for in between is fetched again, not kept half.

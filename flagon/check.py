@@ -13,9 +13,10 @@ from collections.abc import Iterator
 
 from flagon import dangers
 from flagon.boot import Boot
-from flagon.handover import application_environment, nginx_box, write, write_fragments, write_nginx
+from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
 from flagon.launch_options import launch_options
 from flagon.site import Loaded
+from flagon.text_file import write
 
 
 def run() -> list[str]:

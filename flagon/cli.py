@@ -104,8 +104,9 @@ def supervise(box: Box) -> int:
 
 def migrate(rest: list[str]) -> int:
     """Bring the schema to head once: for release phases, pre-deploy commands and Jobs. Returns only on misuse."""
-    from flagon.handover import application_environment, launcher, write
+    from flagon.handover import application_environment, launcher
     from flagon.launch_options import launch_options
+    from flagon.text_file import write
 
     if rest:
         print(USAGE, file=sys.stderr)

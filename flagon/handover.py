@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from flagon.database import masked
 from flagon.early import HIDDEN
 from flagon.inside.sqlite_lock import MARK, cut_off
 from flagon.launch_options import database_summary, launch_options
+from flagon.text_file import write
 
 # gunicorn reads these behind our back; the application does not see them.
 WITHHELD = (
@@ -27,12 +29,6 @@ WITHHELD = (
     "LISTEN_FDS",
     "LISTEN_PID",
 )
-
-
-def write(path: str, text: str, mode: int = 0o600) -> None:
-    """A file that only this user reads."""
-    with open(os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, mode), "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def summary(boot: Boot) -> dict[str, Any]:
@@ -119,9 +115,9 @@ def write_fragments(folder: str, box: render.Box) -> None:
 
 def launcher(run: str, python: str, program: str, supervised: bool = True) -> str:
     """The shell script that starts a program of the application's side; under supervisord it ends with supervisord."""
-    under = "setpriv --pdeathsig TERM " if supervised else ""
-    path = os.path.join(HOME, "code", "flagon", "inside", program)
-    return f'#!/bin/sh\nunset {" ".join(HIDDEN)}\nexec {under}{python} {path} {run}/launch.json "$@"\n'
+    words = ["setpriv", "--pdeathsig", "TERM"] if supervised else []
+    words += [python, os.path.join(HOME, "code", "flagon", "inside", program), os.path.join(run, "launch.json")]
+    return f'#!/bin/sh\nunset {" ".join(HIDDEN)}\nexec {shlex.join(words)} "$@"\n'
 
 
 class Box:
@@ -143,7 +139,7 @@ class Box:
         self.migrate = self.values["MIGRATE"] == "auto" or bool(self.sqlite and cut_off(self.sqlite))
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
-        write(os.path.join(self.run, "url"), listening.own_url(boot.addresses, self.values["PORT"]) + "\n", 0o644)
+        write(os.path.join(self.run, "url"), listening.own_url(boot.addresses, self.values["PORT"]) + "\n")
         # Both before gunicorn is told to go on: it may be faster than supervisord.
         self.events = channels.listen(os.path.join(self.run, "events.sock"))
         self.closing = channels.fifo(os.path.join(self.run, "closing"))

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 
 from flagon import boot as boot_module
-from flagon import early, step, timeline
+from flagon import early, step, text_file, timeline
 from flagon.boot import Boot
 from flagon.commands import OLD_START
 from flagon.logs import Output
@@ -64,8 +64,7 @@ class Hooks:
 
     def source(self, path: str) -> None:
         """Source a script, and take over what it leaves. Raises Failed."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.state)
+        text_file.write(self.state, "")  # before the shell does: it will hold the environment
         text = SOURCE.format(script=shlex.quote(path), state=shlex.quote(self.state))
         seen: list[int] = []
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 
 APPLICATION_PYTHON = "/opt/venv/bin/python"
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
+KEPT = ("lock", "app.db", "app.db-wal", "app.db-shm")  # what a start leaves of the one before
+LONGEST_RUN = 80  # bytes: a socket's path has 107 (unix(7)), and supervisord makes its own under a longer name
 
 
 class NoPlace(Exception):
@@ -32,30 +36,81 @@ def writable(directory: str) -> bool:
     return True
 
 
-def _usable(directory: str) -> bool:
-    """Make it if need be; it must be ours alone, or the image's own folder, and no link of somebody else's."""
+def open_to_others(directory: str) -> bool:
+    """Whether other users may rename what lies in a directory, whoever owns that."""
+    mode = os.stat(directory).st_mode
+    return bool(mode & 0o022) and not mode & stat.S_ISVTX
+
+
+def is_ours(path: str) -> bool:
+    """A plain file of this user's, and no link."""
     try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        status = os.lstat(directory)
+        status = os.lstat(path)
     except OSError:
         return False
-    return not os.path.islink(directory) and not status.st_mode & 0o002 and writable(directory)
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def take(directory: str) -> str:
+    """Make it if need be, and keep everybody else out (0700). Why it cannot be used; empty if it can.
+
+    In /tmp somebody else may have made it before us, or a link: the open folder is asked whose it is, not its name.
+    """
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError as error:
+        return "is a link" if os.path.islink(directory) else f"{error.strerror}"
+    try:
+        status = os.fstat(folder)
+        if status.st_uid != os.geteuid():
+            return f"belongs to uid {status.st_uid}"
+        if status.st_mode & 0o002:
+            return "everybody may write there"
+        if status.st_mode & 0o777 != 0o700:
+            os.fchmod(folder, 0o700)
+    except OSError as error:
+        return f"{error.strerror}"
+    finally:
+        os.close(folder)
+    return "" if writable(directory) else "cannot be written"
+
+
+def keep_group_0_out(data: str) -> list[str]:
+    """The owner of the data directory takes the write right of group 0, which any other uid here may have. Warnings.
+
+    It is in the image for an arbitrary uid with gid 0 (OpenShift). Who owns the directory does not need it, and with it
+    another uid could put a secret_key of its own in the place of the box's.
+    """
+    try:
+        status = os.lstat(data)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_gid:
+            return []
+        if status.st_mode & 0o020:
+            os.chmod(data, stat.S_IMODE(status.st_mode) & ~0o020)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.EROFS):
+            return []
+        return [f"{data} stays writable for every uid with gid 0: {error.strerror}"]
+    return []
 
 
 def run_directory(wanted: str | None, fresh: bool = True) -> str:
     """RUNTIME_DIR, else the first usable candidate; `fresh` empties it of an earlier run. Raises NoPlace."""
     # A folder of our own below what was given: it is emptied, and RUNTIME_DIR=/tmp is a likely thing to say.
     candidates = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
+    reasons = []
     for directory in candidates:
-        if _usable(directory):
-            if fresh:
-                _claim(directory)
-                _empty(directory)
+        if len(os.fsencode(directory)) > LONGEST_RUN:
+            raise NoPlace(f"RUNTIME_DIR={wanted} is too long: {LONGEST_RUN - len('/flagon')} bytes, for sockets' names")
+        reason = take(directory) or (_claimed_and_emptied(directory) if fresh else "")
+        if not reason:
             return directory
+        reasons.append(f"{directory}: {reason}")
     if wanted:
-        raise NoPlace(f"RUNTIME_DIR={wanted} cannot be written by uid {os.geteuid()}")
+        raise NoPlace(f"RUNTIME_DIR={wanted} cannot be used by uid {os.geteuid()}: {reasons[0]}")
     raise NoPlace(
-        f"no writable directory: tried {', '.join(candidates)}. "
+        f"no writable directory for uid {os.geteuid()}: tried {'; '.join(reasons)}. "
         "Give one: --tmpfs /tmp, or RUNTIME_DIR=/some/writable/directory."
     )
 
@@ -66,24 +121,50 @@ def in_run_directories(wanted: str, name: str) -> list[str]:
     return [path for path in (os.path.join(folder, name) for folder in folders) if os.path.exists(path)]
 
 
+def nobody_serves(wanted: str, verb: str) -> str:
+    """What to say where no box is found; another user's run directory cannot be looked into."""
+    folders = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
+    closed = [folder for folder in folders if os.path.isdir(folder) and not os.access(folder, os.X_OK)]
+    if closed:
+        uid = os.geteuid()
+        return f"no box of uid {uid} serves here, and {closed[0]} is another user's: run this as its uid or as root"
+    return f"no box serves here; run this in its container: docker exec NAME flagon {verb}"
+
+
 def _claim(directory: str) -> None:
     """One box serves from a run directory: the lock is held until this process ends. Raises NoPlace."""
-    lock = os.open(os.path.join(directory, "lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    path = os.path.join(directory, "lock")
+    if os.path.lexists(path) and not is_ours(path):
+        os.unlink(path)
+    lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         raise NoPlace(f"a box serves already from {directory}: end it first, or give another RUNTIME_DIR") from None
 
 
+def _claimed_and_emptied(directory: str) -> str:
+    """Ours, and without what is not: why that cannot be; empty if it is. Raises NoPlace where a box serves."""
+    try:
+        _claim(directory)
+        _empty(directory)
+    except OSError as error:
+        return f"{error.filename or 'a file in it'}: {error.strerror}"
+    return ""
+
+
 def _empty(directory: str) -> None:
-    """Sockets, flags and fragments of an earlier start of the same container would lie."""
+    """Sockets, flags and fragments of an earlier start of the same container would lie; so would another user's files.
+
+    Raises OSError.
+    """
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
         if os.path.isdir(path) and not os.path.islink(path):
             import shutil  # not at each cold start: there is nothing to remove then
 
-            shutil.rmtree(path, ignore_errors=True)
-        elif name not in ("lock", "app.db", "app.db-wal", "app.db-shm"):
+            shutil.rmtree(path)
+        elif name not in KEPT or not is_ours(path):
             os.unlink(path)
 
 
@@ -116,11 +197,7 @@ def spool_directory(run: str, data: str | None) -> str:
     for parent in (run, "/tmp", "/var/tmp", data):
         if parent and not in_memory(parent) and writable(parent):
             spool = os.path.join(parent, "spool" if parent == run else ".flagon-spool")
-            try:
-                os.makedirs(spool, mode=0o700, exist_ok=True)
-            except OSError:
-                continue
-            if writable(spool):
+            if not take(spool):
                 return spool
     spool = os.path.join(run, "spool")
     os.makedirs(spool, mode=0o700, exist_ok=True)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flagon import text_file
 from flagon.site import Loaded
 
 HOLD = 3.0  # seconds for which a running migration may keep the port shut: most are over by then, and nobody sees a 503
@@ -53,8 +54,7 @@ class Port:
         # The file is the gate and what /ready says, so both change in the same moment, whatever nginx is doing.
         gate = os.path.join(self.box.run, "migration")
         if self.shut:
-            with open(gate, "w", encoding="ascii") as file:
-                file.write(self.schema)
+            text_file.write(gate, self.schema)
         else:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(gate)

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from flagon.boot import Boot, BootError
-from flagon.handover import Box, application_environment, launcher, write
+from flagon.handover import Box, application_environment, launcher
 from flagon.launch_options import launch_options
 from flagon.settings import MASK, PREFIX, SettingsError
 from flagon.table import SETTINGS
+from flagon.text_file import write
 
 # Secrets have files of their own, which whoever rotates them writes anew.
 TAKEN = ("SECRET_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL")

@@ -10,6 +10,7 @@ from typing import Any
 
 from supervisor.states import SupervisorStates
 
+from flagon import text_file
 from flagon.deaths import CORE, STOPS
 from flagon.migration import PROGRAM
 
@@ -48,8 +49,7 @@ class Stop:
             return number
         self.began = time.monotonic()
         self._tell_others()
-        with open(os.path.join(self.box.run, "draining"), "w", encoding="ascii"):
-            pass
+        text_file.write(os.path.join(self.box.run, "draining"), "")
         delay = self.box.values["DRAIN_DELAY"]
         draining = f" after draining for {delay:g} s" if delay else ""
         self.plugin.output.record("flagon", "info", f"{signal.Signals(number).name}: stopping{draining}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import os
 from typing import Any
 
 from gunicorn.errors import HaltServer
@@ -55,7 +54,7 @@ def always_ours(options: dict[str, Any]) -> dict[str, Any]:
     run = options["run"]
     return {
         "bind": [f"unix:{run}/app.sock"],
-        "umask": 0o117,
+        "umask": 0o177,  # of app.sock: nginx is the same user
         "worker_tmp_dir": options["heartbeat_directory"],
         "control_socket_disable": True,
         "accesslog": None,
@@ -78,7 +77,7 @@ def when_ready(arbiter: Any) -> None:
     oom.more()  # of an earlier master: not ours to report
     if arbiter.cfg.preload_app:
         preload.settle(arbiter.log)
-    health.listen(os.path.join(arbiter.cfg.flagon["run"], "health.sock"))
+    health.listen(arbiter.cfg.flagon["run"])
 
 
 def pre_fork(arbiter: Any, worker: Any) -> None:

@@ -65,20 +65,118 @@ def test_the_application_can_write_only_where_it_should(user: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_what_is_in_the_run_directory_is_for_this_user_only() -> None:
-    with Box(files={"main.py": APP}) as box:
-        rows = box.exec("find", "/run/flagon", "-mindepth", "1", "-printf", "%m %y %p\n").splitlines()
-        assert len(rows) > 10
-        for mode, kind, path in (row.split(" ", 2) for row in rows):
-            if kind == "l" or path.endswith(("/url", ".pid")):
-                continue  # links have no mode; a port and a pid are no secrets
-            assert int(mode, 8) & 0o007 == 0, (mode, path)
-        done = docker("exec", "-u", "4711:4711", box.name, "cat", "/run/flagon/launch.json", check=False)
-        assert "Permission denied" in done.stderr
-        for name in ("app.sock", "supervisor.sock", "events.sock"):
-            connect = f"import socket; socket.socket(socket.AF_UNIX, socket.SOCK_{'DGRAM' if name[0] == 'e' else 'STREAM'}).connect('/run/flagon/{name}')"
-            done = docker("exec", "-u", "4711:4711", box.name, "python3", "-c", connect, check=False)
-            assert "PermissionError" in done.stderr
+# Every way in for another uid: list, read, put something in place, connect to each socket that root has found.
+INTRUDER = """
+import os, socket, sys
+run, *sockets = sys.argv[1:]
+def tried(name, call):
+    try:
+        call()
+    except OSError as error:
+        return
+    print("could", name)
+tried("list", lambda: os.listdir(run))
+tried("read", lambda: open(run + "/launch.json").read())
+tried("make", lambda: open(run + "/planted", "w"))
+tried("rename", lambda: os.rename(run + "/gunicorn", run + "/gunicorn.old"))
+tried("replace", lambda: os.rename(run, run + ".old"))
+for path in sockets:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        tried("connect " + path, lambda: socket.socket(socket.AF_UNIX, kind).connect(path))
+print("tried", len(sockets))
+"""
+
+
+def is_closed(box: Box, run: str, uid: int, others: tuple[str, ...]) -> None:
+    """The run directory and all that is in it is for its owner; other users can do nothing with it."""
+    rows = [row.split(" ", 3) for row in box.exec("find", run, "-printf", "%m %U %y %p\n", user="0").splitlines()]
+    assert len(rows) > 10
+    assert {owner for _, owner, _, _ in rows} == {str(uid)}
+    assert rows[0][0] == "700"
+    sockets = [path for mode, _, kind, path in rows if kind == "s"]
+    names = {path.rpartition("/")[2] for path in sockets}
+    assert names == {"app.sock", "health.sock", "ready.sock", "supervisor.sock", "events.sock"}
+    for mode, _, kind, path in rows:
+        if kind == "l" or path.endswith(".pid"):
+            continue  # links have no mode; supervisord and nginx write their pids with a mode of their own
+        assert int(mode, 8) & 0o077 == 0, (mode, path)
+        assert kind != "s" or mode == "600", (mode, path)
+    for other in others:
+        done = docker("exec", "-u", other, box.name, "python3", "-c", INTRUDER, run, *sockets, check=False)
+        assert (done.stdout.split("\n"), done.stderr) == ([f"tried {len(sockets)}", ""], ""), other
+
+
+@pytest.mark.parametrize("image", [IMAGE, RUNTIME])
+def test_the_run_directory_is_for_this_user_only(image: str) -> None:
+    """Group 0 is what `docker exec -u 4711` has, and every uid of OpenShift: it gets the port, and nothing else."""
+    with Box(image=image, files={"main.py": APP, "prestart.sh": "umask 000\n"}) as box:
+        is_closed(box, "/run/flagon", 10001, ("4711", "4711:4711", "4711:10001"))
+        mode = box.exec("stat", "-c", "%a %U:%G", "/data", user="0").strip()
+        assert mode == "750 flagon:root"
+        planted = docker(
+            "exec", "-u", "4711", box.name, "sh", "-c", "mv /data/secret_key /data/x; echo x > /data/y", check=False
+        )
+        assert planted.stderr.count("Permission denied") == 2
+        for verb in ("reload", "purge"):
+            done = docker("exec", "-u", "4711", box.name, "flagon", verb, check=False)
+            assert done.returncode != 0
+            assert "/run/flagon is another user's" in done.stderr
+        docker("exec", "-u", "0", box.name, "chmod", "770", "/run/flagon", "/data")
+        box.stop()
+        box.start()  # a container that an earlier release has made
+        is_closed(box, "/run/flagon", 10001, ("4711",))
+
+
+def test_any_uid_keeps_its_run_directory_to_itself() -> None:
+    """OpenShift's: a uid nobody knows, gid 0, and a /data that the image lets gid 0 use."""
+    with Box(args=["--user", "4711"], files={"main.py": APP}) as box:
+        is_closed(box, "/tmp/flagon", 4711, ("4712", "10001"))
+        assert box.exec("stat", "-c", "%a", "/data").strip() == "770"
+        assert box.exec("test", "-f", "/data/secret_key") == ""
+        assert box.get("/").text == "hello"
+
+
+# What another user has made before the box starts, and where the run directory then is.
+SQUATTED = [
+    ("mkdir -m 777 /tmp/flagon; chown 5555 /tmp/flagon", "/dev/shm/flagon"),
+    ("mkdir -m 770 /tmp/flagon; chown 5555:0 /tmp/flagon; echo theirs >/tmp/flagon/gunicorn", "/dev/shm/flagon"),
+    ("mkdir -m 700 /tmp/mine; chown 4711 /tmp/mine; ln -s /tmp/mine /tmp/flagon", "/dev/shm/flagon"),
+    ("touch /tmp/flagon", "/dev/shm/flagon"),
+    ("mkdir -m 770 /tmp/flagon; echo theirs >/tmp/flagon/app.db; chown 4711:0 /tmp/flagon", "/tmp/flagon"),
+]
+
+
+@pytest.mark.parametrize(("before", "run"), SQUATTED)
+def test_a_folder_that_was_there_before(before: str, run: str) -> None:
+    start = "exec setpriv --reuid 4711 --regid 0 --clear-groups /opt/flagon/entrypoint.sh serve"
+    args = ["--user", "0", "--entrypoint", "sh"]
+    with Box(args=args, command=["-c", f"{before}; {start}"], files={"main.py": APP}) as box:
+        assert f'run directory {run}"' in box.wait_log("run directory ")
+        assert "theirs" not in box.exec("sh", "-c", f"cat {run}/app.db {run}/gunicorn 2>&1; true")
+        is_closed(box, run, 4711, ("5555", "10001"))
+
+
+@pytest.mark.parametrize(
+    ("args", "run"),
+    [
+        (["--read-only", "--tmpfs", "/tmp", "--user", "4711"], "/tmp/flagon"),
+        (["--read-only", "--tmpfs", "/run:uid=4711", "--user", "4711"], "/run/flagon"),
+        (["--read-only", "--tmpfs", "/run"], "/dev/shm/flagon"),  # root's, and 0755 as the image's
+        (["--read-only", "-v", "/run", "--user", "4711", "--tmpfs", "/tmp"], "/tmp/flagon"),
+        (["-v", "/run"], "/run/flagon"),
+    ],
+)
+def test_where_it_lies(args: list[str], run: str) -> None:
+    with Box(args=args, files={"main.py": APP}) as box:
+        assert f'run directory {run}"' in box.wait_log("run directory ")
+        assert box.exec("stat", "-c", "%a", run).strip() == "700"
+        assert box.exec("/opt/flagon/healthcheck.sh") == ""
+
+
+def test_a_place_where_others_may_rename_it_is_said() -> None:
+    """A volume of 0777, as an emptyDir is: used, because nothing else may be there."""
+    with Box(args=["--tmpfs", "/work:mode=0777"], env={"RUNTIME_DIR": "/work"}, files={"main.py": APP}) as box:
+        assert "/work is writable for others" in box.wait_log("writable for others")
 
 
 @pytest.fixture(scope="module")

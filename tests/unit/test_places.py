@@ -8,6 +8,7 @@ import io
 import os
 
 import pytest
+from fakes import view_of_os
 
 from flagon import places
 
@@ -70,6 +71,121 @@ def test_world_writable_is_refused(tmp_path, mode, usable):
     (tmp_path / "one").mkdir()
     (tmp_path / "one").chmod(mode)
     assert places.run_directory(None) == str(tmp_path / ("one" if usable else "two"))
+    assert (tmp_path / ("one" if usable else "two")).stat().st_mode & 0o7777 == 0o700
+
+
+@pytest.fixture
+def uid(monkeypatch):
+    """A uid for this process, as far as the module asks."""
+
+    def uid(number):
+        view_of_os(monkeypatch, places, geteuid=lambda: number)
+
+    return uid
+
+
+def test_another_users_folder_is_refused_and_left_as_it_is(tmp_path, uid):
+    """Group 0 or anybody may have made /tmp/flagon before us: the image's own folder is another user's for an arbitrary uid."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one").chmod(0o770)
+    assert places.take(str(tmp_path / "one")) == ""
+    (tmp_path / "one").chmod(0o770)
+    uid(os.geteuid() + 1)
+    assert places.take(str(tmp_path / "one")) == f"belongs to uid {os.stat(tmp_path).st_uid}"
+    assert (tmp_path / "one").stat().st_mode & 0o777 == 0o770
+    with pytest.raises(places.NoPlace) as caught:
+        places.run_directory(str(tmp_path), fresh=False)
+    assert str(tmp_path / "flagon") in str(caught.value)
+    assert "belongs to uid" in str(caught.value)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for files of others")
+def test_what_others_have_put_into_it_is_gone_whatever_its_name(tmp_path):
+    """The folder was writable for a group: a planted app.db, lock or link is none of ours."""
+    run, precious = tmp_path / "one", tmp_path / "precious"
+    run.mkdir()
+    run.chmod(0o770)
+    precious.write_text("precious")
+    for name in ("app.db", "lock", "gunicorn"):
+        (run / name).write_text("theirs")
+        os.chown(run / name, 4711, 0)
+    (run / "app.db-wal").symlink_to(precious)
+    (run / "fragments").mkdir()
+    os.chown(run / "fragments", 4711, 0)
+    assert places.run_directory(None) == str(run)
+    assert [path.name for path in run.iterdir()] == ["lock"]
+    assert (run / "lock").stat().st_uid == os.geteuid()
+    assert precious.read_text() == "precious"
+
+
+def test_a_folder_that_cannot_be_emptied_is_no_run_directory(tmp_path, monkeypatch):
+    import shutil
+
+    (tmp_path / "one" / "theirs").mkdir(parents=True)
+
+    def rmtree(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    assert places.run_directory(None) == str(tmp_path / "two")
+
+
+def test_a_name_too_long_for_sockets_is_refused(tmp_path):
+    with pytest.raises(places.NoPlace, match="too long: 73 bytes"):
+        places.run_directory("/tmp/" + "x" * 80)
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_open"),
+    [(0o755, False), (0o1777, False), (0o777, True), (0o775, True), (0o757, True), (0o1775, False), (0o700, False)],
+)
+def test_who_may_rename_the_run_directory(tmp_path, mode, is_open):
+    tmp_path.chmod(mode)
+    assert places.open_to_others(str(tmp_path)) is is_open
+    tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("owner", "group", "mode", "then"),
+    [
+        (0, 0, 0o770, 0o750),
+        (0, 0, 0o2775, 0o2755),
+        (0, 0, 0o700, 0o700),
+        (0, 5, 0o770, 0o770),
+        (7, 0, 0o770, 0o770),
+        (0, 0, 0o777, 0o757),
+    ],
+)
+def test_the_owner_of_the_data_takes_group_0s_write_right(tmp_path, uid, owner, group, mode, then):
+    data = tmp_path / "data"
+    data.mkdir()
+    if os.geteuid() == 0:
+        os.chown(data, owner, group)
+    elif owner or group != data.stat().st_gid:
+        pytest.skip("needs root")
+    data.chmod(mode)
+    uid(0 if os.geteuid() == 0 else os.geteuid())
+    assert places.keep_group_0_out(str(data)) == []
+    if data.stat().st_gid == group:
+        assert data.stat().st_mode & 0o7777 == then
+
+
+def test_data_that_is_not_there_or_a_link_is_left_alone(tmp_path):
+    assert places.keep_group_0_out(str(tmp_path / "nowhere")) == []
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data").chmod(0o770)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    assert places.keep_group_0_out(str(tmp_path / "link")) == []
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o770
+
+
+def test_a_place_for_bodies_that_somebody_else_has_made_is_not_used(tmp_path, monkeypatch):
+    run, data = tmp_path / "run", tmp_path / "data"
+    run.mkdir()
+    (data / "elsewhere").mkdir(parents=True)
+    monkeypatch.setattr(places, "in_memory", lambda directory: directory in {str(run), "/tmp", "/var/tmp"})
+    (data / ".flagon-spool").symlink_to(data / "elsewhere")
+    assert places.spool_directory(str(run), str(data)) == str(run / "spool")
 
 
 def test_nothing_is_writable(tmp_path):
