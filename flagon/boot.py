@@ -29,6 +29,7 @@ from flagon import (
 from flagon import settings as settings_module
 from flagon.kinds import integer
 from flagon.logs import Output
+from flagon.nginx_text import unfit
 from flagon.table import SETTINGS
 
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # /opt/flagon in the image
@@ -227,7 +228,14 @@ class Boot:
 
     def find_files(self) -> None:
         """The user's nginx files and programs, and the page that SPA_INDEX names."""
-        self.users = users_nginx.find(self.directory)
+        database = self.database.path or "/"
+        for what, path in (("the folder", self.directory), ("DATABASE_URL: the SQLite file", database)):
+            if why := unfit(path):  # nginx is told of both
+                raise BootError(f"{what} {path!r:.200}: its name {why}: give it another one")
+        try:
+            self.users = users_nginx.find(self.directory)
+        except users_nginx.BadName as error:
+            raise BootError(str(error)) from None
         self.warnings += self.users.lines
         try:
             self.programs = programs.find(self.directory, self.values["PROCESSES"] or (), self.run)
@@ -269,15 +277,15 @@ class Boot:
                 f"({','.join(values['DEBUG_CLIENTS'])}) may run code in the debugger. NEVER in production"
             )
 
-    def listen(self) -> None:
-        """Ports, each tried with a real bind."""
+    def listen(self, taken: bool = False) -> None:
+        """Ports, each tried with a real bind. `taken`: one that is listened on counts, too."""
         old = self.settings.old.listen
         if self.users.whole:  # it says itself where it listens
             self.addresses = list(users_nginx.listens(self.users.whole))
             self.settings.set("PORT", listening.port_of((self.addresses or ["80"])[0]), self.users.whole)
             return
         try:
-            self.addresses = listening.addresses(self.values["PORT"], old)
+            self.addresses = listening.addresses(self.values["PORT"], old, taken)
         except listening.CannotListen as error:
             raise BootError(str(error)) from None
         if self.values["PORT"] is None:

@@ -86,13 +86,17 @@ def supervise(box: Box) -> int:
     tempfile.tempdir = box.run  # supervisord asks for one at import, and there may be no other
     from supervisor import supervisord
 
-    from flagon import supervision
+    from flagon import programs, supervision
 
     timeline.mark("supervisord imported")
     gc.freeze()
     gc.enable()
     supervision.prepare(box)
-    supervisord.main(["-c", os.path.join(box.run, "supervisord.conf")])
+    supervisord.ServerOptions.usage = programs.refuse
+    try:
+        supervisord.main(["-c", os.path.join(box.run, "supervisord.conf")])
+    except programs.BadProgram as error:
+        raise BootError(str(error)) from None
     plugin = supervision.current
     if plugin is None:
         return 1

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 from supervisor.datatypes import RestartWhenExitUnexpected
 from supervisor.states import ProcessStates
 
+from flagon.logs import nginx_line
+
 WINDOW = 60.0  # seconds in which RESTART_LIMIT counts
 FIRST_PAUSE = 0.5  # seconds before the second restart; it doubles, and all pauses together stay below half the window
 DOUBT = 0.3  # seconds for our own stop signal to arrive, where every process was sent one
+CONFIGURATION_ERROR = 78  # EX_CONFIG of sysexits.h
 COULD_NOT_START = 127  # what a shell says of a command that it cannot find
 CORE = ("nginx", "gunicorn")
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -114,10 +117,15 @@ class Deaths:
         """Restart, or end."""
         plugin, name = self.plugin, death.name
         now = time.monotonic()
+        first_life = name not in self._at
         recent = [at for at in self._at.get(name, []) if now - at < WINDOW]
         self._at[name] = [*recent, now]
         plugin.reload.gunicorn_died(name)
         said = self.last_words.pop(name, "")
+        if name == "nginx" and first_life and "[emerg]" in said:  # another start would end in the same way
+            reason = nginx_line(said)[1]
+            plugin.end(CONFIGURATION_ERROR, f"nginx cannot start: {reason}: the container ends with code 78")
+            return
         words = f"; its last line: {said}" if said and not plugin.failure else ""
         again = plugin.port.opened or plugin.migration.may_be_tried_again(death)
         if again and len(recent) < self.limit:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flagon.inside.users_config import VARIABLES
-from flagon.kinds import PARSERS
+from flagon.kinds import parse
 from flagon.table import SETTINGS
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def take(boot: Boot) -> list[str]:
             continue
         row = SETTINGS[setting]
         try:
-            settings.set(setting, PARSERS[row.kind](str(value).lower(), row), f"{name} in {path}")
+            settings.set(setting, parse(str(value).lower(), row), f"{name} in {path}")
         except ValueError as error:
             boot.warnings.append(f"{path}: {name} = {value!r} is ignored; accepted: {error}")
             continue

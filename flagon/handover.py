@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shlex
 import time
 from collections.abc import Mapping
@@ -68,6 +67,7 @@ def application_environment(boot: Boot) -> dict[str, str]:
 
 def nginx_box(boot: Boot, addresses: list[str], spool: str, told: site.Loaded, gated: bool = False) -> render.Box:
     """What nginx's fragments depend on."""
+    sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
     return render.Box(
         values=boot.values,
         run=boot.run,
@@ -81,6 +81,7 @@ def nginx_box(boot: Boot, addresses: list[str], spool: str, told: site.Loaded, g
         json_logs=boot.output.as_json,
         max_headers=bool(versions().get("max_headers", True)),
         app_routes=frozenset(told.routes),
+        mark=sqlite + MARK if told.migrations and sqlite else "",
         gated=gated,
         debug=boot.debug,
         files=site.files(boot, told),
@@ -161,9 +162,13 @@ class Box:
     def write_fragments(self, told: site.Loaded, gated: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""
         box = nginx_box(self.boot, self.boot.addresses, self.spool, told, gated)
-        if told.migrations and re.fullmatch(r"[\w/.@%+~-]+", self.sqlite):
-            box = box._replace(mark=self.sqlite + MARK)
         write_fragments(os.path.join(self.run, "fragments"), box)
+
+    def objections(self, told: site.Loaded, gated: bool) -> list[str]:
+        """What nginx would find wrong with these fragments."""
+        from flagon import check  # not at each cold start
+
+        return check.nginx(self.boot, told, gated)
 
     def ready_line(self) -> str:
         """What is said once the port opens."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flagon.database import read
+from flagon.nginx_text import unfit
 from flagon.secrets_store import random_key
 from flagon.table import Setting
 
@@ -259,3 +260,11 @@ PARSERS: dict[str, Callable[[str, Setting], Any]] = {
         static_url, file, origin, header, url, database_url, text, checks, secret_key, proxies, path, folder, run_as,
     )
 }  # fmt: skip
+
+
+def parse(text: str, row: Setting) -> Any:
+    """The typed value, whatever the kind. Secrets are not looked into here: they go nowhere but to their users."""
+    value = PARSERS[row.kind](text, row)
+    if not row.secret and (why := unfit(text)):
+        raise ValueError(f"one line of text; this {why}")
+    return value

@@ -40,29 +40,30 @@ def own_url(listens: list[str], port: int) -> str:
     return f"http{'s' if 'ssl' in words else ''}://{host}:{port}"
 
 
-def addresses(port: int | None, old: str = "") -> list[str]:
+def addresses(port: int | None, old: str = "", taken: bool = False) -> list[str]:
     """nginx `listen` values, the main port first. Raises CannotListen if the main port cannot be had.
 
     `old` is LISTEN_PORT of the deprecated images, the arguments of `listen` as they are: beside PORT, or alone.
+    `taken`: a port that is listened on counts, too; `flagon check` may be run beside the box.
     """
     if old and port is not None and port != port_of(old):
-        return [*addresses(port), *addresses(None, old)]
+        return [*addresses(port, taken=taken), *addresses(None, old, taken)]
     if old.isdigit():
-        return addresses(int(old))
+        return addresses(int(old), taken=taken)
     if old:
         return [old]
-    return _of_port(port)
+    return _of_port(port, (errno.EADDRINUSE,) if taken else ())
 
 
-def _of_port(port: int | None) -> list[str]:
+def _of_port(port: int | None, lived_with: tuple[int, ...]) -> list[str]:
     main = port or DEFAULT_PORT
     found = []
     failure = try_bind(socket.AF_INET, main)
-    if not failure:
+    if not failure or failure in lived_with:
         found.append(f"0.0.0.0:{main}")
-    if not try_bind(socket.AF_INET6, main):
+    if try_bind(socket.AF_INET6, main) in (0, *lived_with):
         found.append(f"[::]:{main}")
-    if not found or failure == errno.EADDRINUSE:
+    if not found or (failure == errno.EADDRINUSE and failure not in lived_with):
         hint = (
             "; ports below 1024 need root or a sysctl here: publish it instead, -p 80:8080"
             if failure == errno.EACCES
@@ -71,6 +72,6 @@ def _of_port(port: int | None) -> list[str]:
         raise CannotListen(f"cannot listen on port {main}: {os.strerror(failure)}{hint}")
     if port is None:
         for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "[::]")):
-            if not try_bind(family, SECOND_PORT):
+            if try_bind(family, SECOND_PORT) in (0, *lived_with):
                 found.append(f"{address}:{SECOND_PORT}")
     return found

@@ -18,6 +18,7 @@ NGINX_LEVELS = {
 CALM = re.compile(
     rb'"level": ?"(debug|info)"|"logger": ?"access"'  # JSON
     rb"|^\S+ (debug|info) |^\S+ \w+ access |^\S+ \S+ \[(debug|info|notice)\] "  # ours as text, nginx's
+    rb"|\[emerg\] \S+ still could not bind"  # why was said before
 )
 QUERY = re.compile(r"\?[^\s\"?]+")
 
@@ -71,7 +72,7 @@ class Output:
             return line + b"\n"
         text = line.decode("utf-8", "backslashreplace").rstrip("\r")
         if logger == "nginx":
-            found, text = _nginx(text)
+            found, text = nginx_line(text)
             if found:
                 return self.wrap(logger, found, text)
         if not self.as_json:
@@ -113,11 +114,11 @@ def message_of(line: bytes) -> str:
 
 
 def says_little(line: bytes) -> bool:
-    """A line that cannot be why a program died: of the access log, or below a warning."""
+    """A line that cannot be why a program died: of the access log, or below a warning, or about the line before it."""
     return CALM.search(line, 0, 200) is not None
 
 
-def _nginx(text: str) -> tuple[str, str]:
+def nginx_line(text: str) -> tuple[str, str]:
     """(level, text) of an error log line, without its date and query strings; ("", text) of any other line."""
     fields = text.split(" ", 3)
     if len(fields) == 4 and fields[2] in NGINX_LEVELS:

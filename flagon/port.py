@@ -33,6 +33,8 @@ class Port:
         self.schema = "unknown" if box.migrate else "done"  # or "migrating", "waiting"
         self.loaded_at = 0.0
         self.told: tuple[Loaded, bool] | None = None
+        self.refused: Loaded | None = None  # what a later worker said of it, and nginx did not take
+        self.said: set[str] = set()  # lines on what nginx leaves to the application
         self._seen = stamp(box.boot)
 
     @property
@@ -42,6 +44,12 @@ class Port:
 
     def loaded(self, application: Loaded) -> None:
         """A worker has loaded the application."""
+        if application == self.refused:
+            return
+        for line in application.left:
+            if line not in self.said:
+                self.box.output.record("flagon", "warning", line)
+        self.said.update(application.left)
         self.application = application
         self.loaded_at = self.loaded_at or time.monotonic()
         self._apply()
@@ -76,6 +84,13 @@ class Port:
         wanted = (self.application, self.shut)
         if wanted == self.told:
             return
+        if self.told and self.application != self.told[0] and (errors := self.box.objections(*wanted)):
+            # What nginx has on disk is what it starts with, should it die.
+            text = f"{errors[0]}: nginx goes on as it is, new static folders are left to the application"
+            self.box.output.record("flagon", "error", text)
+            self.refused, self.application = self.application, self.told[0]
+            self._apply()
+            return
         first, self.told = not self.opened, wanted
         self.box.write_fragments(*wanted)
         nginx = self.nginx()
@@ -91,7 +106,7 @@ class Port:
 
     def read_again(self) -> None:
         """nginx's files are new: have them written and read."""
-        self._seen = stamp(self.box.boot)
+        self._seen, self.refused = stamp(self.box.boot), None
         self.box.write_nginx()
         if self.told:
             self.box.write_fragments(*self.told)

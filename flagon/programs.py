@@ -7,10 +7,13 @@ import configparser
 import glob
 import io
 import os
+import re
 import shlex
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
 
 from flagon import procfile, shell_words, text_file
+from flagon.nginx_text import CONTROL
 
 FOLDERS = ("/etc/supervisor/conf.d",)
 OURS = frozenset({"nginx", "gunicorn", "migrate", "uwsgi", "quit_on_failure"})  # the last two are the old images'
@@ -93,6 +96,9 @@ def _chosen(directory: str, wanted: tuple[str, ...], lines: list[str]) -> dict[s
     taken = OURS & set(wanted)
     if taken:
         raise BadProgram(f"Procfile: {min(taken)!r} is the name of a program of the box: give the line another name")
+    bad = next((name for name in wanted if re.search(CONTROL, others[name].replace("\t", ""))), None)
+    if bad:
+        raise BadProgram(f"Procfile: the line {bad} has a control character")
     return {name: others[name] for name in wanted}
 
 
@@ -111,6 +117,8 @@ def _of_file(path: str, lines: list[str]) -> list[Program]:
             lines.append(f"{path}: [{section}] is ignored: the box has its own")
             continue
         options = dict(parser.items(section))
+        if any(re.search(CONTROL, text.replace("\n", "").replace("\t", "")) for text in (section, *options.values())):
+            raise BadProgram(f"{path}: [{section}] has a control character")
         if kind != "group" and "command" not in options:
             raise BadProgram(f"{path}: [{section}] has no command")
         if "user" in options and os.geteuid():
@@ -129,6 +137,19 @@ def _logged(section: Program) -> dict[str, str]:
         return {**options, "stderr_logfile": "NONE", "stderr_events_enabled": "true"}
     forced = {"redirect_stderr": "true", "stdout_logfile": "NONE", "stdout_events_enabled": "true"}
     return {**options, "killasgroup": "true", **forced}
+
+
+def refuse(_: Any, message: str) -> NoReturn:
+    """In place of supervisord's usage text and its code 2. Raises BadProgram."""
+    raise BadProgram(f"supervisord: {message}")
+
+
+def read_as_supervisord(run: str) -> None:
+    """Have supervisord read its files in a run directory. Raises BadProgram."""
+    from supervisor.options import ServerOptions
+
+    ServerOptions.usage = refuse
+    ServerOptions().realize(["-c", os.path.join(run, "supervisord.conf")])
 
 
 def write(programs: Programs, run: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from flagon.nginx_text import evaluated
+
 # What browsers are told unless the application says otherwise: name, the variable of its own, our value.
 SECURITY_HEADERS = (
     ("X-Content-Type-Options", "x_content_type_options", "nosniff"),
@@ -53,6 +55,6 @@ def headers(values: dict[str, Any], caches: bool) -> tuple[str, str]:
             rows.append((name, f"$flagon_{variable}"))
     if values["HSTS"]:
         key = '"$flagon_scheme:$upstream_http_strict_transport_security"'
-        maps += f'map {key} $flagon_hsts {{ default ""; "https:" "{values["HSTS"]}"; }}\n'
+        maps += f'map {key} $flagon_hsts {{ default ""; "https:" {evaluated(values["HSTS"])}; }}\n'
         rows.append(("Strict-Transport-Security", "$flagon_hsts"))
     return maps, "".join(f"add_header {name} {value} always;\n" for name, value in rows)

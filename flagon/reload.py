@@ -112,12 +112,12 @@ class Reload:
         port = self.plugin.port
         # gunicorn_conf.py may have another timeout
         nginx_too = port.files_changed(following.boot) or following.boot.values["TIMEOUT"] != self.box.values["TIMEOUT"]
-        if nginx_too:
-            from flagon import check
+        from flagon import check  # not at each cold start
 
-            if errors := check.nginx(following.boot):
-                self._finish(False, errors[0])
-                return
+        told = check.said(following.folder)._replace(migrations=port.application.migrations)
+        if (nginx_too or told != port.application) and (errors := check.nginx(following.boot, told, port.shut)):
+            self._finish(False, errors[0])
+            return
         taken = ", ".join(following.taken())
         try:
             following.commit()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from flagon import cache, protection, statics
+from flagon.nginx_text import evaluated, included, word
 from flagon.statics import Files
 from flagon.users_nginx import UsersNginx
 
@@ -112,7 +113,7 @@ def _limits(box: Box) -> str:
     if box.max_headers:
         lines.append(f"max_headers {v['HEADERS_MAX']};")
     for name in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi"):
-        lines.append(f"{name}_temp_path {box.spool}/{name};")
+        lines.append(f"{name}_temp_path {word(f'{box.spool}/{name}')};")
     # RAM that looks like disk must not hold a response of a gigabyte.
     largest = "16m" if box.spool_in_memory else "1024m"
     lines += [f"fastcgi_max_temp_file_size {largest};", f"proxy_max_temp_file_size {largest};"]
@@ -125,14 +126,14 @@ def _tuning(box: Box) -> str:
 
 
 def _included(paths: tuple[str, ...]) -> str:
-    return "".join(f"include {statics.quoted(path)};\n" for path in paths)
+    return "".join(f"include {included(path)};\n" for path in paths)
 
 
 def trusted_networks(words: tuple[str, ...]) -> tuple[str, ...]:
     """TRUSTED_PROXIES -> networks."""
     networks: list[str] = []
-    for word in words:
-        networks += {"private": PRIVATE, "any": ANY, "none": ()}.get(word, (word,))
+    for entry in words:
+        networks += {"private": PRIVATE, "any": ANY, "none": ()}.get(entry, (entry,))
     return tuple(networks)
 
 
@@ -141,7 +142,7 @@ def _client(box: Box) -> str:
     networks = trusted_networks(box.values["TRUSTED_PROXIES"])
     lines = [f"set_real_ip_from {network};" for network in networks]
     if networks:
-        lines += [f"real_ip_header {box.values['REAL_IP_HEADER']};", "real_ip_recursive on;"]
+        lines += [f"real_ip_header {word(box.values['REAL_IP_HEADER'])};", "real_ip_recursive on;"]
     lines += protection.client_limits(box.values)
     lines += ["geo $realip_remote_addr $flagon_trusted {", "    default 0;"]
     lines += [f"    {network} 1;" for network in networks] + ["}"]
@@ -153,15 +154,17 @@ def _client(box: Box) -> str:
 
 
 def _listen(box: Box) -> str:
-    return "".join(
-        f"listen {address} default_server{'' if 'backlog=' in address else ' backlog=2048'};\n"
-        for address in box.listen
-    )
+    text = ""
+    for address in box.listen:
+        words = [word(part) for part in address.split()]
+        text += f"listen {' '.join(words)} default_server{'' if 'backlog=' in address else ' backlog=2048'};\n"
+    return text
 
 
 def _health_pass(box: Box, path: str) -> str:
+    socket = "ready" if path in READY else "health"
     return (
-        f"    fastcgi_pass unix:{box.run}/{'ready' if path in READY else 'health'}.sock;\n"
+        f"    fastcgi_pass {evaluated(f'unix:{box.run}/{socket}.sock')};\n"
         "    fastcgi_keep_conn on;\n"
         "    fastcgi_read_timeout 5s;\n"
         "    fastcgi_pass_request_headers off;\n"
@@ -171,15 +174,18 @@ def _health_pass(box: Box, path: str) -> str:
     )
 
 
+def health_paths(prefix: str) -> dict[str, str]:
+    """Each spelling of each health path, with and without the prefix -> the path."""
+    return {spelling: path for path in (*LIVE, *READY, RESERVED) for spelling in (path, prefix + path)}
+
+
 def _health(box: Box) -> str:
-    prefix = box.values["URL_PREFIX"] or ""
-    text = f"set $flagon_draining {box.run}/draining;\n"
-    for path in (*LIVE, *READY, RESERVED):
-        for spelling in dict.fromkeys((path, prefix + path)):
-            text += f"location = {spelling} {{\n    access_log off;\n"
-            own = path in box.app_routes and path != RESERVED and not box.gated
-            text += "    include fragments/app.conf;\n" if own else _health_pass(box, path)
-            text += "}\n"
+    text = f"set $flagon_draining {evaluated(box.run + '/draining')};\n"
+    for spelling, path in health_paths(box.values["URL_PREFIX"] or "").items():
+        text += f"location = {word(spelling)} {{\n    access_log off;\n"
+        own = path in box.app_routes and path != RESERVED and not box.gated
+        text += "    include fragments/app.conf;\n" if own else _health_pass(box, path)
+        text += "}\n"
     return text
 
 
@@ -230,7 +236,7 @@ def _upstream(box: Box) -> str:
         return ""
     kept = min(box.values["BACKLOG"], KEPT)
     return (
-        f"upstream flagon_app {{\n    server unix:{box.run}/app.sock;\n    keepalive {kept};\n"
+        f"upstream flagon_app {{\n    server {word(f'unix:{box.run}/app.sock')};\n    keepalive {kept};\n"
         "    keepalive_requests 1000000;\n    keepalive_time 1d;\n    keepalive_timeout 5s;\n}\n"
     )
 
@@ -252,7 +258,7 @@ def _http(box: Box) -> str:
         ("X-Flagon-Debugger", "$flagon_debugger" if box.debug else '""'),
     ]
     lines = [
-        f"proxy_pass http://unix:{box.run}/app.sock:;",
+        f"proxy_pass {evaluated(f'http://unix:{box.run}/app.sock:')};",
         "proxy_http_version 1.1;",
         f"proxy_read_timeout {nginx_time(v['TIMEOUT'] + 5)};",
         f"proxy_send_timeout {nginx_time(v['TIMEOUT'] + 5)};",
@@ -274,7 +280,7 @@ def _logs(box: Box) -> str:
 
 def _app(box: Box) -> str:
     marks = [f"{box.run}/migration"] * box.gated + [box.mark] * bool(box.mark)
-    gate = "".join(f"if (-f {mark}) {{ return 503; }}\n" for mark in marks)
+    gate = "".join(f"if (-f {evaluated(mark)}) {{ return 503; }}\n" for mark in marks)
     return gate + (cache.look(box.run) if _caches(box) else "") + _app_pass(box)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flagon import compat, database, envfile, gunicorn_args, procfile
-from flagon.kinds import PARSERS, Unusable
+from flagon.kinds import Unusable, parse
 from flagon.table import SETTINGS, Setting
 
 PREFIX = "FLAGON_"
@@ -123,7 +123,7 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
         if settings.old.foreign(name, text):
             continue
         try:
-            value = PARSERS[row.kind](text, row)
+            value = parse(text, row)
         except ValueError as error:
             strict = strict or isinstance(error, Unusable)
             shown = MASK if row.secret else repr(text)
@@ -141,7 +141,7 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
         settings.set(row.name, value, name if source == "environment" else f"{name} in {source}")
         settings.raw[row.name] = raw
         return
-    settings.set(row.name, PARSERS[row.kind](row.default, row) if row.default else None, "default")
+    settings.set(row.name, parse(row.default, row) if row.default else None, "default")
 
 
 def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] | None = None) -> Settings:
@@ -195,7 +195,7 @@ def _database_elsewhere(settings: Settings, errors: list[str]) -> None:
         if not found:
             return
         source, text = found.source, envfile.clean(found.url)
-        settings.set("DATABASE_URL", PARSERS["database_url"](text, SETTINGS["DATABASE_URL"]), source)
+        settings.set("DATABASE_URL", parse(text, SETTINGS["DATABASE_URL"]), source)
     except ValueError as error:
         errors.append(database.refusal(source, text, error) if source else str(error))
         return
@@ -212,7 +212,7 @@ def _apply_arguments(
             continue
         row = SETTINGS[name]
         try:
-            value = PARSERS[row.kind](text, row)
+            value = parse(text, row)
         except ValueError as error:
             errors.append(f"{source}: {text!r} is not accepted for {name}; accepted: {error}")
             continue
@@ -245,6 +245,11 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
             f"DRAIN_DELAY={values['DRAIN_DELAY']:g} leaves nothing of STOP_TIMEOUT={values['STOP_TIMEOUT']:g}: "
             "it must be smaller"
         )
+    if values["STATIC_URL"]:
+        from flagon.render import health_paths  # not at each cold start
+
+        if values["STATIC_URL"] in health_paths(values["URL_PREFIX"] or ""):
+            errors.append(f"STATIC_URL={values['STATIC_URL']} is a health path: files need another one")
     if values["STREAMS_MAX"] and values["STREAMS_MAX"] > values["THREADS"]:
         errors.append(f"STREAMS_MAX={values['STREAMS_MAX']} is more than THREADS={values['THREADS']}")
 

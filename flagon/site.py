@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flagon.nginx_text import unfit
 from flagon.statics import AT_THE_TOP, MANIFEST, Files, Static
 
 if TYPE_CHECKING:
@@ -18,25 +19,49 @@ class Loaded(NamedTuple):
     routes: tuple[str, ...] = ()  # health paths and files at the top that it answers itself
     migrations: bool = False
     statics: tuple[Static, ...] = ()
-    handed: tuple[str, ...] = ()  # folders whose files it may hand over
+    handed: tuple[str, ...] = ()  # folders whose files it may hand over, by number; "" where nginx cannot name one
+    left: tuple[str, ...] = ()  # why a static folder is left to the application, a line for each
 
 
 def loaded(message: dict[str, Any]) -> Loaded:
-    """A worker's message -> what it says. Text that nginx could not take is left out."""
-    try:
-        statics = [Static(str(url), str(folder), str(cache)) for url, folder, cache in message.get("statics", [])]
-    except (TypeError, ValueError):
-        statics = []
+    """A worker's message -> what it says. What nginx cannot serve is left to the application, with a line."""
+    statics, left = [], []
+    for row in _list(message.get("statics")):
+        if not isinstance(row, list) or len(row) != 3:
+            continue
+        url, folder, cache = map(str, row)
+        static = Static(url, folder, cache)
+        if why := _left(static):
+            left.append(f"static files below {static.url!r:.200} are left to the application: {why}")
+        else:
+            statics.append(static)
     return Loaded(
-        tuple(str(path) for path in message.get("routes", [])),
+        tuple(map(str, _list(message.get("routes")))),
         bool(message.get("migrations")),
-        tuple(static for static in statics if _plain(static.url) and _plain(static.folder)),
-        tuple(folder for folder in map(str, message.get("handed", [])) if _plain(folder)),
+        tuple(statics),
+        tuple(folder if _is_folder(folder) else "" for folder in map(str, _list(message.get("handed")))),
+        tuple(left),
     )
 
 
-def _plain(text: str) -> bool:
-    return text.startswith("/") and not any(ord(letter) < 32 for letter in text)
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
+
+
+def _is_folder(path: str) -> bool:
+    return path.startswith("/") and not unfit(path)
+
+
+def _left(static: Static) -> str:
+    """Why nginx is not to serve it; empty if it is."""
+    for what, text in (("url", static.url), ("folder", static.folder), ("Cache-Control", static.cache)):
+        if why := unfit(text):
+            return f"its {what} {why}"
+    if not static.url.startswith("/") or not static.folder.startswith("/"):
+        return "its url and its folder do not both begin with /"
+    if {"", ".", ".."} & set(static.url.split("/")[1:-1]):
+        return "nginx asks for no path with an empty segment, with . or .."
+    return "/-/ is Flagon's own" if static.url.startswith("/-/") else ""
 
 
 def _below(path: str, directory: str) -> str:
@@ -81,7 +106,7 @@ def files(boot: Boot, told: Loaded) -> Files:
     built = numbers()
     statics = [static._replace(copies=built.get(static.folder)) for static in statics]
     # One location for each path; at / the application is asked for what is not there.
-    by_url = {static.url: static for static in reversed(statics) if not static.url.startswith("/-/")}
+    by_url = {static.url: static for static in reversed(statics)}
     at_root = by_url.pop("/", None)
     root = root or (at_root.folder if at_root else "")
     return Files(
@@ -89,7 +114,7 @@ def files(boot: Boot, told: Loaded) -> Files:
         index_page=url + "index.html" if values["STATIC_INDEX"] else "",
         root=os.path.dirname(spa) if spa else root,
         spa=spa,
-        top=top,
+        top=tuple(row for row in top if row[0] + "/" not in by_url),
         handed=told.handed if values["USE_X_ACCEL"] else (),
         https_only=values["FORCE_HTTPS"],
         host=values["STATIC_HOST"] or "",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
+
+from flagon.nginx_text import Location, evaluated, matching, word
 
 # Response headers that nginx itself forgets when the application hands a file over; all others that it keeps
 # (ngx_http_upstream.c, the table of headers: Content-Type, Content-Disposition, Set-Cookie, Cache-Control, Expires)
@@ -43,44 +44,39 @@ class Files(NamedTuple):
     handed: tuple[str, ...] = ()  # folders whose files the application may hand over
     https_only: bool = False
     host: str = ""  # STATIC_HOST: pages of other origins may use what is digested
-    own: frozenset[tuple[str, ...]] = frozenset()  # locations of the user's own
-
-
-def quoted(path: str) -> str:
-    """A path as nginx reads it: its variables and quotes are none."""
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("$", "${flagon_dollar}") + '"'
+    own: frozenset[Location] = frozenset()  # locations of the user's own
 
 
 def _headers(cache: str) -> str:
-    more = f'    add_header Cache-Control "{cache}" always;\n' if cache else ""
+    more = f"    add_header Cache-Control {evaluated(cache)} always;\n" if cache else ""
     return "    include fragments/headers.conf;\n" + more
 
 
-def _location(files: Files, head: str, body: str) -> str:
-    words = tuple(head.split())
-    if words in files.own or words[-1:] in files.own:
+def _location(files: Files, modifier: str, path: str, body: str) -> str:
+    if Location(modifier == "=", path) in files.own:
         return ""
     guard = "    if ($flagon_nonsense) { return 400; }\n"
     if files.https_only:
         guard += "    if ($flagon_insecure) { return 308 https://$flagon_server_name$request_uri; }\n"
-    return f"location {head} {{\n{guard}{body}}}\n"
+    return f"location {modifier} {word(path)} {{\n{guard}{body}}}\n"
 
 
 def _static(files: Files, static: Static) -> str:
     bare = static.url.rstrip("/")
-    text = f"    alias {quoted(static.folder.rstrip('/') + '/')};\n"
+    text = f"    alias {evaluated(static.folder.rstrip('/') + '/')};\n"
     text += f"    charset utf-8;\n    charset_types {TEXTS};\n{GZIP}"
     if static.copies is not None:
         text += f'    if (-f "{COPIES}/$flagon_digested") {{ rewrite ^ /-/digested/$flagon_digested last; }}\n'
     text += "    index index.html;\n" if static.strict else "    try_files $uri @app;\n"
-    text = _location(files, f"^~ {static.url}", text + _headers(static.cache))
+    text = _location(files, "^~", static.url, text + _headers(static.cache))
     if static.strict:
-        text += _location(files, f"= {bare}", f"    return 301 $flagon_scheme://$flagon_host{static.url};\n")
+        target = evaluated(static.url, "$flagon_scheme://$flagon_host")
+        text += _location(files, "=", bare, f"    return 301 {target};\n")
     return text
 
 
 def _one(files: Files, path: str, file: str) -> str:
-    return _location(files, f"= {path}", f"    alias {quoted(file)};\n    charset utf-8;\n{_headers('')}")
+    return _location(files, "=", path, f"    alias {evaluated(file)};\n    charset utf-8;\n{_headers('')}")
 
 
 def _handed(number: int, folder: str) -> str:
@@ -88,7 +84,7 @@ def _handed(number: int, folder: str) -> str:
         f"    add_header {name} $upstream_http_{name.lower().replace('-', '_')} always;\n" for name in RESTORED
     )
     return (
-        f"location ^~ /-/file/{number}/ {{\n    internal;\n    alias {quoted(folder.rstrip('/') + '/')};\n"
+        f"location ^~ /-/file/{number}/ {{\n    internal;\n    alias {evaluated(folder.rstrip('/') + '/')};\n"
         f"    etag off;\n{_headers('')}{restored}}}\n"
     )
 
@@ -100,7 +96,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 def maps(files: Files) -> str:
     """For http level: $flagon_digested is the copy that a digested path stands for."""
     lines = ['default "";'] + [
-        f'"~^{re.escape(static.url)}{DIGESTED}" "{static.copies}/$flagon_copy";'
+        f'{matching(static.url, DIGESTED)} "{static.copies}/$flagon_copy";'
         for static in files.statics
         if static.copies is not None
     ]
@@ -123,13 +119,13 @@ def fragment(files: Files) -> str:
     text = "".join(_static(files, static) for static in files.statics)
     text += "".join(_one(files, path, file) for path, file in files.top)
     if files.index_page:
-        text += _location(files, "= /", f"    index {files.index_page};\n{_headers('')}")
+        text += _location(files, "=", "/", f"    index {evaluated(files.index_page)};\n{_headers('')}")
     text += _copies(files)
-    text += "".join(_handed(number, folder) for number, folder in enumerate(files.handed))
+    text += "".join(_handed(number, folder) for number, folder in enumerate(files.handed) if folder)
     if files.spa:
         text += (
             f"location = /-/spa {{\n    internal;\n    default_type text/html;\n    types {{ }}\n    charset utf-8;\n"
-            f"    alias {quoted(files.spa)};\n{_headers('no-cache')}}}\n"
+            f"    alias {evaluated(files.spa)};\n{_headers('no-cache')}}}\n"
         )
     return text
 
@@ -138,4 +134,4 @@ def root(files: Files) -> str:
     """What `location /` holds."""
     if not files.root:
         return "include fragments/throttle.conf;\ninclude fragments/app.conf;\n"
-    return f"root {quoted(files.root)};\ntry_files $uri @app;\ncharset utf-8;\ncharset_types {TEXTS};\n"
+    return f"root {evaluated(files.root)};\ntry_files $uri @app;\ncharset utf-8;\ncharset_types {TEXTS};\n"

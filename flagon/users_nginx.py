@@ -7,7 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from flagon import text_file
+from flagon import nginx_text, text_file
+from flagon.nginx_text import Location
 
 OLD_FOLDER = "/etc/nginx/conf.d"
 # The deprecated images wrote these two anew at each start.
@@ -19,6 +20,10 @@ SPOOLED = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 OURS = "# nginx in Flagon."
 
 
+class BadName(Exception):
+    """A file that nginx cannot include; the message names it."""
+
+
 class UsersNginx(NamedTuple):
     """Which files there are."""
 
@@ -27,7 +32,7 @@ class UsersNginx(NamedTuple):
     whole: str = ""  # in place of ours
     lines: tuple[str, ...] = ()  # for the boot
     http_directives: frozenset[str] = frozenset()  # of ours these give way
-    locations: frozenset[tuple[str, ...]] = frozenset()  # of ours these give way
+    locations: frozenset[Location] = frozenset()  # of ours these give way
     old_socket: bool = False  # some file passes requests to /tmp/uwsgi.sock
 
     @property
@@ -52,7 +57,7 @@ def _files(*parts: str) -> list[str]:
 
 
 def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
-    """What lies in /app/nginx/http.d, /app/nginx/server.d, /app/nginx.conf and /etc/nginx/conf.d."""
+    """What lies in /app/nginx/http.d, /app/nginx/server.d, /app/nginx.conf and /etc/nginx/conf.d. Raises BadName."""
     whole = os.path.join(directory, "nginx.conf")
     if os.path.isfile(whole) and not text_file.read(whole).startswith(OURS):
         text = text_file.read(whole)
@@ -67,8 +72,9 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
     server = _files(directory, "nginx", "server.d")
     if not http and not server:
         return UsersNginx(lines=tuple(lines))
-    from flagon import nginx_text  # not at each cold start
-
+    for path in (*http, *server):
+        if why := nginx_text.unfit(path):
+            raise BadName(f"{path!r}: nginx cannot include it, as its name {why}: give it another one")
     given = [one for path in http for one in nginx_text.directives(text_file.read(path))]
     top = [one.words[0] for one in given if one.depth == 0 and not one.block]
     inner = [one.words for path in server for one in nginx_text.directives(text_file.read(path)) if one.depth == 0]
@@ -77,7 +83,7 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         tuple(server),
         lines=tuple(lines),
         http_directives=frozenset(top) - REPEATABLE,
-        locations=frozenset(words[1:] for words in inner if words[0] == "location"),
+        locations=frozenset(filter(None, (nginx_text.location(one[1:]) for one in inner if one[0] == "location"))),
         old_socket=_mentioned([*http, *server]),
     )
 
@@ -88,8 +94,6 @@ def _mentioned(paths: list[str]) -> bool:
 
 def listens(whole: str) -> Iterator[str]:
     """What the user's nginx.conf listens on, plain http first."""
-    from flagon import nginx_text
-
     found = [one.words[1:] for one in nginx_text.directives(text_file.read(whole)) if one.words[0] == "listen"]
     for words in sorted(found, key=lambda words: "ssl" in words):
         if words and words[0].rpartition(":")[2].isdigit():
@@ -112,8 +116,6 @@ def adapted(whole: str, run: str, spool: str, as_root: bool) -> str:
 
     Everything else, and every line's number, stays. Who is not root may not become the `user` that it names.
     """
-    from flagon import nginx_text  # not at each cold start
-
     text = text_file.read(whole)
     daemon = False
     for one in reversed(list(nginx_text.directives(text))):

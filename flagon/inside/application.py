@@ -27,6 +27,7 @@ from flagon.inside.notice import fail
 
 LOAD_FAILED_LATER = 1
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a worker that cannot load is tried again; it doubles
+LONGEST_NAME = 5000  # characters, more than nginx takes: all that is said is one datagram
 WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
 
 
@@ -130,7 +131,7 @@ def make_class(base: Any) -> Any:
                     options["hand_over"].append(real)
             return {
                 "routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
-                "statics": [found[:3] for found in folders],
+                "statics": [[text[:LONGEST_NAME] for text in found[:3]] for found in folders],
                 "handed": options["hand_over"],
             }
 

@@ -64,16 +64,23 @@ def put_application_on_path(options: dict[str, Any]) -> None:
 
 
 def check(options: dict[str, Any], gunicorn: Any) -> None:
-    """For `flagon check` and reloads: load the application, have gunicorn read its options; serve nothing."""
+    """For `flagon check` and reloads: load the application, have gunicorn read its options; serve nothing.
+
+    What a worker would say of the application is written beside the options, as loaded.json.
+    """
     from flagon.inside import application, loading
 
     try:
-        loading.load(options["target"], options["why"])
+        found = loading.load(options["target"], options["why"])
     except loading.LoadError as error:
         print(error, file=sys.stderr)
         sys.exit(CONFIGURATION_ERROR)
+    place = os.path.join(os.path.dirname(sys.argv[1]), "loaded.json")
     sys.argv[:] = ["GUNICORN_CMD_ARGS"]
-    application.make_class(gunicorn.app.base.BaseApplication)(options)  # gunicorn's parser ends with 2 if it objects
+    # gunicorn's parser ends with 2 if it objects
+    box = application.make_class(gunicorn.app.base.BaseApplication)(options)
+    with open(place, "w", encoding="utf-8") as file:
+        json.dump(box.said_of(found), file)
 
 
 def end_in_time(seconds: float) -> None:

@@ -26,14 +26,19 @@ def reloads(monkeypatch):
     return sent
 
 
+said = []
+
+
 def make(tmp_path, migrate):
     written, nginx = [], Nginx()
+    said.clear()
     box = types.SimpleNamespace(
         migrate=migrate,
         run=str(tmp_path),
+        objections=lambda told, gated: [f"nginx: {path}" for path in told.routes if path == "/bad"],
         write_fragments=lambda told, gated: written.append((list(told.routes), gated)),
         boot=types.SimpleNamespace(home=str(tmp_path), users=UsersNginx()),
-        output=types.SimpleNamespace(record=lambda *_: None),
+        output=types.SimpleNamespace(record=lambda *words: said.append(words)),
         ready_line=lambda: "",
     )
     return Port(box, lambda: nginx), nginx, written
@@ -110,3 +115,22 @@ def test_new_routes_after_a_reload_are_told(tmp_path, reloads):
     assert reloads == []
     port.loaded(Loaded(("/up",)))
     assert (written[-1], reloads) == ((["/up"], False), [signal.SIGHUP])
+
+
+def test_what_nginx_would_refuse_is_not_written_and_the_old_goes_on(tmp_path, reloads):
+    port, nginx, written = make(tmp_path, migrate=False)
+    port.loaded(Loaded())
+    for _ in range(2):  # two workers
+        port.loaded(Loaded(("/bad",)))
+    assert (written, reloads, port.application) == ([([], False)], [], Loaded())
+    (line,) = [words for words in said if words[1] == "error"]
+    assert line[2].startswith("nginx: /bad: nginx goes on as it is")
+    port.loaded(Loaded(("/up",)))
+    assert (written[-1], reloads) == ((["/up"], False), [signal.SIGHUP])
+
+
+def test_a_folder_that_is_left_to_the_application_is_named_once(tmp_path, reloads):
+    port, nginx, written = make(tmp_path, migrate=False)
+    for _ in range(3):
+        port.loaded(Loaded(left=("static files below '/x'",)))
+    assert [words[1:] for words in said if "static" in words[2]] == [("warning", "static files below '/x'")]

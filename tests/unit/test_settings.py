@@ -70,7 +70,7 @@ GOOD = [
     ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32", ("10.0.0.0/8", "2001:db8::/32")),
     ("TRUSTED_PROXIES", "private 192.0.2.1", ("private", "192.0.2.1")),
     ("DATA_DIR", "/srv/data/", "/srv/data"), ("RUNTIME_DIR", "/", "/"), ("DATA_DIR", "/srv/my-app_2.0/@d+e=f,g~", "/srv/my-app_2.0/@d+e=f,g~"),
-    ("RUNTIME_DIR", "/donn\xe9es/\u6570\u636e", "/donn\xe9es/\u6570\u636e"), ("PRE_START_PATH", "/app/pre/", "/app/pre"),
+    ("RUNTIME_DIR", "/donn\xe9es/\u6570\u636e", "/donn\xe9es/\u6570\u636e"), ("PRE_START_PATH", "/app/pre/", "/app/pre"), ("STATIC_PATH", "/srv/(a)&b", "/srv/(a)&b"),
     ("RUN_AS", "1000", "1000"), ("RUN_AS", "1000:1000", "1000:1000"), ("RUN_AS", "owner", "owner"), ("RUN_AS", "root", "root"),
 ]  # fmt: skip
 
@@ -107,6 +107,7 @@ BAD = [
     ("TRUSTED_PROXIES", "none,private"), ("TRUSTED_PROXIES", "any 10.0.0.1"), ("TRUSTED_PROXIES", ","), ("TRUSTED_PROXIES", "10"),
     ("DATA_DIR", "data"), ("RUNTIME_DIR", "./run"), ("RUNTIME_DIR", "a`id`"),
     ("PRE_START_PATH", "pre.sh"), ("PRE_START_PATH", "/a b"), ("PRE_START_PATH", "/a;b"), ("PRE_START_PATH", "/a'b"), ("PRE_START_PATH", "/a$b"),
+    ("STATIC_PATH", "/a;b"), ("STATIC_PATH", "/a\x01"), ("SPA_INDEX", "a\x7f"),
     ("RUN_AS", "nobody"), ("RUN_AS", "1000:"), ("RUN_AS", ":1"), ("RUN_AS", "-1"), ("RUN_AS", "1:2:3"),
 ]  # fmt: skip
 

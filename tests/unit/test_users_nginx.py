@@ -14,8 +14,9 @@ from flagon import nginx_text, users_nginx
 @pytest.mark.parametrize(("text", "expected"), [
     ("a;", [("a",)]), ("a b  c;", [("a", "b", "c")]), ("a 'b c' \"d;e\";", [("a", "b c", "d;e")]), ("# a;\nb;", [("b",)]),
     ("a { b; }", [("a",), ("b",)]), ("a b { c { d e; } } f;", [("a", "b"), ("c",), ("d", "e"), ("f",)]), ("a ${x}y;", [("a", "${x}y")]),
-    ("location ~ ^/x\\{1\\} { }", [("location", "~", "^/x\\{1\\}")]), ("a \"b\\\"c\";", [("a", 'b\\"c')]), ("a", []), ("", []), ("};a;", [("a",)]),
-    ("a b#c;", [("a", "b#c")]), ("a $b;", [("a", "$b")]),
+    ("location ~ ^/x\\{1\\} { }", [("location", "~", "^/x\\{1\\}")]), ("a \"b\\\"c\";", [("a", 'b"c')]), ("a", []), ("", []), ("};a;", [("a",)]),
+    ("a b#c;", [("a", "b#c")]), ("a $b;", [("a", "$b")]), ("a b}c;", [("a", "b}c")]), ("a b\\\\c\\td 'e\\'f';", [("a", "b\\c\td", "e'f")]),
+    ("a b\u2028c;", [("a", "b\u2028c")]),
 ])  # fmt: skip
 def test_directives(text, expected):
     assert [one.words for one in nginx_text.directives(text)] == expected
@@ -52,7 +53,7 @@ def test_additions(tmp_path):
     found = users_nginx.find(str(tmp_path / "app"), str(tmp_path / "etc"))
     assert [os.path.basename(path) for path in found.http] == ["a.conf", "b.conf", "z.conf"]
     assert found.http_directives == {"server_tokens", "send_timeout", "uwsgi_pass"}
-    assert found.locations == {("=", "/robots.txt"), ("^~", "/static/")}
+    assert found.locations == {(True, "/robots.txt"), (False, "/static/")}
     assert (found.old_socket, found.whole, len(found.lines)) == (True, "", 2)
     before = found.stamp()
     (tmp_path / "app/nginx/http.d/a.conf").write_text("server_tokens build;")
