@@ -15,6 +15,7 @@ from flagon import dangers, programs, site
 from flagon.boot import HOME, Boot
 from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
 from flagon.launch_options import launch_options
+from flagon.logs import nginx_line
 from flagon.site import Loaded
 from flagon.text_file import write
 
@@ -97,8 +98,9 @@ def _supervisord(boot: Boot) -> list[str]:
         return []
     os.symlink(os.path.join(HOME, "supervisord.conf"), os.path.join(boot.run, "supervisord.conf"))
     programs.write(boot.programs, boot.run)
+    os.environ.update(application_environment(boot))  # a file may name its variables
     try:
-        programs.read_as_supervisord(boot.run)
+        programs.read_as_supervisord(boot.programs, boot.run)
     except programs.BadProgram as error:
         return [str(error)]
     return []
@@ -111,4 +113,7 @@ def nginx_errors(folder: str) -> list[str]:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
     except subprocess.TimeoutExpired:
         return ["nginx: its check of nginx.conf takes longer than 30 s"]
-    return [] if done.returncode == 0 else ["nginx: " + done.stderr.strip()]
+    if done.returncode == 0:
+        return []
+    lines = done.stderr.strip().splitlines() or [f"its check of nginx.conf ended with code {done.returncode}"]
+    return ["nginx: " + nginx_line(next((line for line in lines if "[emerg]" in line), lines[0]))[1]]

@@ -92,7 +92,7 @@ def supervise(box: Box) -> int:
     gc.freeze()
     gc.enable()
     supervision.prepare(box)
-    supervisord.ServerOptions.usage = programs.refuse
+    supervisord.ServerOptions.usage = programs.refuse(box.boot.programs)
     try:
         supervisord.main(["-c", os.path.join(box.run, "supervisord.conf")])
     except programs.BadProgram as error:

@@ -116,7 +116,8 @@ def _of_file(path: str, lines: list[str]) -> list[Program]:
         if kind not in KINDS or name in OURS:
             lines.append(f"{path}: [{section}] is ignored: the box has its own")
             continue
-        options = dict(parser.items(section))
+        here = os.path.dirname(path).replace("%", "%%")  # of his file, not of our copy
+        options = {option: text.replace("%(here)s", here) for option, text in parser.items(section)}
         if any(re.search(CONTROL, text.replace("\n", "").replace("\t", "")) for text in (section, *options.values())):
             raise BadProgram(f"{path}: [{section}] has a control character")
         if kind != "group" and "command" not in options:
@@ -139,17 +140,23 @@ def _logged(section: Program) -> dict[str, str]:
     return {**options, "killasgroup": "true", **forced}
 
 
-def refuse(_: Any, message: str) -> NoReturn:
-    """In place of supervisord's usage text and its code 2. Raises BadProgram."""
-    raise BadProgram(f"supervisord: {message}")
+def refuse(programs: Programs) -> Callable[[Any, str], NoReturn]:
+    """In place of supervisord's usage text and its code 2: raises BadProgram, which names the user's file."""
+
+    def usage(_: Any, message: str) -> NoReturn:
+        sources = (one.source for one in programs.sections if f"section '{one.section}'" in message)
+        text = re.sub(r"Available names: .*(?= in section)| \(file: .*\)", "", message)
+        raise BadProgram(f"{next(sources, 'supervisord')}: {text}")
+
+    return usage
 
 
-def read_as_supervisord(run: str) -> None:
+def read_as_supervisord(programs: Programs, run: str) -> None:
     """Have supervisord read its files in a run directory. Raises BadProgram."""
     from supervisor.options import ServerOptions
 
-    ServerOptions.usage = refuse
-    ServerOptions().realize(["-c", os.path.join(run, "supervisord.conf")])
+    reader = type("Reader", (ServerOptions,), {"usage": refuse(programs)})
+    reader().realize(["-c", os.path.join(run, "supervisord.conf")])
 
 
 def write(programs: Programs, run: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ PREFIX = "FLAGON_"
 # Other people's names for a setting, below its own.
 ALIASES = {"DATABASE_DIRECT_URL": ("DATABASE_UNPOOLED_URL", "DIRECT_URL")}
 MASK = "********"
+# What was given may stand in a message, and a message is one line.
+UNPRINTABLE = "[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # FastCGI: nginx sends all parameters in one record of at most 65,535 bytes, the request line up to three times in it.
 FASTCGI_RECORD = 65535
 FASTCGI_OWN_PARAMETERS = 4096
@@ -31,8 +34,8 @@ class SettingsError(Exception):
     """Values that are not accepted; `errors` has one sentence for each. The boot ends with code 78 (EX_CONFIG)."""
 
     def __init__(self, errors: list[str]) -> None:
-        super().__init__("\n".join(errors))
-        self.errors = errors
+        self.errors = [re.sub(UNPRINTABLE, lambda found: repr(found[0])[1:-1], error) for error in errors]
+        super().__init__("\n".join(self.errors))
 
 
 class Settings:
