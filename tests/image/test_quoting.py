@@ -223,7 +223,7 @@ def test_new_code_whose_folders_nginx_would_refuse_is_not_taken() -> None:
         assert 'duplicate location "/new/" in /app/more.conf:1: the old application goes on serving' in done.stdout
         assert box.get("/static/a").text == "x"
         assert box.get("/fresh").status_code == 404
-        box.exec("kill", "-KILL", box.get("/pid").text)
+        box.exec("sh", "-c", f"kill -KILL {int(box.get('/pid').text)}")
         box.wait_log("new static folders are left to the application")
         wait_until(lambda: box.get("/fresh").text == "fresh", 10, "the new worker")
         assert box.get("/new/a").status_code == 204  # the user's own location
