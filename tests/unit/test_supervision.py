@@ -249,3 +249,35 @@ def test_memory_is_warned_of_once(plugin, monkeypatch):
 def test_proportional_set_size():
     assert 1 < memory.proportional_set_size(os.getpid()) < 10_000
     assert memory.proportional_set_size(2**22 + 1) == 0
+
+
+NGINX_LINE = b'2026/11/22 19:26:07 [emerg] 12#12: unknown directive "x" in /app/nginx/server.d/a.conf:3\n'
+
+
+BIND = b"2026/11/22 19:26:07 [emerg] 12#12: bind() to [::]:80 failed (98: Address already in use)\n"
+STILL = b"2026/11/22 19:26:09 [emerg] 12#12: still could not bind()\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "code", "message"),
+    [
+        (NGINX_LINE, 1, 78, 'nginx cannot start: unknown directive "x" in /app/nginx/server.d/a.conf:3: the container ends with code 78'),
+        (BIND + BIND + STILL, 1, 78, "nginx cannot start: bind() to [::]:80 failed (98: Address already in use): the"),
+        (NGINX_LINE.replace(b"emerg", b"error"), 1, None, "nginx ended with code 1: restarted; its last line: "),
+        (b"", -9, None, "nginx was killed by SIGKILL: restarted"),
+    ],
+)  # fmt: skip
+def test_nginx_that_cannot_start_at_all_is_not_tried_again(plugin, line, status, code, message):
+    plugin.port.told = (Loaded(), False)  # as it is from the moment that nginx is started
+    plugin.lines_of("nginx").feed(line)
+    process = types.SimpleNamespace(config=types.SimpleNamespace(name="nginx"), pid=2**22 + 1)
+    plugin.said()
+    for _ in range(2):  # the second death of one that has been restarted is a death as any other
+        plugin.deaths._judge(process, deaths.Death("nginx", status))
+        assert plugin.exit_code == code
+        said = plugin.said()[-1]["message"]
+        assert said.startswith(message)
+        if code:
+            return
+        plugin.lines_of("nginx").feed(NGINX_LINE)
+        message = "nginx "
