@@ -9,6 +9,7 @@ from typing import Any
 from flagon import cache, places, statics
 from flagon.boot import Boot
 from flagon.database import Database
+from flagon.nginx_text import unfit
 
 
 def database_options(database: Database) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def hand_over(boot: Boot) -> list[str]:
         return []
     folders = [boot.directory, boot.application.directory, boot.values["DATA_DIR"]]
     real = list(dict.fromkeys(os.path.realpath(folder) for folder in folders if os.path.isdir(folder)))
-    return [folder for folder in real if folder != "/"]
+    return [folder for folder in real if folder != "/" and not unfit(folder)]
 
 
 def launch_options(boot: Boot, spool: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from flagon.inside import (
 )
 from flagon.inside import options as options_file
 from flagon.inside.notice import fail
+from flagon.nginx_text import unfit
 
 LOAD_FAILED_LATER = 1
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a worker that cannot load is tried again; it doubles
@@ -127,7 +128,7 @@ def make_class(base: Any) -> Any:
             inside = [root.rstrip("/") + "/" for root in options["hand_over"]]
             for found in folders:
                 real = os.path.realpath(found.folder)
-                if options["hand_over"] and not real.startswith(tuple(inside)):
+                if options["hand_over"] and not real.startswith(tuple(inside)) and not unfit(real):
                     options["hand_over"].append(real)
             return {
                 "routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),

@@ -30,6 +30,7 @@ LEFT = ["/a\nb", "/a\x01b", "/a\x7fb", "//c", "/a//c", "/../d", "/-/error", "/" 
 APP = f"""
 from flask import Blueprint, Flask, url_for
 app = Flask(__name__, static_url_path={SERVED[0]!r})
+app.register_blueprint(Blueprint("lines", __name__, static_folder="/app/two\\nlines", static_url_path="/lines"))
 URLS = {SERVED[1:]!r} + {LEFT!r}
 for number, url in enumerate(URLS):
     app.register_blueprint(Blueprint(f"b{{number}}", __name__, static_folder="static", static_url_path=url))
@@ -45,7 +46,10 @@ def urls():
 def box() -> Iterator[Box]:
     """With digested copies of the one file that lies below all of these urls."""
     dockerfile = f"FROM {RUNTIME}\nCOPY . /app\nRUN flagon static build\n"
-    with child_image(dockerfile, {"app.py": APP, "static/f.txt": "hello" * 300}) as image, Box(image=image) as found:
+    with (
+        child_image(dockerfile, {"app.py": APP, "static/f.txt": "hello" * 300, "two\nlines/g.txt": "two"}) as image,
+        Box(image=image) as found,
+    ):
         yield found
 
 
@@ -82,13 +86,16 @@ def test_what_is_left_to_the_application_is_named_once(box: Box) -> None:
         assert record["level"] == "warning"
     assert box.get(quote("/a\nb") + "/f.txt").text[:5] == "hello"
     assert "." in box.get(quote("/a\x01b") + "/f.txt").headers["ETag"]  # Flask's
-    assert len([one for one in box.records() if "are left to the application" in str(one.get("message"))]) == len(LEFT)
+    assert box.get("/lines/g.txt").text == "two"
+    left = [str(one["message"]) for one in box.records() if "are left to the application" in str(one.get("message"))]
+    assert len(left) == len(LEFT) + 1
+    assert [line for line in left if "'/lines/'" in line][0].endswith("its folder has a control character")
 
 
 def test_check_says_the_same(box: Box) -> None:
     done = docker("exec", box.name, "flagon", "check", check=False)
     assert done.returncode == 0
-    assert done.stderr.count("are left to the application") == len(LEFT)
+    assert done.stderr.count("are left to the application") == len(LEFT) + 1
 
 
 # check and start: the same answer
