@@ -214,7 +214,7 @@ BENIGN = {
     "static_url": "/benign",
     "prefix": "/benign",
     "path": "/benign",
-    "directory": "/benign",
+    "folder": "/benign",
     "file": "/benign/page",
 }
 
