@@ -61,7 +61,7 @@ class Boot:
     """All that follows from the environment. Raises SettingsError at once, BootError from the steps."""
 
     def __init__(self, environ: Mapping[str, str], directory: str, command: list[str] | None = None) -> None:
-        self.directory, self.home = directory, HOME
+        self.directory, self.home, self.environ = directory, HOME, environ
         self.started_at = time.time()
         self.warnings: list[str] = []
         self.python, self.packages = (
@@ -264,8 +264,7 @@ class Boot:
             raise BootError(str(error)) from None
         self.fastcgi = values["WORKER_CLASS"] == "fastcgi"
         self.graceful_timeout = min(values["GRACEFUL_TIMEOUT"], values["STOP_TIMEOUT"] - values["DRAIN_DELAY"])
-        if values["REAL_IP_HEADER"] is None:
-            settings.set("REAL_IP_HEADER", *platforms.real_ip_header(settings.environment))
+        self._decide_trust()
         if settings.sources["HEADERS_MAX"] != "default" and not versions().get("max_headers", True):
             self.warnings.append("HEADERS_MAX has no effect: this nginx does not know max_headers")
         if self.debug and values["PRELOAD"]:
@@ -275,6 +274,27 @@ class Boot:
             self.warnings.append(
                 "FLASK_DEBUG is on: code is loaded again on save, and local clients and DEBUG_CLIENTS "
                 f"({','.join(values['DEBUG_CLIENTS'])}) may run code in the debugger. NEVER in production"
+            )
+
+    def _decide_trust(self) -> None:
+        """Whose forwarding headers count, and which of them is the client's address: by the platform, if not given."""
+        values, settings = self.values, self.settings
+        platform = platforms.find(self.environ)
+        self.proxies_named = values["TRUSTED_PROXIES"] is not None
+        if not self.proxies_named:
+            settings.set("TRUSTED_PROXIES", ("private",) if platform.trusted else ("none",), platform.why)
+        nobody = values["TRUSTED_PROXIES"] == ("none",)
+        if values["REAL_IP_HEADER"] is None:
+            settings.set("REAL_IP_HEADER", platform.real_ip_header, platform.why)
+        elif nobody:
+            self.warnings.append(
+                f"REAL_IP_HEADER={values['REAL_IP_HEADER']} has no effect: no proxy is trusted. "
+                "Set TRUSTED_PROXIES to the address of the proxy that sends it, or to private"
+            )
+        if nobody and values["FORCE_HTTPS"]:
+            self.warnings.append(
+                "FORCE_HTTPS is on and no proxy is trusted: behind one that ends https, every request looks like http "
+                "and is sent to https FOR EVER. Set TRUSTED_PROXIES to the proxy's address, or to private"
             )
 
     def listen(self, taken: bool = False) -> None:

@@ -84,6 +84,7 @@ def nginx_box(boot: Boot, addresses: list[str], spool: str, told: site.Loaded, g
         mark=sqlite + MARK if told.migrations and sqlite else "",
         gated=gated,
         debug=boot.debug,
+        named=boot.proxies_named,
         files=site.files(boot, told),
         users=boot.users,
     )
@@ -172,11 +173,13 @@ class Box:
 
     def ready_line(self) -> str:
         """What is said once the port opens."""
-        boot = self.boot
-        return (
-            f"listening on {', '.join(boot.addresses)} after {time.time() - boot.started_at:.2f} s; "
-            f"trusted proxies: {','.join(self.values['TRUSTED_PROXIES'])} by {self.values['REAL_IP_HEADER']}"
-        )
+        boot, trusted = self.boot, ",".join(self.values["TRUSTED_PROXIES"])
+        why = boot.settings.sources["TRUSTED_PROXIES"]
+        line = f"listening on {', '.join(boot.addresses)} after {time.time() - boot.started_at:.2f} s; "
+        if trusted != "none":
+            return line + f"trusted proxies: {trusted} ({why}) by {self.values['REAL_IP_HEADER']}"
+        line += f"trusted proxies: none ({why})"
+        return line if boot.proxies_named else f"{line}; behind a proxy of yours set TRUSTED_PROXIES to its address"
 
     def database_line(self) -> str:
         """Which database, from where, and how many connections it has to bear: a plan's limit is met at this number."""

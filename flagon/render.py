@@ -18,15 +18,6 @@ PRIVATE = (
 )  # fmt: skip
 ANY = ("0.0.0.0/0", "::/0")
 NGINX_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "error", "critical": "crit"}
-# What a client may not say: nginx decides address, scheme and host, and gives one value of each (DESIGN 3.6).
-DROPPED_HEADERS = (
-    "Proxy", "Forwarded", "X-Forwarded", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix",
-    "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Forwarded-Protocol", "X-Forwarded-Scheme", "X-Scheme", "X-Url-Scheme",
-    "Front-End-Https", "X-Original-Url", "X-Rewrite-Url", "X-Script-Name",
-    "Client-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP", "Fly-Client-IP", "X-Cluster-Client-IP",
-    "DO-Connecting-IP", "X-Envoy-External-Address",
-)  # fmt: skip
-
 
 KEPT = 512  # connections to the application that an nginx process keeps at most
 
@@ -80,6 +71,7 @@ class Box(NamedTuple):
     mark: str = ""  # is there while somebody migrates our SQLite file: 503 for all but health
     gated: bool = False  # the schema may not be ready: 503 for all but health while it says so
     debug: bool = False  # FLASK_DEBUG is on
+    named: bool = True  # TRUSTED_PROXIES is the user's own word, not a platform's default
     files: Files = Files()  # what nginx serves by itself
     users: UsersNginx = UsersNginx()  # the user's own nginx files
 
@@ -144,8 +136,15 @@ def _client(box: Box) -> str:
     if networks:
         lines += [f"real_ip_header {word(box.values['REAL_IP_HEADER'])};", "real_ip_recursive on;"]
     lines += protection.client_limits(box.values)
-    lines += ["geo $realip_remote_addr $flagon_trusted {", "    default 0;"]
-    lines += [f"    {network} 1;" for network in networks] + ["}"]
+    for name, members in (("trusted", networks), ("neighbour", PRIVATE)):
+        lines += [f"geo $realip_remote_addr $flagon_{name} {{", "    default 0;"]
+        lines += [f"    {network} 1;" for network in members] + ["}"]
+    # What the worker is told of the peer: what it may say, or that it says much and is not believed (inside/claims.py).
+    said = "".join(
+        f"$http_{name}" for name in ("x_forwarded_for", "x_forwarded_proto", "x_forwarded_host", "forwarded")
+    )
+    lines += [f'map "$flagon_trusted$flagon_neighbour:{said}" $flagon_peer {{', '    default "";']
+    lines += [f'    "~^1" {"named" if box.named else "platform"};', '    "~^01:." $realip_remote_addr;', "}"]
     if box.debug:
         from flagon import debug_clients
 
@@ -154,7 +153,8 @@ def _client(box: Box) -> str:
 
 
 def _listen(box: Box) -> str:
-    text = ""
+    # Where a user's file lets underscores in, X_Real_IP would pass for X-Real-IP in gunicorn's parser.
+    text = "" if box.fastcgi else "underscores_in_headers off;\n"
     for address in box.listen:
         words = [word(part) for part in address.split()]
         text += f"listen {' '.join(words)} default_server{'' if 'backlog=' in address else ' backlog=2048'};\n"
@@ -203,13 +203,15 @@ def _fastcgi(box: Box) -> str:
         ("SERVER_PROTOCOL", "$server_protocol"),
         ("SERVER_NAME", "$flagon_server_name"),
         ("SERVER_PORT", "$flagon_port"),
-        ("REMOTE_ADDR", "$remote_addr"),
+        ("REMOTE_ADDR", "$flagon_address"),
         ("REMOTE_PORT", "$remote_port"),
         ("HTTP_HOST", "$flagon_host if_not_empty"),
         ("wsgi.url_scheme", "$flagon_scheme"),
-        ("HTTP_X_FORWARDED_FOR", "$remote_addr"),
-        ("HTTP_X_FORWARDED_PROTO", "$flagon_scheme"),
-        ("HTTP_X_REAL_IP", "$remote_addr"),
+        ("FLAGON_PEER", "$flagon_peer if_not_empty"),
+        # An empty HTTP_ parameter is not sent: nginx leaves out the client's header.
+        ("HTTP_X_FORWARDED_FOR", '""'),  # the worker makes these three of address and scheme
+        ("HTTP_X_FORWARDED_PROTO", '""'),
+        ("HTTP_X_REAL_IP", '""'),
         ("HTTP_CONTENT_TYPE", '""'),
         ("HTTP_CONTENT_LENGTH", '""'),
         ("HTTP_TRANSFER_ENCODING", '""'),  # nginx has read and counted a chunked body
@@ -225,8 +227,10 @@ def _fastcgi(box: Box) -> str:
     ]
     if box.debug:
         parameters.append(("FLAGON_DEBUGGER", "$flagon_debugger"))
+    own = "HTTP_" + v["REAL_IP_HEADER"].upper().replace("-", "_")  # of any name: its value is the address by now
+    if own not in dict(parameters):
+        parameters.append((own, '""'))
     lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
-    lines += [f'fastcgi_param HTTP_{name.upper().replace("-", "_")} "";' for name in DROPPED_HEADERS]
     return "\n".join(lines) + "\n"
 
 
@@ -248,9 +252,10 @@ def _http(box: Box) -> str:
         ("Connection", "$flagon_connection"),
         ("Upgrade", "$http_upgrade"),
         ("X-Request-ID", "$flagon_request_id"),
-        ("X-Forwarded-For", "$remote_addr"),
+        ("X-Forwarded-For", '""'),  # the worker makes it of the address
         ("X-Forwarded-Proto", "$flagon_scheme"),
-        ("X-Real-IP", "$remote_addr"),
+        ("X-Real-IP", "$flagon_address"),
+        ("X-Flagon-Peer", "$flagon_peer"),
         ("Cookie", "$http_cookie"),  # several Cookie lines become one, as on the other wire
         ("X-Flagon-Server-Name", "$flagon_server_name"),
         ("X-Flagon-Server-Port", "$flagon_port"),
@@ -266,8 +271,10 @@ def _http(box: Box) -> str:
         "proxy_hide_header X-Request-ID;",
         "proxy_redirect off;",
     ]
+    own = v["REAL_IP_HEADER"]  # of any name: its value is the address by now
+    if own.lower() not in [name.lower() for name, _ in headers]:
+        headers.append((own, '""'))
     lines += [f"proxy_set_header {name} {value};" for name, value in headers]
-    lines += [f'proxy_set_header {name} "";' for name in DROPPED_HEADERS]
     return "\n".join(lines) + "\n"
 
 

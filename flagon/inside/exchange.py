@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from flagon.inside import closing, fastcgi
+from flagon.inside import claims, closing, fastcgi
 from flagon.inside.body import BodyCut, RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
@@ -85,6 +85,7 @@ class Exchange:
         self._slot.begin(block, descriptor)
         environ = self._server.base_environ.copy()
         fastcgi.decode_params(block, environ)
+        claims.settle(environ)
         request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
         if "REQUEST_METHOD" not in environ:
             raise ProtocolError("no REQUEST_METHOD")

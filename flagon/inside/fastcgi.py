@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from struct import Struct
 
+from flagon.inside import claims
+
 VERSION, RESPONDER, KEEP_CONNECTION = 1, 1, 1
 BEGIN_REQUEST, ABORT_REQUEST, END_REQUEST, PARAMS, STDIN, STDOUT, STDERR = 1, 2, 3, 4, 5, 6, 7
 HEADER = Struct(">BBHHBx")
@@ -41,29 +43,52 @@ def stdout(content: bytes) -> bytes:
 
 
 def decode_params(block: bytes, into: dict[str, str]) -> None:
-    """Name-value pairs (section 3.4) -> `into`, as latin-1 text, which is what WSGI wants. Raises ProtocolError."""
+    """Name-value pairs (section 3.4) -> `into`, as latin-1 text, which is what WSGI wants. Raises ProtocolError.
+
+    nginx's own parameters come first, among them who the peer is; of the headers after them, what it may not say is
+    left out (claims.py).
+    """
+    peer = claims.STRANGER
+    may_say = peer.names
     text = block.decode("latin-1")
     position, end = 0, len(block)
     try:
         while position < end:
-            name_length = block[position]
-            position += 1
-            if name_length > 127:
-                name_length = ((name_length & 127) << 24) | int.from_bytes(block[position : position + 3], "big")
-                position += 3
-            value_length = block[position]
-            position += 1
-            if value_length > 127:
-                value_length = ((value_length & 127) << 24) | int.from_bytes(block[position : position + 3], "big")
-                position += 3
+            name_length, value_length = block[position], block[position + 1]
+            position += 2
+            if name_length > 127 or value_length > 127:
+                name_length, value_length, position = _long_lengths(block, position - 2)
             value = position + name_length
             name = text[position:value]
             position = value + value_length
-            into[name] = text[value:position]
+            try:
+                said = may_say[name]
+            except KeyError:
+                said = peer.may_say(name)
+            if said:
+                into[name] = text[value:position]
+            elif name == claims.PEER:
+                peer = claims.peer(text[value:position])
+                may_say = peer.names
+            elif said is None:
+                claims.refused(name)
     except IndexError:
         raise ProtocolError("a parameter's length is cut") from None
     if position != end:
         raise ProtocolError("a parameter is longer than its record")
+
+
+def _long_lengths(block: bytes, position: int) -> tuple[int, int, int]:
+    """Lengths of a name and a value of which one at least takes four bytes, and where the name begins."""
+    lengths = []
+    for _ in range(2):
+        length = block[position]
+        position += 1
+        if length > 127:
+            length = ((length & 127) << 24) | int.from_bytes(block[position : position + 3], "big")
+            position += 3
+        lengths.append(length)
+    return lengths[0], lengths[1], position
 
 
 class Records:

@@ -62,6 +62,7 @@ def always_ours(options: dict[str, Any]) -> dict[str, Any]:
         "proc_name": "flagon",
         "daemon": False,
         "reuse_port": False,
+        "secure_scheme_headers": {},  # nginx says the scheme; here they would only make 400 of a client's claim
         "pidfile": None,
         "chdir": options["working_directory"],
         "when_ready": when_ready,

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from flagon.inside import slots
+from flagon.inside import claims, slots
 from flagon.inside.body import SPOOL_IN_MEMORY
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import READ_SIZE
@@ -35,7 +35,8 @@ def behind_nginx(application: WSGI) -> WSGI:
         environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", environ["wsgi.url_scheme"])
         for name in ("SERVER_NAME", "SERVER_PORT", "REMOTE_PORT"):
             environ[name] = environ.pop("HTTP_X_FLAGON_" + name, environ.get(name, ""))
-        environ.pop("HTTP_X_FLAGON_DEBUGGER", None)  # read by now
+        claims.sift(environ, claims.peer(environ.pop(claims.PEER_HEADER, "")))
+        claims.settle(environ)
         if "/." in environ["PATH_INFO"]:
             environ["PATH_INFO"] = without_dots(environ["PATH_INFO"])
         environ.setdefault("REQUEST_URI", environ.get("RAW_URI", ""))

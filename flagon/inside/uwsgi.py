@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from flagon.inside import fastcgi
+from flagon.inside import claims, fastcgi
 from flagon.inside.body import RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.exchange import Exchange, write_all
@@ -83,9 +83,12 @@ class UwsgiExchange(Exchange):
         self._slot.begin(_for_the_board(variables), descriptor)
         self._slot.stuck_answer = STUCK_ANSWER
         environ = {**self._server.base_environ, **variables}
-        environ.pop("HTTP_PROXY", None)  # a client's word, read as a variable by many a library (httpoxy)
+        if "HTTP_X_FORWARDED_FOR" in environ and claims.PEER not in environ:
+            claims.over_uwsgi()
+        claims.sift(environ, claims.peer(environ.pop(claims.PEER, "")))
         secure = variables.get("HTTPS", "").lower() in ("on", "1", "true")
         environ["wsgi.url_scheme"] = variables.get("UWSGI_SCHEME") or ("https" if secure else "http")
+        claims.settle(environ)
         script = environ["SCRIPT_NAME"]
         if modifier == MANAGE_PATH_INFO and environ.get("PATH_INFO", "").startswith(script):
             environ["PATH_INFO"] = environ["PATH_INFO"][len(script) :]

@@ -143,7 +143,7 @@ numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Box]:
-    with Box({"WEB_CONCURRENCY": "2"}, files={"app.py": APP}) as found:
+    with Box({"WEB_CONCURRENCY": "2", "TRUSTED_PROXIES": "private"}, files={"app.py": APP}) as found:
         yield found
 
 

@@ -122,7 +122,8 @@ def test_real_proxies(count: int) -> None:
     outer = name_for()
     docker("network", "create", "--subnet", f"198.51.100.{count * 64}/26", outer)
     try:
-        with network() as inner, Box(args=["--network", inner], files={"main.py": TELL}) as box:
+        trust = {"TRUSTED_PROXIES": "private"}
+        with network() as inner, Box(env=trust, args=["--network", inner], files={"main.py": TELL}) as box:
             chained = Chained(box, inner, outer, count)
             try:
                 for headers in ((), ("X-Forwarded-For: 6.6.6.6", "X-Real-IP: 6.6.6.6", "X-Forwarded-Proto: gopher")):

@@ -192,7 +192,9 @@ def test_local_clients_have_it_and_others_not(box: Box) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_listed_network_has_it(wire: str) -> None:
-    with Box(env=debug(wire, DEBUG_CLIENTS=f"{gateway()}/32,192.0.2.0/24"), files=FILES) as box:
+    with Box(
+        env=debug(wire, DEBUG_CLIENTS=f"{gateway()}/32,192.0.2.0/24", TRUSTED_PROXIES="private"), files=FILES
+    ) as box:
         page = box.get("/console").text
         secret = re.search(r'SECRET = "(\w+)"', page)
         assert secret, page

@@ -20,7 +20,7 @@ def app(environ, start_response):
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[Box]:
-    with Box(files={"main.py": ECHO}, env={"MAX_BODY_SIZE": "1m"}) as box:
+    with Box(files={"main.py": ECHO}, env={"MAX_BODY_SIZE": "1m", "TRUSTED_PROXIES": "private"}) as box:
         yield box
 
 
@@ -92,7 +92,7 @@ def test_an_untrusted_peer_says_nothing(header: str, untrusting: Box) -> None:
 
 @pytest.fixture(scope="module")
 def untrusting() -> Iterator[Box]:
-    with Box(files={"main.py": ECHO}, env={"TRUSTED_PROXIES": "none"}) as box:
+    with Box(files={"main.py": ECHO}) as box:
         yield box
 
 
@@ -156,7 +156,7 @@ def old():
 def folder():
     return "folder"
 """
-    with Box(files={"main.py": source}) as box:
+    with Box(files={"main.py": source}, env={"TRUSTED_PROXIES": "private"}) as box:
         assert box.get("/old").headers["Location"] == "/new"
         answer = box.get("/folder", headers={"Host": "shop.example", "X-Forwarded-Proto": "https"})
         assert answer.status_code in (301, 308)

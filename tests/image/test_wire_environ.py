@@ -44,14 +44,15 @@ LIES = ("6.6.6.6", "evil", "444")
 
 @pytest.fixture(scope="module", params=WIRES)
 def trusting(request: pytest.FixtureRequest) -> Iterator[Probe]:
-    """The default: peers with private addresses, as the engine's bridge has, are trusted."""
-    with Probe(request.param) as box:
+    """Peers with private addresses, as the engine's bridge has, are named."""
+    with Probe(request.param, TRUSTED_PROXIES="private") as box:
         yield box
 
 
 @pytest.fixture(scope="module", params=WIRES)
 def untrusting(request: pytest.FixtureRequest) -> Iterator[Probe]:
-    with Probe(request.param, TRUSTED_PROXIES="none") as box:
+    """The default."""
+    with Probe(request.param) as box:
         yield box
 
 

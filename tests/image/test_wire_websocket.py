@@ -76,7 +76,7 @@ def test_a_websocket_may_be_quiet_for_longer_than_timeout(image: str) -> None:
 
 @pytest.mark.parametrize("worker_class", ["gevent", "sync"])
 def test_other_worker_classes_serve(image: str, worker_class: str) -> None:
-    with Box(image=image, env={"WORKER_CLASS": worker_class}) as box:
+    with Box(image=image, env={"WORKER_CLASS": worker_class, "TRUSTED_PROXIES": "private"}) as box:
         assert box.get("/up").json()["status"] == "ok"
         answer = box.get("/", headers={"X-Forwarded-For": "203.0.113.9"})
         assert (answer.status_code, answer.text) == (200, "page of 203.0.113.9")

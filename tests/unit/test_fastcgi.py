@@ -33,6 +33,8 @@ def digest(body, values):
 
 def expected(body=b"", **more):
     values = environ(body=body, **more)
+    values["HTTP_X_FORWARDED_FOR"] = values["HTTP_X_REAL_IP"] = values["REMOTE_ADDR"]
+    values["HTTP_X_FORWARDED_PROTO"] = values["wsgi.url_scheme"]
     return digest(
         body, sorted((k, v) for k, v in values.items() if k.startswith("HTTP_") or k in ("REQUEST_METHOD", "PATH_INFO"))
     )

@@ -1,0 +1,189 @@
+"""Which headers claim something, who may send them, and that looking costs little whatever is sent."""
+
+# Lists of names.
+# ruff: noqa: E501
+
+import logging
+import time
+
+import pytest
+from fastcgi_client import block, environ
+
+from flagon.inside import claims, fastcgi
+from flagon.inside.middleware import behind_nginx
+
+ADDRESS = """
+Client-IP X-Client-IP True-Client-IP X-True-Client-IP CF-Connecting-IP CF-Connecting-IPv6 CF-Pseudo-IPv4 Fly-Client-IP
+DO-Connecting-IP X-Cluster-Client-IP Fastly-Client-IP Proxy-Client-IP WL-Proxy-Client-IP X-Forwarded-Client-IP
+X-Originating-IP X-Remote-IP X-Remote-Addr X-Azure-ClientIP X-Azure-SocketIP X-Appengine-User-IP X-Real-IP Real-IP
+X-ProxyUser-Ip X-NF-Client-Connection-IP X-Source-IP X-Client-Address X-HTTP-Client-IP Incap-Client-IP X-Sucuri-ClientIP
+Akamai-Client-IP EO-Connecting-IP Ali-CDN-Real-IP CloudFront-Viewer-Address X-Coming-From X-RealIP X-User-IP X-XFF
+X-Envoy-External-Address X-Peer-Address Remote-Addr X-ClientIP X-Some-New-CDN-Client-IP X-Whoever-IPv6
+""".split()
+PLACE = """
+Proxy Forwarded Forwarded-For X-Forwarded X-Forwarded-By X-Forwarded-For X-Forwarded-Host X-Forwarded-Port
+X-Forwarded-Prefix X-Forwarded-Proto X-Forwarded-Protocol X-Forwarded-Scheme X-Forwarded-Server X-Forwarded-Ssl
+X-Forwarded-Uri X-Forwarded-Path X-Forwarded-Method X-Forwarded-Anything X-Forward-For X-Original-Forwarded-For
+HTTP-X-Forwarded-For X-Vercel-Forwarded-For CloudFront-Forwarded-Proto Fly-Forwarded-Port Fly-Forwarded-Proto X-Scheme
+X-Url-Scheme X-Proto Front-End-Https X-Https HTTPS X-ARR-SSL Fastly-SSL CF-Visitor X-Host X-Original-Host X-Original-URL
+X-Original-URI X-Original-Path X-Rewrite-URL X-Script-Name Script-Name X-Path-Info X-Http-Host-Override
+X-Http-DestinationURL X-Backend-Host X-Proxy-Host X-Proxy-Url Proxy-Host X-Server-Name X-Envoy-Original-Path
+X-Envoy-Original-Host X-Envoy-Internal X-Real-Port X-Client-Port X-Ingress-Path X-Request-Uri X-Hostname X-Accel-Mapping
+Fastly-Orig-Host X-Flagon-Peer X-Flagon-Debugger Flagon-Peer X-URL-Rewritten X-External-Host WL-Proxy-SSL
+""".split()
+USER = """
+X-Forwarded-User X-Forwarded-Email X-Forwarded-Preferred-Username X-Forwarded-Groups X-Forwarded-Access-Token
+X-Forwarded-Client-Cert X-Forwarded-Tls-Client-Cert X-Forwarded-Tls-Client-Cert-Info X-Remote-User Remote-User Remote-Groups
+Remote-Name Remote-Email X-Remote-Group X-Auth-Request-User X-Auth-Request-Email X-Auth-Request-Access-Token X-Auth-User
+X-Authenticated-User X-Authenticated-Userid X-Authenticated-Groups X-Goog-Authenticated-User-Email
+X-Goog-Authenticated-User-Id X-Goog-IAP-JWT-Assertion X-MS-CLIENT-PRINCIPAL X-MS-CLIENT-PRINCIPAL-NAME
+X-MS-TOKEN-AAD-ID-TOKEN X-Amzn-Oidc-Identity X-Amzn-Oidc-Data X-Amzn-Oidc-Accesstoken X-Amzn-Mtls-Clientcert
+Tailscale-User-Login Tailscale-User-Name Cf-Access-Authenticated-User-Email Cf-Access-Jwt-Assertion Cf-Client-Cert-Sha256
+X-authentik-username X-authentik-jwt X-Webauth-User X-Webauth-Email X-Token-Subject X-Token-User-Roles X-SSL-Client-Cert
+X-SSL-Client-DN X-SSL-Client-Verify SSL-Client-Verify Ssl-Client-Subject-Dn X-Client-Cert X-Client-Dn Client-Cert
+Client-Cert-Chain X-ARR-ClientCert X-Proxy-User X-Consumer-Username X-Credential-Identifier X-User X-Username X-User-Email
+X-Userinfo X-Pomerium-Jwt-Assertion X-Vouch-User Shib-Session-Id OIDC-Claim-Email SM-User SMUSER IV-User OAM-Remote-User
+X-Appengine-User-Email X-Appengine-User-Is-Admin Auth-User X-Endpoint-Api-Userinfo Impersonate-User Teleport-Jwt-Assertion
+Ngrok-Auth-User-Email X-TLS-Client-Cert X-Email X-Groups X-Jwt-Claim-Sub Eppn
+""".split()
+EDGE = """
+CF-IPCountry CF-Ray CloudFront-Viewer-Country CloudFront-Is-Mobile-Viewer Fastly-FF Fly-Region Fly-Request-Id
+Fly-Replay-Src X-Azure-FDID X-Azure-Ref X-Appengine-Country X-Appengine-Cron X-Appengine-Queuename X-Envoy-Attempt-Count
+X-NF-Geo X-Vercel-Id X-Vercel-IP-Country X-CloudTasks-Queuename X-Akamai-Edgescape X-Railway-Edge
+""".split()
+# Any client may send these, and applications wait for them.
+ORDINARY = """
+Host User-Agent Accept Accept-Encoding Accept-Language Authorization Cookie Origin Referer Connection Cache-Control Pragma
+Range If-None-Match If-Modified-Since Content-Encoding Content-MD5 Date DNT TE Via From Expect Upgrade Max-Forwards
+Upgrade-Insecure-Requests Sec-Fetch-Site Sec-Fetch-User Sec-CH-UA Sec-CH-UA-Platform Sec-WebSocket-Protocol Save-Data
+X-Requested-With X-CSRF-Token X-CSRFToken X-XSRF-Token X-Api-Key X-User-Agent X-Request-ID X-Correlation-ID X-Auth-Token
+X-Auth-Key Api-Key Idempotency-Key X-HTTP-Method-Override X-Method-Override Destination Depth traceparent tracestate
+baggage B3 X-B3-TraceId X-Cloud-Trace-Context X-Amzn-Trace-Id X-Request-Start X-GitHub-Event X-GitHub-Delivery
+X-GitHub-Enterprise-Host X-Hub-Signature-256 Stripe-Signature X-Twilio-Signature X-Shopify-Hmac-Sha256 X-Slack-Signature
+X-Gitlab-Token X-Goog-Channel-Id X-Goog-Resource-State X-Telegram-Bot-Api-Secret-Token X-Vercel-Signature CF-Webhook-Auth
+X-Client-Version X-Client-Info X-Client-Id X-Device-Id X-App-Version X-Timezone X-Original-Filename X-Original-Content-Length
+X-File-Name X-Upload-Content-Type Upload-Offset Tus-Resumable HX-Request HX-Current-URL Turbo-Frame X-PJAX X-Inertia
+X-User-Id X-Token X-Session-Id X-Zip X-Skip-Cache X-VIP X-Clip X-Membership X-Realm X-Address X-Shipping-Address
+Proxy-Authorization Proxy-Connection CDN-Loop Priority Early-Data Last-Event-ID X-WP-Nonce X-Locale X-Tenant-Id X-Purpose
+ngrok-skip-browser-warning X-Amz-Date X-Amz-Content-Sha256 X-Ms-Version X-Ms-Date SOAPAction X-Moz X-Wap-Profile
+""".split()
+
+
+def cgi(header):
+    return "HTTP_" + header.upper().replace("-", "_")
+
+
+def told(peer, headers):
+    """Which of these headers reach the application, over all three ways in."""
+    words = {claims.PEER: peer} if peer else {}
+    given = {cgi(name): "6.6.6.6" for name in headers}
+    fast = {}
+    fastcgi.decode_params(block({**environ(), **words, **given}), fast)
+    sifted = {**environ(), **given}
+    claims.sift(sifted, claims.peer(peer))
+    http = {}
+
+    def application(environ, start_response):
+        http.update(environ)
+        return []
+
+    at_nginx = {"HTTP_X_REAL_IP": "192.0.2.1", "HTTP_X_FORWARDED_PROTO": "http", "HTTP_X_FLAGON_PEER": peer}
+    behind_nginx(application)({**environ(), **given, **at_nginx}, None)
+    claims.settle(fast)
+    arrived = [{name for name in headers if found.get(cgi(name)) == "6.6.6.6"} for found in (fast, sifted, http)]
+    assert arrived[0] == arrived[1] == arrived[2]
+    return arrived[0]
+
+
+def test_the_lists_are_told_apart():
+    lists = [ADDRESS, PLACE, USER, EDGE, ORDINARY]
+    assert len(set().union(*lists)) == sum(map(len, lists))
+
+
+@pytest.mark.parametrize("header", ADDRESS + PLACE)
+def test_address_scheme_host_and_path_are_dropped_from_everybody(header):
+    assert claims.claim(cgi(header)[5:]) in ("address", "place")
+    for peer in ("", "platform", "named"):
+        assert told(peer, [header]) == set()
+
+
+@pytest.mark.parametrize("header", USER)
+def test_only_a_named_peer_says_who_the_user_is(header):
+    assert claims.claim(cgi(header)[5:]) == "user"
+    assert told("", [header]) == told("platform", [header]) == set()
+    assert told("named", [header]) == {header}
+
+
+@pytest.mark.parametrize("header", EDGE)
+def test_only_a_trusted_peer_says_what_an_edge_network_knows(header):
+    assert claims.claim(cgi(header)[5:]) == "edge"
+    assert told("", [header]) == set()
+    assert told("platform", [header]) == told("named", [header]) == {header}
+
+
+@pytest.mark.parametrize("header", ORDINARY)
+def test_ordinary_headers_pass(header):
+    assert claims.claim(cgi(header)[5:]) == ""
+    if header != "Host":  # nginx's own
+        assert told("", [header]) == {header}
+
+
+def test_who_the_peer_is_cannot_be_said_by_a_header():
+    for forged in ("FLAGON_PEER", "X-FLAGON-PEER", "FLAGON-PEER"):
+        assert told("", [forged, "X-Remote-User"]) == set()
+    assert claims.peer("named ") is claims.STRANGER
+    assert claims.peer("203.0.113.9") is claims.STRANGER
+
+
+def test_the_three_that_applications_read_follow_the_address():
+    environ = {"REMOTE_ADDR": "192.0.2.7", "wsgi.url_scheme": "https", "HTTP_X_REAL_IP": "6.6.6.6"}
+    claims.settle(environ)
+    assert environ["HTTP_X_REAL_IP"] == environ["HTTP_X_FORWARDED_FOR"] == "192.0.2.7"
+    assert environ["HTTP_X_FORWARDED_PROTO"] == "https"
+
+
+def test_what_is_remembered_of_names_is_bounded():
+    peer = claims.Peer("user")
+    for number in range(5000):
+        assert peer.may_say(f"HTTP_X_{number}")
+        assert peer.may_say(f"HTTP_{number}" + "_LONG" * 100)
+    assert len(peer.names) <= peer.MOST
+    assert all(len(name) <= peer.LONGEST for name in peer.names)
+
+
+@pytest.mark.parametrize("piece", ["A", "X_", "_", "_IP", "FORWARDE", "REMOTE_", "CLIENT_CER", "-"])
+def test_long_names_are_looked_at_quickly(piece):
+    name = "HTTP_" + piece * (32000 // len(piece))
+    begun = time.perf_counter()
+    for _ in range(20):
+        claims.STRANGER.may_say(name)
+    assert time.perf_counter() - begun < 1
+
+
+@pytest.fixture
+def untold(monkeypatch):
+    monkeypatch.setattr(claims, "_untold", ["user", "ignored"])
+
+
+def lines(caplog):
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+@pytest.mark.usefixtures("untold")
+def test_a_neighbour_that_is_ignored_is_named_once(caplog):
+    for address in ("172.18.0.5", "172.18.0.6", "172.18.0.5"):
+        told(address, ["Accept"])
+    [line] = lines(caplog)
+    assert line.startswith("172.18.0.5 sends forwarding headers")
+    assert "set TRUSTED_PROXIES=172.18.0.5" in line
+    assert "If it is not" in line
+
+
+@pytest.mark.usefixtures("untold")
+def test_a_user_that_is_dropped_is_said_once(caplog):
+    for _ in range(3):
+        told("", ["X-Forwarded-For", "X-Client-IP", "X-Remote-User", "X-Forwarded-Email"])
+    [line] = lines(caplog)
+    assert line.startswith("X-Remote-User claims a user, and was DROPPED")
+    told("named", ["X-Remote-User"])
+    assert len(lines(caplog)) == 1
