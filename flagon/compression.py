@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import zlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 EXTENSIONS = (
@@ -14,6 +15,7 @@ WORTH = 0.95  # a copy that saves less than a twentieth is not kept
 SMALLEST = 200  # bytes; below it the headers are the longer part
 BROTLI_TEXT = 1  # encode.h: UTF-8
 BEST, WINDOW = 11, 22  # as good as it gets, 4 MB
+AT_ONCE = 1 << 18  # bytes given to zlib in one call, during which other threads run
 
 
 def copies(content: bytes) -> dict[str, bytes]:
@@ -26,8 +28,19 @@ def copies(content: bytes) -> dict[str, bytes]:
 
 def gzip(content: bytes, level: int) -> bytes:
     """Compressed with zlib, level 1 to 9, no date in it."""
+    return b"".join(gzip_stream((content,), level))
+
+
+def gzip_stream(pieces: Iterable[bytes], level: int) -> Iterator[bytes]:
+    """The same piece by piece, in the memory that zlib needs (256 kB), whatever their length."""
     packer = zlib.compressobj(level, zlib.DEFLATED, 31)
-    return packer.compress(content) + packer.flush()
+    for piece in pieces:
+        view = memoryview(piece)
+        for start in range(0, len(view), AT_ONCE):
+            packed = packer.compress(view[start : start + AT_ONCE])
+            if packed:
+                yield packed
+    yield packer.flush()
 
 
 @functools.cache
@@ -50,7 +63,7 @@ def brotli(content: bytes, quality: int = BEST, window: int = WINDOW) -> bytes:
         return b""
     import ctypes
 
-    room = ctypes.c_size_t(len(content) + (len(content) >> 1) + 1024)
+    room = ctypes.c_size_t(len(content) + (len(content) >> 12) + 1024)  # more than BrotliEncoderMaxCompressedSize
     target = ctypes.create_string_buffer(room.value)
     done = compress(quality, window, BROTLI_TEXT, len(content), content, ctypes.byref(room), target)
-    return target.raw[: room.value] if done else b""
+    return ctypes.string_at(target, room.value) if done else b""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 URL = re.compile(
-    rb"""(?P<comment>/\*.*?\*/)"""
+    rb"""(?P<comment>/\*.*?(?:\*/|\Z))"""
     rb"""|(?P<head>\burl\(\s*|@import\s+)(?P<quote>["'])(?P<quoted>(?:\\.|(?!(?P=quote))[^\\\n])*)(?P=quote)"""
     rb"""|(?P<bare_head>\burl\(\s*)(?P<bare>[^"'()\s][^"'()\s]*)(?=\s*\))""",
     re.DOTALL | re.IGNORECASE,

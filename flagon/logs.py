@@ -135,25 +135,29 @@ class Lines:
         self.output = output
         self.logger = logger
         self.tap = tap  # is shown the lines of each piece, too
-        self.rest = b""
+        self.rest = bytearray()  # of a line that has not ended: it may come byte by byte
 
     def feed(self, data: bytes) -> None:
         """Bytes as they were read."""
         if not self.rest and self.logger == "nginx" and _is_access_log(data):
             self.output.write(data)  # the tap is for last words, and these are none
             return
-        lines = (self.rest + data).split(b"\n")
-        self.rest = lines.pop()
+        self.rest += data
+        if b"\n" in data:
+            self._whole_lines()
+        if len(self.rest) > LONGEST_LINE:
+            self.close()
+
+    def _whole_lines(self) -> None:
+        *lines, rest = bytes(self.rest).split(b"\n")
+        self.rest = bytearray(rest)
         records = [self.output.line(self.logger, line) for line in lines if line]
         if records:
             self.output.write(b"".join(records))
             if self.tap is not None:
                 self.tap([line for line in lines if line])
-        if len(self.rest) > LONGEST_LINE:
-            self.close()
 
     def close(self) -> None:
         """The program has ended: what has no newline is a line too."""
         if self.rest:
-            rest, self.rest = self.rest, b""
-            self.feed(rest + b"\n")
+            self.feed(b"\n")

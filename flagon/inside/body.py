@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 from flagon.inside.fastcgi import READ_SIZE, STDIN, ProtocolError, Records
 
@@ -16,12 +17,18 @@ class BodyCut(OSError):
 
 
 class RequestBody:
-    """A bounded, binary, read-only file over the STDIN records. Reads past the end give b"" (PEP 3333)."""
+    """A bounded, binary, read-only file over the STDIN records. Reads past the end give b"" (PEP 3333).
+
+    Pieces and lines are the business of the interpreter's own buffer, of which this is the source: whatever the
+    application asks for, no byte is moved again and again. A short body that is read at once does not need it.
+    """
+
+    closed = False  # the buffer asks for it
 
     def __init__(self, records: Records, length: int, spool_directory: str | None = None) -> None:
         self._records = records
-        self._left = length  # bytes of the body not read from the connection yet
-        self._line = b""  # read from the connection, not taken by the application
+        self._length = self._left = length  # of the body, and of what has not been read from the connection
+        self._buffer: io.BufferedReader | None = None
         self._spool: IO[bytes] | None = None
         self._directory = spool_directory
         self._ended = False  # the empty STDIN record was read
@@ -44,59 +51,46 @@ class RequestBody:
         self._left -= len(piece)
         return piece
 
+    def readinto(self, target: Any) -> int:
+        """The next bytes of connection or file, 0 at the body's end. Raises BodyCut if nginx went away."""
+        most = len(target)
+        piece = self._piece(most) if self._spool is None else self._spool.read(most)
+        target[: len(piece)] = piece
+        return len(piece)
+
+    def _buffered(self) -> io.BufferedReader:
+        if self._buffer is None:
+            self._buffer = io.BufferedReader(self, min(max(self._length, 1), READ_SIZE))  # type: ignore[arg-type]
+        return self._buffer
+
     def read(self, size: int | None = -1) -> bytes:
         """`size` bytes, or all that is left."""
-        if self._spool is not None:
-            return self._spool.read(-1 if size is None else size)
-        wanted = len(self._line) + self._left if size is None or size < 0 else size
-        pieces, have = [self._line[:wanted]], min(len(self._line), wanted)
-        self._line = self._line[wanted:]
-        while have < wanted:
-            piece = self._piece(min(wanted - have, READ_SIZE))
-            if not piece:
-                break
+        if size is None or not 0 <= size < self._length:
+            size = self._length  # room is made for what is asked for
+        if self._buffer is not None or self._spool is not None or size > READ_SIZE or size < self._left:
+            return self._buffered().read(size)
+        pieces, have = [], 0
+        while piece := self._piece(size - have):
             pieces.append(piece)
             have += len(piece)
         return b"".join(pieces)
 
     def readline(self, size: int | None = -1) -> bytes:
         """One line with its newline; at most `size` bytes."""
-        if self._spool is not None:
-            return self._spool.readline(-1 if size is None else size)
-        limit = None if size is None or size < 0 else size
-        pieces, have = [self._line], len(self._line)
-        while b"\n" not in pieces[-1] and (limit is None or have < limit):
-            piece = self._piece(READ_SIZE)
-            if not piece:
-                break
-            pieces.append(piece)
-            have += len(piece)
-        text = b"".join(pieces)
-        cut = text.find(b"\n") + 1 or len(text)
-        if limit is not None:
-            cut = min(cut, limit)
-        self._line = text[cut:]
-        return text[:cut]
+        return self._buffered().readline(size)
 
     def readlines(self, hint: int | None = -1) -> list[bytes]:
         """All lines, or lines until `hint` bytes are had."""
-        lines, have = [], 0
-        for line in self:
-            lines.append(line)
-            have += len(line)
-            if hint is not None and 0 < hint <= have:
-                break
-        return lines
+        return self._buffered().readlines(-1 if hint is None else hint)
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
+        return self._buffered()
 
     def readable(self) -> bool:
         return True
 
     def drop(self) -> None:
         """Read and forget the rest: nginx stops sending it once it has passed on a response header."""
-        self._line = b""
         while self._left > 0:
             self._piece(READ_SIZE)
         self._finish()
@@ -105,11 +99,10 @@ class RequestBody:
         """Read the rest into a file, because the application may still want it after the response has begun."""
         if self._spool is None and self._left > 0:
             rest = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY, dir=self._directory)  # noqa: SIM115 lives as long as we
-            rest.write(self._line)
             while self._left > 0:
                 rest.write(self._piece(READ_SIZE))
             rest.seek(0)
-            self._line, self._spool = b"", rest
+            self._spool = rest
         self._finish()
 
     def _finish(self) -> None:
@@ -124,5 +117,7 @@ class RequestBody:
         self._ended = True
 
     def close(self) -> None:
+        """The end of the file that it may be in, and of the circle of us and our buffer."""
+        self._buffer = None
         if self._spool is not None:
             self._spool.close()

@@ -48,7 +48,7 @@ class Exchange:
         path = environ.get("PATH_INFO", "")
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
         if server.compression is not None:
-            response.compress = server.compression.apply, environ
+            response.compress = server.compression, environ
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 self._refuse_upgrade(response)

@@ -166,13 +166,13 @@ class Records:
             raise ProtocolError(f"record {kind} of {length} bytes where BEGIN_REQUEST was due")
         if self.whole_content()[:2] != b"\0\1":
             raise ProtocolError("a role other than RESPONDER")
-        block = b""
+        block = bytearray()  # a peer may cut it into many records
         while True:
             kind, length = self.next_header()
             if kind != PARAMS:
                 raise ProtocolError(f"record {kind} where PARAMS was due")
             if not length:
-                return block
+                return bytes(block)
             block += self.whole_content()
             if len(block) > LARGEST_PARAMS:
                 raise ProtocolError("more parameters than nginx can send")

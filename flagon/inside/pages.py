@@ -20,7 +20,7 @@ SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))  # RFC 9110, section 9.2.1
 STATUSES = ("200", "301", "308", "404", "410")  # RFC 9110, section 15.1, without those that need more care
 SHARED = re.compile(r"(?:^|[\s,])(?:public|s-maxage\s*=)", re.IGNORECASE)
 NEVER = re.compile(
-    r"(?:^|[\s,])(?:no-store|private|no-cache|must-revalidate|proxy-revalidate)\b|s-maxage\s*=\s*\"?0|max-age\s*=\s*\"?0(?!.*s-maxage)",
+    r"(?:^|[\s,])(?:no-store|private|no-cache|must-revalidate|proxy-revalidate)\b|s-maxage\s*=\s*\"?0|\A(?!.*s-maxage).*max-age\s*=\s*\"?0",
     re.IGNORECASE,
 )
 

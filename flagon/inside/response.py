@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from flagon.inside.compress import SMALLEST
+from flagon.inside.compress import SMALLEST, Compression
 from flagon.inside.fastcgi import LARGEST_CONTENT, stdout
 
 # RFC 9110 section 7.6.1; nginx, not the application, speaks for the connection.
@@ -18,6 +18,7 @@ TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 STATUS = re.compile(r"[1-9][0-9]{2}( [^\x00-\x1f\x7f]*)?\Z")
 NAMES_KEPT = 512
+LARGE = 1 << 20  # bytes: from here on no second copy of a body is made, neither a joined one nor a compressed one
 EVENT_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")  # an empty line (HTML standard, section 9.2.5)
 
 _good_names: dict[str, str] = {}  # header name -> lower case, filled as names are seen and checked
@@ -68,7 +69,7 @@ class Response:
         self._wire = wire
         self._hand_over = hand_over  # flagon.inside.files.HandOver, or None
         self._head_only = head_only
-        self.compress: tuple[Callable[..., tuple[list[tuple[str, str]], bytes]], dict[str, Any]] | None = None
+        self.compress: tuple[Compression, dict[str, Any]] | None = None  # and the request's environ
         self.status: str | None = None
         self.headers: list[tuple[str, str]] = []
         self.began = False  # the first byte is on its way
@@ -131,8 +132,13 @@ class Response:
     def run(self, result: Iterable[bytes]) -> None:
         """Send all that the application's iterable gives, then the end."""
         if not self.began and (type(result) is list or type(result) is tuple):
+            length = len(result[0]) if len(result) == 1 else sum(map(len, result))
+            if length >= LARGE:
+                pieces = result if all(isinstance(piece, bytes) for piece in result) else (b"".join(result),)
+                self._send_large(pieces, length)
+                return
             body = result[0] if len(result) == 1 else b"".join(result)
-            if len(body) >= SMALLEST and self.compress is not None:
+            if length >= SMALLEST and self.compress is not None:
                 body = self._compressed(body)
             self._send_whole(self._checked_head(len(body)), body)
             return
@@ -148,6 +154,11 @@ class Response:
             self._send_stream(first, iterator)
             return
         if len(first) >= SMALLEST and self.compress is not None and _declares(self.headers, len(first)):
+            if len(first) >= LARGE:
+                _check_bytes(first)
+                self._send_large((first,), len(first))
+                next((piece for piece in iterator if piece), None)
+                return
             first = self._compressed(first)
         head = self._checked_head(None)
         if not first or self._bodyless() or (self.length is not None and len(first) >= self.length):
@@ -162,8 +173,8 @@ class Response:
         _check_bytes(body)
         if self.status is None or self._head_only or self.compress is None:
             return body
-        apply, environ = self.compress
-        self.headers, body = apply(environ, self.status, self.headers, body)
+        compression, environ = self.compress
+        self.headers, body = compression.apply(environ, self.status, self.headers, body)
         return body
 
     def _checked_head(self, whole: int | None) -> bytes:
@@ -192,6 +203,26 @@ class Response:
             self._wire.send(stdout(head))
             self._send_pieces(body)
             self._wire.send(self._wire.end())
+
+    def _send_large(self, pieces: Iterable[bytes], length: int) -> None:
+        """A whole body of so many bytes, in blocks: packed on their way, without a length then, or as they are."""
+        blocks: Iterable[bytes] = _blocks(pieces)
+        whole: int | None = length
+        if self.compress is not None and self.status is not None and not self._head_only:
+            compression, environ = self.compress
+            self.headers, packed = compression.stream(environ, self.status, self.headers, blocks)
+            if packed is not None:
+                blocks, whole = packed, None
+        head = self._checked_head(whole)
+        self._wire.settle_body(complete=True)
+        self.began = True
+        self._wire.send(stdout(head))
+        if not self._bodyless():
+            for block in blocks:
+                self._send_pieces(self._cut(block))
+            if self.length is not None and self.sent < self.length:
+                raise Shortfall(f"{self.sent} of {self.length} bytes of Content-Length")
+        self._wire.send(self._wire.end())
 
     def _begin_stream(self, head: bytes, first: bytes) -> None:
         """The header and the first piece of a response whose end is not known yet."""
@@ -248,6 +279,19 @@ class Response:
 def _check_bytes(data: object) -> None:
     if type(data) is not bytes and not isinstance(data, bytes):
         raise TypeError(f"the application gave {type(data).__name__} where bytes are due")
+
+
+def _blocks(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks that fill a record each: a body may be a list of single bytes."""
+    held: list[bytes] = []
+    have = 0
+    for piece in pieces:
+        if have + len(piece) > LARGEST_CONTENT and held:
+            yield b"".join(held)
+            held, have = [], 0
+        held.append(piece)
+        have += len(piece)
+    yield b"".join(held)
 
 
 def _declares(headers: list[tuple[str, str]], length: int) -> bool:

@@ -27,11 +27,13 @@ STUCK_ANSWER = b"Status: 504 Gateway Timeout\r\nContent-Type: text/plain\r\n\r\n
 
 def decode(data: bytes, read: Callable[[int], bytes]) -> tuple[dict[str, str], bytes]:
     """(variables, what is already there of the body). Raises ProtocolError."""
-    while len(data) < PACKET_HEADER or len(data) < PACKET_HEADER + int.from_bytes(data[1:3], "little"):
+    packet = bytearray(data)  # it may come in many pieces
+    while len(packet) < PACKET_HEADER or len(packet) < PACKET_HEADER + int.from_bytes(packet[1:3], "little"):
         more = read(READ_SIZE)
         if not more:
             raise ProtocolError("the connection ends within a packet")
-        data += more
+        packet += more
+    data = bytes(packet)
     position, end = PACKET_HEADER, PACKET_HEADER + int.from_bytes(data[1:3], "little")
     words: list[str] = []
     while position < end:

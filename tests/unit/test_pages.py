@@ -25,7 +25,8 @@ def marks(pages):
 
 
 @pytest.mark.parametrize(
-    "value", ["public, max-age=1", "S-MAXAGE=5", "max-age=0, s-maxage=5", 'public,max-age=1, x="y"']
+    "value",
+    ["public, max-age=1", "S-MAXAGE=5", "max-age=0, s-maxage=5", "s-maxage=5, max-age=0", 'public,max-age=1, x="y"'],
 )
 def test_storable(value):
     assert storable("200 OK", [("cache-control", value)])
