@@ -80,7 +80,7 @@ FROM system AS runtime
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/flagon/lib /opt/flagon/lib
 COPY --from=bom /bom/runtime /opt/flagon/sbom
-COPY entrypoint.sh healthcheck.sh nginx.conf supervisord.conf /opt/flagon/
+COPY entrypoint.sh image/healthcheck nginx.conf supervisord.conf /opt/flagon/
 # Files, not links: a Dockerfile may put its own in their place.
 COPY entrypoint.sh image/start.sh /
 COPY image/start.sh /usr/bin/supervisord
@@ -92,7 +92,7 @@ WORKDIR /app
 EXPOSE 8080 80
 ENTRYPOINT ["/opt/flagon/entrypoint.sh"]
 CMD ["serve"]
-HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["/opt/flagon/healthcheck.sh"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["/opt/flagon/healthcheck"]
 ARG VERSION=0 REVISION=unknown CREATED=unknown
 LABEL org.opencontainers.image.title="flagon" \
     org.opencontainers.image.description="supervisord, nginx and gunicorn around any WSGI application" \

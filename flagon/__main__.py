@@ -19,6 +19,15 @@ CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # -I keeps this folder itself from being searched (its logs.py is ours); supervisor lies in lib/ beside code/.
 sys.path[0:0] = [CODE, os.path.join(os.path.dirname(CODE), "lib")]
 
+from flagon import identity  # noqa: E402
+
+try:
+    if sys.argv[1:2] != ["static"]:  # writes what root alone may, and lowers its rights for what it reads
+        identity.become(os.environ)
+except identity.CannotDrop as refusal:
+    from flagon.cli import say_errors
+
+    sys.exit(say_errors([str(refusal)]))
 from flagon import early  # noqa: E402
 
 if sys.argv[1:] in ([], ["serve"]):
@@ -27,6 +36,9 @@ if sys.argv[1:] in ([], ["serve"]):
 from flagon import timeline  # noqa: E402
 
 timeline.mark("python")
+from flagon import printable  # noqa: E402
+
+printable.install()
 from flagon.cli import main  # noqa: E402
 
 sys.exit(main(sys.argv[1:]))

@@ -7,28 +7,25 @@ import os
 import socket
 import sys
 
-from flagon import places
+from flagon import serving
 from flagon.reload import BAD, GOOD
 
+LONGEST_LINE = 1 << 16  # bytes at once
 FAILED, NOBODY = 1, 69  # EX_UNAVAILABLE of sysexits.h
 
 
-def sockets(wanted: str) -> list[str]:
-    """Where a serving box may listen."""
-    return places.in_run_directories(wanted, "events.sock")
-
-
-def reload(wanted: str) -> int:
+def reload() -> int:
     """Exit code: 0 all workers run the new code, 1 the old one serves on (said why), 69 no box serves here."""
     reading, writing = os.pipe()
-    for path in sockets(wanted):
+    for path in serving.paths("events.sock"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
             try:
                 channel.connect(path)
                 socket.send_fds(channel, [json.dumps({"event": "reload"}).encode()], [writing])
             except PermissionError:
                 print(
-                    f"flagon: the box in {os.path.dirname(path)} is another user's: run this as its uid or as root",
+                    f"flagon: the box in {os.path.dirname(path)} is another user's than uid {os.geteuid()}: "
+                    "run this as its uid, docker exec -u UID NAME flagon reload",
                     file=sys.stderr,
                 )
                 return FAILED
@@ -36,13 +33,12 @@ def reload(wanted: str) -> int:
                 continue  # left by a box that was killed
             break
     else:
-        print(f"flagon: {places.nobody_serves(wanted, 'reload')}", file=sys.stderr)
+        print(f"flagon: {serving.nobody('reload')}", file=sys.stderr)
         return NOBODY
     os.close(writing)
     last = b""
-    while data := os.read(reading, 65536):
-        last = data[-1:]
-        text = data[:-1] if last in (GOOD, BAD) else data
-        sys.stdout.buffer.write(text)
-        sys.stdout.buffer.flush()
+    with os.fdopen(reading, "rb") as said:
+        while line := said.readline(LONGEST_LINE):
+            last = line[-1:]
+            print(line.removesuffix(GOOD).removesuffix(BAD).decode("utf-8", "backslashreplace"), end="", flush=True)
     return 0 if last == GOOD else FAILED

@@ -40,7 +40,6 @@ class Place(NamedTuple):
 def place(verb: str) -> Place:
     """The database of the serving box, resolved as it does. Raises Failed, BootError, SettingsError."""
     boot = Boot(os.environ, os.getcwd())
-    boot.become_user()
     boot.choose_places(fresh=False)
     boot.resolve_secrets()
     with contextlib.suppress(BootError):

@@ -69,10 +69,10 @@ class Boot:
             "",
         )  # the application's interpreter; what PIP_INSTALL made
         self.working_directory = ""  # where a hook has left the box, if not in the application's directory
-        self.is_dropped = False  # root was dropped before, as far as RUN_AS wants it
         served = commands.served_instead(command, environ, directory) if command else None
         self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
         self.values = self.settings.values
+        self._tell_identity()
         self.given = dict(self.values)  # before anything is computed: a reload compares with it
         debug = self.settings.environment.get("FLASK_DEBUG", "")
         self.debug = debug.lower() not in ("", "0", "false", "no")  # as Flask reads it
@@ -102,8 +102,7 @@ class Boot:
         self.choose()
 
     def prepare(self, fresh: bool) -> None:
-        """Everything before the user's own programs may run: user, places, secrets, packages."""
-        self.become_user()
+        """Everything before the user's own programs may run: places, secrets, packages."""
         self.choose_places(fresh)
         self.resolve_secrets()
         self.install_packages()
@@ -115,16 +114,13 @@ class Boot:
         self.read_gunicorn_file()
         self.decide_size()
 
-    def become_user(self) -> None:
-        """Drop root, if this is root."""
-        if self.is_dropped:
-            return
-        values = self.values
-        try:
-            self.user_warnings = identity.drop(values["RUN_AS"], self.directory, values["DATA_DIR"])
-            self.warnings += self.user_warnings
-        except (identity.CannotDrop, OSError) as error:
-            raise BootError(str(error)) from None
+    def _tell_identity(self) -> None:
+        """Who this process has become (flagon/identity.py), and a RUN_AS that had no part in it."""
+        self.warnings += identity.lines
+        if remark := identity.remark(self.values["RUN_AS"], self.settings.sources["RUN_AS"]):
+            self.warnings.append(remark)
+            if identity.was_root:
+                self.settings.set("RUN_AS", None, "default")
 
     def choose_places(self, fresh: bool) -> None:
         """Run directory, data directory, and a HOME that can be written."""

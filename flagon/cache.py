@@ -82,22 +82,29 @@ fastcgi_no_cache $flagon_unmarked $flagon_strict $flagon_unkept;
 
 def purge(arguments: list[str]) -> int:
     """Forget every kept page of the box that serves here. Exit code 0; 64 for a wrong call, 69 where there is none."""
-    from flagon import places, settings
+    from flagon import places, serving
 
     if arguments:
         print("usage: flagon purge", file=sys.stderr)
         return 64  # EX_USAGE of sysexits.h
-    wanted = settings.one("RUNTIME_DIR", os.environ, os.getcwd()) or ""
-    found = places.in_run_directories(wanted, KEPT)
+    found = serving.paths(KEPT)
     if not found:
-        print(f"flagon: {places.nobody_serves(wanted, 'purge')}", file=sys.stderr)
+        print(f"flagon: {serving.nobody('purge')}", file=sys.stderr)
         return 69  # EX_UNAVAILABLE
+    place = os.path.realpath(found[0])
+    if not places.is_spool(os.path.dirname(place)):
+        print(f"flagon: {found[0]} leads to {place}, which is no spool: nothing is removed", file=sys.stderr)
+        return 1
     try:
         # The marks last: a page that is asked for in between is fetched again, not kept half.
-        count = _remove_files(os.path.realpath(found[0]))
+        count = _remove_files(place)
         _remove_files(os.path.join(os.path.dirname(found[0]), MARKS))
     except PermissionError as error:
-        print(f"flagon: {error.filename}: another user's: run this as the box's uid or as root", file=sys.stderr)
+        print(
+            f"flagon: {error.filename}: another user's than uid {os.geteuid()}: "
+            "run this as the box's uid, docker exec -u UID NAME flagon purge",
+            file=sys.stderr,
+        )
         return 1
     print(f"{count} kept pages removed")
     return 0

@@ -133,7 +133,6 @@ def run_command(words: list[str]) -> int:
     from flagon.handover import application_environment
 
     boot = Boot(os.environ, os.getcwd())
-    boot.become_user()
     boot.choose_places(fresh=False)
     boot.resolve_secrets()
     boot.install_packages()
@@ -169,9 +168,9 @@ def main(arguments: list[str]) -> int:
 
             return say_errors(errors) if (errors := check.run()) else 0
         if verb == "reload":
-            from flagon import ask, settings
+            from flagon import ask
 
-            return ask.reload(settings.one("RUNTIME_DIR", os.environ, os.getcwd()) or "")
+            return ask.reload()
         if verb == "migrate":
             return migrate(rest)
         if verb == "backup":

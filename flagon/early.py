@@ -2,7 +2,7 @@
 
 It waits at a pipe (flagon/inside/launch.py) until the boot has decided; supervisord then takes it for the child that
 it would have started itself. Whatever is in the way of that ends it, and gunicorn starts as at every later time.
-No imports here but of what costs nothing: this is the first thing that the box does.
+No imports here but of what costs nothing: it is the first thing that the box does once it is no longer root.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]
 import os
 
-from flagon.identity import GROUP, USER  # what it chooses, unless RUN_AS says otherwise
 from flagon.places import APPLICATION_PYTHON as PYTHON
 
 TYPE_CHECKING = False
@@ -29,7 +28,6 @@ class Early:
 
     def __init__(self) -> None:
         self.environment = {name: text for name, text in os.environ.items() if name not in HIDDEN}
-        self.uid = os.geteuid() or USER
         child_in, self._stdin = os.pipe()
         self._stdout, child_out = os.pipe()
         waiting, self._go = os.pipe()
@@ -40,16 +38,12 @@ class Early:
             os.close(descriptor)
 
     def _become(self, child_in: int, child_out: int, waiting: int) -> None:
-        """In the child, as supervisord does it: a group of its own, one pipe for both outputs; and never as root."""
+        """In the child, as supervisord does it: a group of its own, one pipe for both outputs."""
         try:
             os.setpgid(0, 0)
             for descriptor, number in ((child_in, 0), (child_out, 1), (child_out, 2)):
                 os.dup2(descriptor, number)
             os.set_inheritable(waiting, True)
-            if os.geteuid() == 0:
-                os.setgroups([])
-                os.setgid(GROUP)
-                os.setuid(USER)
             words = ["setpriv", "--pdeathsig", "TERM", PYTHON, PROGRAM, f"--wait={waiting}"]
             os.execvpe(words[0], words, self.environment)
         finally:
@@ -62,7 +56,7 @@ class Early:
             for name in self.environment.keys() | environment.keys()
             if name.startswith(READ_ONCE) and name not in HIDDEN and self.environment.get(name) != environment.get(name)
         ]
-        if changed or python != PYTHON or self.uid != os.geteuid() or not self._waits():
+        if changed or python != PYTHON or not self._waits():
             self.end()
             return False
         import json

@@ -1,11 +1,13 @@
-"""`.env` files and the cleaning of values: what `docker run --env-file` users and dotenv users both expect."""
+"""`.env` files and the cleaning of values: what `docker run --env-file` users and dotenv users both expect.
+
+`clean` is needed before anything else is (flagon/identity.py), and `re` takes milliseconds: imported where it is used.
+"""
 
 from __future__ import annotations
 
 import os
-import re
 
-LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=(.*)\Z", re.DOTALL)
+LINE = r"(?s)\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=(.*)\Z"
 
 
 def clean(text: str) -> str:
@@ -18,6 +20,8 @@ def clean(text: str) -> str:
 
 def value_of(raw: str) -> str:
     """The value right of `=` in a .env line: quoted as it is, unquoted up to ` #`."""
+    import re
+
     raw = raw.strip()
     if raw[:1] in ("'", '"'):
         end = raw.find(raw[0], 1)
@@ -28,12 +32,14 @@ def value_of(raw: str) -> str:
 
 def parse(text: str) -> tuple[dict[str, str], list[str]]:
     """A .env file's text -> its variables, and one warning for each line that is none."""
+    import re
+
     variables: dict[str, str] = {}
     warnings: list[str] = []
     for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = LINE.match(line)
+        match = re.match(LINE, line)
         if match:
             variables[match[1]] = value_of(match[2])
         else:

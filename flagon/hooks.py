@@ -135,7 +135,11 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
         else:
             environ[name] = text
     then = boot_module.Boot(environ, directory, command)
-    then.is_dropped, then.packages, then.warnings = True, boot.packages, boot.user_warnings + then.warnings
+    then.packages = boot.packages
+    if then.values["RUNTIME_DIR"] != boot.values["RUNTIME_DIR"]:
+        given = f"RUNTIME_DIR={then.values['RUNTIME_DIR']}"
+        then.warnings.append(f"{given} of a hook is ignored, {boot.run} is in use: docker run -e {given}")
+        then.settings.set("RUNTIME_DIR", boot.values["RUNTIME_DIR"], boot.settings.sources["RUNTIME_DIR"])
     then.working_directory = os.getcwd() if os.getcwd() != directory else ""
     then.prepare(fresh=False)
     return then, environ

@@ -1,23 +1,65 @@
-"""Who the box runs as: a container started as root becomes an ordinary user before anything of the user's runs."""
+"""Who the box runs as: whatever of ours is started as root becomes an ordinary user before it reads a thing.
+
+serve, every verb of `docker exec NAME flagon`, HEALTHCHECK and supervisorctl begin with `become`. Until then the
+container's own environment decides alone: files in /app, /data and the run directory are the application's to write.
+No imports here but of what costs nothing: gunicorn's interpreter is started after this (flagon/early.py).
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 
+from flagon import places
+from flagon.envfile import clean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 USER, GROUP = 10001, 0
+DATA, RUN = "/data", "/run/flagon"  # the image's own folders, as table.py and places.py name them
+ENVIRONMENT = ("FLAGON_RUN_AS", "RUN_AS")
+# No capability, or a user namespace without that uid: nothing that an application can bring about.
+CANNOT = (errno.EPERM, errno.EINVAL)
+
+was_root = False
+lines: list[str] = []  # what `become` has to say, for the boot
 
 
 class CannotDrop(Exception):
-    """RUN_AS names somebody that this process may not become."""
+    """Root stays root where somebody else is wanted; nothing may be read then."""
 
 
-def wanted(run_as: str | None, application: str) -> tuple[int, int] | None:
-    """(uid, gid) to become, or None to stay. `owner` is the owner of the application's directory."""
-    if run_as == "root":
-        return None
+def is_run_as(text: str) -> bool:
+    """`owner`, `root`, or numbers as `uid` or `uid:gid`."""
+    numbers = text.split(":")
+    return text in ("owner", "root") or (
+        len(numbers) < 3 and all(word.isascii() and word.isdigit() and len(word) < 10 for word in numbers)
+    )
+
+
+def is_folder(text: str) -> bool:
+    """An absolute path of letters that mean nothing to nginx, supervisord, a shell, PATH or a database's URL."""
+    return text.startswith("/") and all(letter.isalnum() or letter in "/._-+@=,~" for letter in text)
+
+
+def _given(environ: Mapping[str, str], name: str, accepted: Callable[[str], bool]) -> str:
+    """A setting as settings.py reads it, in the environment alone; what is not accepted becomes its error later."""
+    found = (clean(environ.get(key, "")) for key in ("FLAGON_" + name, name))
+    return next((text for text in found if text and accepted(text)), "")
+
+
+def wanted(run_as: str, application: str) -> tuple[int, int] | None:
+    """(uid, gid) to become, or None to stay. `owner` is the owner of the application's directory, never root.
+
+    The application may remove a working directory below its own; the engine makes it anew, as root's.
+    """
     if run_as == "owner":
         status = os.stat(application)
-        return (status.st_uid, status.st_gid) if status.st_uid else None
+        return (status.st_uid, status.st_gid) if status.st_uid else (USER, GROUP)
+    if run_as == "root":
+        return None
     if run_as:
         uid, _, gid = run_as.partition(":")
         return (int(uid), int(gid or uid)) if int(uid) else None
@@ -25,35 +67,111 @@ def wanted(run_as: str | None, application: str) -> tuple[int, int] | None:
 
 
 def _hand_over(directory: str, uid: int, gid: int) -> None:
-    """An empty directory that the new user cannot write to becomes theirs (a fresh volume belongs to root)."""
+    """An empty directory that the new user cannot write to becomes theirs (a fresh volume belongs to root).
+
+    Only what the engine has put there, and no link on the way: what lies in a volume, the application may have made.
+    """
     try:
-        status = os.stat(directory)
-        if set(os.listdir(directory)) - {"lost+found"} or status.st_uid == uid:
-            return
-        os.chown(directory, uid, gid)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return
+    try:
+        if os.readlink(f"/proc/self/fd/{descriptor}") != directory:
+            return
+        if directory not in (DATA, RUN) and directory not in places.mount_points():
+            return
+        if os.fstat(descriptor).st_uid != uid and not set(os.listdir(descriptor)) - {"lost+found"}:
+            os.fchown(descriptor, uid, gid)
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
 
 
-def drop(run_as: str | None, application: str, data: str) -> list[str]:
-    """Become the wanted user if this is root. Returns warning lines. Raises CannotDrop."""
+def become(environ: Mapping[str, str], secrets: bool = True) -> None:
+    """Become the user that the container's environment names, if this is root. Raises CannotDrop.
+
+    `secrets`: read those files first that `<NAME>_FILE` names and only root can read (flagon/root_secrets.py).
+    """
+    global was_root
     if os.geteuid() != 0:
-        return [] if not run_as else ["RUN_AS has no effect: the container was not started as root"]
-    target = wanted(run_as, application)
+        return
+    was_root = True
+    run_as = _given(environ, "RUN_AS", is_run_as)
+    target = wanted(run_as, ".")
     if target is None:
-        return ["RUNNING AS ROOT because RUN_AS says so: a hole in the application is a hole in the container"]
+        lines.append("RUNNING AS ROOT because RUN_AS says so: a hole in the application is a hole in the container")
+        return
     uid, gid = target
-    for directory in (data, "/run/flagon"):
-        if directory:
-            _hand_over(directory, uid, gid)
+    if run_as == "owner" and target == (USER, GROUP):
+        lines.append(
+            f"RUN_AS=owner: {os.getcwd()} belongs to root, so it is uid {uid} that runs; RUN_AS=root if root is meant"
+        )
+    for directory in (_given(environ, "DATA_DIR", is_folder).rstrip("/") or DATA, RUN):
+        _hand_over(directory, uid, gid)
+    if secrets and any(name.endswith("_FILE") for name in environ):
+        from flagon import root_secrets
+
+        root_secrets.keep(environ, uid, gid)
     try:
         os.setgroups([])
         os.setgid(gid)
         os.setuid(uid)
     except OSError as error:
-        if run_as:
-            raise CannotDrop(f"RUN_AS={run_as}: cannot become uid {uid}, gid {gid}: {error.strerror}") from None
-        return [
+        if run_as or error.errno not in CANNOT:
+            named = f"RUN_AS={run_as}: " if run_as else ""
+            raise CannotDrop(f"{named}cannot become uid {uid}, gid {gid}: {error.strerror}") from None
+        lines.append(
             f"RUNNING AS ROOT: cannot become uid {uid} ({error.strerror}); give CAP_SETUID and CAP_SETGID, or --user"
-        ]
-    return []
+        )
+
+
+class Lowered:
+    """`with Lowered(environ):` files are opened with the rights of the user that root would become."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._target = wanted(_given(environ, "RUN_AS", is_run_as), ".") if os.geteuid() == 0 else None
+
+    def uid(self) -> int:
+        """Whose rights those are."""
+        return self._target[0] if self._target else os.geteuid()
+
+    def __enter__(self) -> None:
+        self._groups, self._gid = os.getgroups(), os.getegid()
+        if self._target is None:
+            return
+        uid, gid = self._target
+        try:
+            os.setgroups([])
+            os.setegid(gid)
+            os.seteuid(uid)
+        except OSError as error:
+            self.__exit__()
+            if error.errno not in CANNOT:
+                raise CannotDrop(f"cannot become uid {uid}, gid {gid}: {error.strerror}") from None
+            self._target = None
+
+    def __exit__(self, *_: object) -> None:
+        if self._target is None:
+            return
+        os.seteuid(0)
+        os.setegid(self._gid)
+        try:
+            os.setgroups(self._groups)
+        except OSError as error:
+            if error.errno not in CANNOT:
+                raise
+
+
+def remark(run_as: str | None, source: str) -> str:
+    """What to say of RUN_AS, given by `source`; "" if it is what happened."""
+    if not run_as:
+        return ""
+    if not was_root:
+        return "RUN_AS has no effect: the container was not started as root"
+    if source in ENVIRONMENT or run_as.partition(":")[0] == str(os.geteuid()):
+        return ""
+    return (
+        f"{source} ({run_as}) is ignored: a file that the application may write does not decide who it runs as. "
+        f"If it is meant, say so where the container is started: docker run -e RUN_AS={run_as}"
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flagon.database import read
+from flagon.identity import is_folder, is_run_as
 from flagon.nginx_text import unfit
 from flagon.secrets_store import random_key
 from flagon.table import Setting
@@ -15,7 +16,6 @@ MODULE = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*(\(.*\))?)?\Z")
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-FOLDER = re.compile(r"[\w/.+@=,~-]+\Z")
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 SHORTEST_SECRET = 8
 PLACEHOLDERS = frozenset(
@@ -242,13 +242,13 @@ def folder(text: str, row: Setting) -> str:
     accepted = "an absolute path of letters, digits and / . _ - + @ = , ~"
     if not text.startswith("/"):
         raise ValueError(accepted)
-    if not FOLDER.match(text):
+    if not is_folder(text):
         raise Unusable(accepted)
     return text.rstrip("/") or "/"
 
 
 def run_as(text: str, row: Setting) -> str:
-    if text not in ("owner", "root") and not re.fullmatch(r"[0-9]{1,9}(:[0-9]{1,9})?", text):
+    if not is_run_as(text):
         raise ValueError("uid:gid (numbers), owner, or root")
     return text
 

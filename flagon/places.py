@@ -9,6 +9,7 @@ import stat
 
 APPLICATION_PYTHON = "/opt/venv/bin/python"
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
+SPOOLS = ("spool", ".flagon-spool")  # in the run directory; elsewhere
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 KEPT = ("lock", "app.db", "app.db-wal", "app.db-shm")  # what a start leaves of the one before
 LONGEST_RUN = 80  # bytes: a socket's path has 107 (unix(7)), and supervisord makes its own under a longer name
@@ -189,16 +190,26 @@ def in_memory(directory: str) -> bool:
 
 def is_mount(directory: str) -> bool:
     """Whether something is mounted exactly there."""
-    return any(point == os.path.realpath(directory) for point, _ in _mounts())
+    return os.path.realpath(directory) in mount_points()
+
+
+def mount_points() -> list[str]:
+    """Where something is mounted."""
+    return [point for point, _ in _mounts()]
+
+
+def is_spool(directory: str) -> bool:
+    """Whether it may be one of those that `spool_directory` makes."""
+    return os.path.basename(directory) in SPOOLS
 
 
 def spool_directory(run: str, data: str | None) -> str:
     """Where nginx may put large bodies: on disk if there is any, else in the run directory."""
     for parent in (run, "/tmp", "/var/tmp", data):
         if parent and not in_memory(parent) and writable(parent):
-            spool = os.path.join(parent, "spool" if parent == run else ".flagon-spool")
+            spool = os.path.join(parent, SPOOLS[parent != run])
             if not take(spool):
                 return spool
-    spool = os.path.join(run, "spool")
+    spool = os.path.join(run, SPOOLS[0])
     os.makedirs(spool, mode=0o700, exist_ok=True)
     return spool

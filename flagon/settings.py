@@ -79,12 +79,20 @@ class Settings:
 
 
 def _from_file(given: Given, errors: list[str]) -> Given | None:
+    """The text of the file that <NAME>_FILE names, or what was read of it before root was dropped."""
     try:
         with open(given.text, encoding="utf-8") as file:
-            raw = file.read().removesuffix("\n").removesuffix("\r")
+            raw = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        errors.append(f"{given.name}: cannot read {given.text!r}: {getattr(error, 'strerror', None) or error}")
-        return None
+        from flagon import root_secrets  # nothing that a cold start needs
+
+        by_root = root_secrets.kept.get(given.text) if given.source == "environment" else None
+        if by_root is None:
+            why = f"{getattr(error, 'strerror', None) or error}{root_secrets.advice(given.text)}"
+            errors.append(f"{given.name}: cannot read {given.text!r}: {why}")
+            return None
+        raw = by_root
+    raw = raw.removesuffix("\n").removesuffix("\r")
     text = envfile.clean(raw)
     if not text:
         errors.append(f"{given.name}: the file {given.text!r} is empty")

@@ -2,19 +2,23 @@
 
 Of each file of a static folder a copy named after its content goes to /opt/flagon/static, beside it what nginx hands to
 clients that take gzip or brotli. The folder itself is left as it is. flagon/inside/static_urls.py uses the manifest.
+It needs root for /opt/flagon, and has root's rights for that alone: what lies in a static folder is read with those of
+the application's user, who may have put a link there (`docker exec` in a container that serves).
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
 import sys
 from typing import Any
 
-from flagon import compression
+from flagon import compression, identity
 from flagon.boot import STARTER
 from flagon.css import references, rewrite
 from flagon.statics import COPIES, DIGEST
@@ -31,13 +35,15 @@ def run(arguments: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return 64  # EX_USAGE of sysexits.h
     given = [os.path.abspath(folder) for folder in arguments[1:]]
-    for folder in given:
-        if not os.path.isdir(folder):
-            print(f"flagon: {folder}: not a folder\n{USAGE}", file=sys.stderr)
-            return 66  # EX_NOINPUT
-    folders = given or static_folders(os.getcwd()) or static_folders(STARTER)
+    lowered = identity.Lowered(os.environ)
+    with lowered:
+        for folder in given:
+            if not os.path.isdir(folder):
+                print(f"flagon: {folder}: no folder that uid {os.geteuid()} can see\n{USAGE}", file=sys.stderr)
+                return 66  # EX_NOINPUT
+        folders = given or static_folders(os.getcwd()) or static_folders(STARTER)
     try:
-        report = build(folders, COPIES)
+        report = build(folders, COPIES, lowered)
     except OSError as error:
         print(f"flagon: {error.filename}: {error.strerror}; build as root, before USER", file=sys.stderr)
         return 73  # EX_CANTCREAT
@@ -57,12 +63,12 @@ def static_folders(directory: str) -> list[str]:
     return found
 
 
-def build(folders: list[str], place: str) -> list[str]:
-    """Replace what is at `place` by the copies of these folders' files; a line for each folder."""
+def build(folders: list[str], place: str, lowered: identity.Lowered) -> list[str]:
+    """Replace what is at `place` by the copies of these folders' files, read `lowered`; a line for each folder."""
     new = place + ".new"
     shutil.rmtree(new, ignore_errors=True)
     os.makedirs(new)
-    sources = {folder: Source(folder) for folder in folders}
+    sources = {folder: Source(folder, lowered) for folder in folders}
     manifest: dict[str, Any] = {}
     report = []
     for number, source in enumerate(sources.values()):
@@ -70,6 +76,7 @@ def build(folders: list[str], place: str) -> list[str]:
         size = source.write(os.path.join(new, str(number)))
         manifest[source.folder] = {"number": number, "files": source.manifest()}
         report.append(f"{source.folder}: {len(source.names)} files, {size[0]} bytes; {size[1]} with brotli")
+        report += [f"{source.folder}: left out, as {reason}: {path}" for path, reason in source.left_out.items()]
     with open(os.path.join(new, "manifest.json"), "w", encoding="utf-8") as file:
         json.dump(manifest, file, sort_keys=True, separators=(",", ":"))
     shutil.rmtree(place, ignore_errors=True)
@@ -80,12 +87,15 @@ def build(folders: list[str], place: str) -> list[str]:
 class Source:
     """One static folder: its files and the names that they get."""
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.files = {path: os.path.join(folder, path) for path in _files(folder)}
+    def __init__(self, folder: str, lowered: identity.Lowered) -> None:
+        self.folder, self.lowered = folder, lowered
+        with lowered:
+            self.files = {path: os.path.join(folder, path) for path in _files(folder)}
+        self.left_out: dict[str, str] = {}  # path -> why
         self.names: dict[str, str] = {}  # path -> path with its digest
         self.contents: dict[str, bytes] = {}  # style sheets, rewritten
         self.digests: dict[str, str] = {}  # path -> SHA-256 of the file as it is
+        self.facts: dict[str, os.stat_result] = {}
 
     def digest(self, others: list[Source]) -> None:
         """Name every file. A style sheet after those that it names, for its content holds their names."""
@@ -98,8 +108,12 @@ class Source:
             return self.names[path]
         if path not in self.files or path in on_the_way or DIGESTED.search(path):
             return path
-        with open(self.files[path], "rb") as file:
-            content = file.read()
+        try:
+            content, self.facts[path] = self._read(path)
+        except PermissionError:
+            who = self.lowered.uid()
+            self.left_out[path] = f"uid {who} cannot read it (chmod a+r, or ENV RUN_AS before this)"
+            return path
         self.digests[path] = hashlib.sha256(content).hexdigest()
         if path.endswith(".css"):
             found = {}
@@ -112,6 +126,16 @@ class Source:
         stem, extension = os.path.splitext(path)
         self.names[path] = f"{stem}.{hashlib.sha256(content).hexdigest()[:DIGEST]}{extension}"
         return self.names[path]
+
+    def _read(self, path: str) -> tuple[bytes, os.stat_result]:
+        """A file's content, and the facts of what was read. Raises OSError."""
+        with self.lowered:
+            descriptor = os.open(self.files[path], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise OSError(errno.EINVAL, "is no file any more", self.files[path])
+            return file.read(), facts
 
     def _target(self, sheet: str, url: str, others: list[Source]) -> str:
         """The file of this folder that a style sheet means; "" for everything else."""
@@ -127,15 +151,15 @@ class Source:
         """The copies; (bytes plain, bytes as a client that takes brotli gets them)."""
         plain = packed = 0
         for path, name in self.names.items():
-            with open(self.files[path], "rb") as file:
-                content = self.contents.get(path) or file.read()
+            content = self.contents.get(path) or self._read(path)[0]
             target = os.path.join(place, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)
             copies = {"": content, **(compression.copies(content) if path.endswith(compression.EXTENSIONS) else {})}
             for suffix, data in copies.items():
                 with open(target + suffix, "wb") as file:
                     file.write(data)
-                shutil.copystat(self.files[path], target + suffix)  # one date, whenever the image is built
+                date = self.facts[path].st_mtime_ns  # one date, whenever the image is built
+                os.utime(target + suffix, ns=(date, date))
                 os.chmod(target + suffix, 0o644)
             plain += len(content)
             packed += len(copies.get(".br", content))
@@ -145,7 +169,7 @@ class Source:
         """path -> name, and the size, date and SHA-256 by which the file is known again."""
         rows = {}
         for path, name in self.names.items():
-            facts = os.stat(self.files[path])
+            facts = self.facts[path]
             rows[path] = [name, facts.st_size, int(facts.st_mtime), self.digests[path]]
         return rows
 

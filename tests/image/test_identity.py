@@ -88,7 +88,7 @@ def test_serves_as(image: str, args: list[str], env: dict[str, str], uid: int, g
         assert found["home"], "HOME is not writable"
         # of a container that started as root nobody stays root
         assert {line.split()[0] for line in owners(box)} == {f"{uid}:{uid}"}
-        assert box.exec("/opt/flagon/healthcheck.sh", user=str(uid)) == ""
+        assert box.exec("/opt/flagon/healthcheck", user=str(uid)) == ""
         assert not [r for r in box.records() if r["level"] in ("error", "critical")]
         seconds, code = box.stop()
         assert code == 0

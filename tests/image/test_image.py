@@ -130,11 +130,11 @@ def test_healthcheck_turns_healthy() -> None:
 def test_healthcheck_follows_the_settings(env: dict[str, str]) -> None:
     port = int(env.get("PORT", 8080))
     with Box(env=env, port=port) as box:
-        assert box.exec("/opt/flagon/healthcheck.sh") == ""
+        assert box.exec("/opt/flagon/healthcheck") == ""
 
 
 def test_healthcheck_fails_where_nothing_serves() -> None:
-    assert run_once(args=["--entrypoint", "/opt/flagon/healthcheck.sh"]).returncode == 1
+    assert run_once(args=["--entrypoint", "/opt/flagon/healthcheck"]).returncode == 1
 
 
 # -- child images

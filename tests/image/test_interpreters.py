@@ -37,7 +37,7 @@ def test_names_of_ours_in_the_application_s_folder(trapped: Box) -> None:
 def test_the_verbs_beside_them(trapped: Box) -> None:
     assert "WEB_CONCURRENCY" in trapped.exec("flagon", "config")
     assert "ok: " in trapped.exec("flagon", "check")
-    assert trapped.exec("/opt/flagon/healthcheck.sh") == ""
+    assert trapped.exec("/opt/flagon/healthcheck") == ""
 
 
 def test_reload_beside_them(trapped: Box) -> None:
@@ -82,7 +82,7 @@ def test_the_user_s_pythonpath_reaches_the_application_only() -> None:
     with Box(files=files, env={"PYTHONPATH": "/app/lib"}) as box:
         assert box.get("/").text == "found"
         assert "was imported by the box" not in box.logs()
-        assert box.exec("/opt/flagon/healthcheck.sh") == ""
+        assert box.exec("/opt/flagon/healthcheck") == ""
         assert "ok: " in box.exec("flagon", "check")
         assert box.stop()[1] == 0
 

@@ -244,7 +244,7 @@ def test_a_stop_while_prestart_runs() -> None:
 def test_listen_port(given: str, port: int) -> None:
     with old(MAIN, env={"LISTEN_PORT": given}, port=port) as box:
         assert box.get("/").text == "Hello World from Flask"
-        assert wait_until(lambda: box.exec("/opt/flagon/healthcheck.sh", check=False) == "", 5, "HEALTHCHECK")
+        assert wait_until(lambda: box.exec("/opt/flagon/healthcheck", check=False) == "", 5, "HEALTHCHECK")
         with pytest.raises(OSError, match="refused"):
             socket.create_connection((box.ip, 8080), timeout=2)
 
@@ -262,10 +262,10 @@ def test_listen_port_with_ssl() -> None:
     lines = ("RUN cp /app/own.* /etc/nginx/ && cp /app/ssl.conf /etc/nginx/conf.d/ssl.conf",)
     with old(files, *lines, env={"LISTEN_PORT": "443 ssl"}, port=443, wait=False) as box:
         box.wait_log("listening on")
-        wait_until(lambda: box.exec("/opt/flagon/healthcheck.sh", check=False) == "", 5, "HEALTHCHECK")
+        wait_until(lambda: box.exec("/opt/flagon/healthcheck", check=False) == "", 5, "HEALTHCHECK")
         reply = box.session.get(f"https://127.0.0.1:{box.host_port()}/who", verify=False, timeout=10)
         assert reply.json()["wsgi.url_scheme"] == "https"
-        assert box.exec("/opt/flagon/healthcheck.sh") == ""
+        assert box.exec("/opt/flagon/healthcheck") == ""
 
 
 # nginx (contract 2.5 to 2.7)
@@ -285,7 +285,7 @@ def test_an_nginx_conf_of_the_users_own() -> None:
         assert box.post("/who", data=iter([b"abc", b"def"])).json()["size"] == 6
         assert raw(box.host_port(), b"GET /go HTTP/1.0\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 302")
         assert "own-format" in box.wait_log("own-format")
-        assert box.exec("/opt/flagon/healthcheck.sh") == ""
+        assert box.exec("/opt/flagon/healthcheck") == ""
         box.kill("HUP")
         box.wait_log("workers with the new code")
         assert box.get("/").status_code == 200
