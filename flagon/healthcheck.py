@@ -11,7 +11,6 @@ import _socket
 import os
 import stat
 import sys
-import time
 
 from flagon import identity, serving
 
@@ -32,14 +31,14 @@ class Sick(Exception):
 
 def main() -> int:
     """0 where a box serves; else 1, and why on standard error."""
-    deadline = time.monotonic() + TIMEOUT
-    signal.setitimer(signal.ITIMER_REAL, TIMEOUT + 0.5)  # its default action: for what no timeout of a socket ends
+    signal.signal(signal.SIGALRM, _late)
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT)
     why = "flagon is not serving: there is no url in its run directory"
     try:
-        identity.become(os.environ, secrets=False)
+        identity.become(os.environ, only_drop=True)
         for path in serving.paths("url"):
             try:
-                _ask(_url(path), deadline, os.path.islink(os.path.join(os.path.dirname(path), "nginx.conf")))
+                _ask(_url(path), os.path.islink(os.path.join(os.path.dirname(path), "nginx.conf")))
             except (Sick, OSError) as error:
                 why = str(error)
             else:
@@ -51,6 +50,11 @@ def main() -> int:
     printable.install()
     print(why, file=sys.stderr)
     return 1
+
+
+def _late(*_: object) -> None:
+    os.write(2, f"flagon: no answer within {TIMEOUT:g} s\n".encode())
+    os._exit(1)
 
 
 def _url(path: str) -> tuple[bool, str, int]:
@@ -74,7 +78,7 @@ def _url(path: str) -> tuple[bool, str, int]:
     return scheme == "https", bare, int(port)
 
 
-def _ask(where: tuple[bool, str, int], deadline: float, ours: bool) -> None:
+def _ask(where: tuple[bool, str, int], ours: bool) -> None:
     """`ours`: nginx.conf is the image's own. Raises Sick, OSError."""
     https, host, port = where
     name = f"[{host}]" if ":" in host else host
@@ -83,10 +87,10 @@ def _ask(where: tuple[bool, str, int], deadline: float, ours: bool) -> None:
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
     try:
-        wire = _connect(https, host, port, deadline)
+        wire = _connect(https, host, port)
         try:
             wire.sendall(request.encode())
-            status = _status(wire, deadline)
+            status = _status(wire)
         finally:
             wire.close()
     except OSError as error:
@@ -95,16 +99,12 @@ def _ask(where: tuple[bool, str, int], deadline: float, ours: bool) -> None:
         raise Sick(f"/-/up answers {status}")
 
 
-def _left(deadline: float) -> float:
-    """Seconds, never 0: that would be no timeout at all."""
-    return max(deadline - time.monotonic(), 0.001)
-
-
-def _connect(https: bool, host: str, port: int, deadline: float) -> Any:
+def _connect(https: bool, host: str, port: int) -> Any:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the resolver would not let a handler run
     family, kind, protocol, _, address = _socket.getaddrinfo(host, port, 0, _socket.SOCK_STREAM)[0]
+    signal.signal(signal.SIGALRM, _late)
     wire = _socket.socket(family, kind, protocol)
     try:
-        wire.settimeout(_left(deadline))
         wire.connect(address)
         if not https:
             return wire
@@ -113,19 +113,16 @@ def _connect(https: bool, host: str, port: int, deadline: float) -> Any:
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        plain = socket.socket(fileno=wire.detach())
-        plain.settimeout(_left(deadline))
-        return context.wrap_socket(plain, server_hostname=None)
+        return context.wrap_socket(socket.socket(fileno=wire.detach()), server_hostname=None)
     except BaseException:
         wire.close()
         raise
 
 
-def _status(wire: Any, deadline: float) -> int:
+def _status(wire: Any) -> int:
     """The status that the answer begins with. Raises Sick, OSError."""
     start = b""
     while len(start) < STATUS_LINE:
-        wire.settimeout(_left(deadline))
         piece = wire.recv(STATUS_LINE - len(start))
         if not piece:
             break

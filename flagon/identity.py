@@ -88,10 +88,11 @@ def _hand_over(directory: str, uid: int, gid: int) -> None:
         os.close(descriptor)
 
 
-def become(environ: Mapping[str, str], secrets: bool = True) -> None:
+def become(environ: Mapping[str, str], only_drop: bool = False) -> None:
     """Become the user that the container's environment names, if this is root. Raises CannotDrop.
 
-    `secrets`: read those files first that `<NAME>_FILE` names and only root can read (flagon/root_secrets.py).
+    Before that, if not `only_drop`, what needs root: an empty data directory is handed over, and those files are read
+    that `<NAME>_FILE` names and only root can read (flagon/root_secrets.py).
     """
     global was_root
     if os.geteuid() != 0:
@@ -107,12 +108,8 @@ def become(environ: Mapping[str, str], secrets: bool = True) -> None:
         lines.append(
             f"RUN_AS=owner: {os.getcwd()} belongs to root, so it is uid {uid} that runs; RUN_AS=root if root is meant"
         )
-    for directory in (_given(environ, "DATA_DIR", is_folder).rstrip("/") or DATA, RUN):
-        _hand_over(directory, uid, gid)
-    if secrets and any(name.endswith("_FILE") for name in environ):
-        from flagon import root_secrets
-
-        root_secrets.keep(environ, uid, gid)
+    if not only_drop:
+        _prepare(environ, uid, gid)
     try:
         os.setgroups([])
         os.setgid(gid)
@@ -124,6 +121,15 @@ def become(environ: Mapping[str, str], secrets: bool = True) -> None:
         lines.append(
             f"RUNNING AS ROOT: cannot become uid {uid} ({error.strerror}); give CAP_SETUID and CAP_SETGID, or --user"
         )
+
+
+def _prepare(environ: Mapping[str, str], uid: int, gid: int) -> None:
+    for directory in (_given(environ, "DATA_DIR", is_folder).rstrip("/") or DATA, RUN):
+        _hand_over(directory, uid, gid)
+    if any(name.endswith("_FILE") for name in environ):
+        from flagon import root_secrets
+
+        root_secrets.keep(environ, uid, gid)
 
 
 class Lowered:

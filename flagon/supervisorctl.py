@@ -14,7 +14,7 @@ def main() -> int:
     """Exit code of supervisor's own program; 1 where root cannot become the box's user."""
     printable.install()
     try:
-        identity.become(os.environ, secrets=False)
+        identity.become(os.environ, only_drop=True)
     except identity.CannotDrop as error:
         print(f"supervisorctl: {error}", file=sys.stderr)
         return 1

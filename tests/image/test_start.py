@@ -26,8 +26,14 @@ def phases(box: Box) -> dict[str, int]:
     return {name.strip(): int(value) for name, value in re.findall(r"([a-z' ]+?) (\d+)", found[1])}
 
 
-@pytest.mark.parametrize("args", [[], ["--user", "10001:0"], ["--user", "54321:0"]])
-def test_the_timeline(args: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("args", "uid"),
+    [
+        ([], 10001), (["--user", "10001:0"], 10001), (["--user", "54321:0"], 54321), (["-e", "RUN_AS=54321:0"], 54321),
+        (["-e", "RUN_AS=root"], 0),
+    ],
+)  # fmt: skip
+def test_the_timeline(args: list[str], uid: int) -> None:
     with Box({"LOG_LEVEL": "debug"}, image=RUNTIME, args=args, files=FILES) as box:
         found = phases(box)
         seen = box.get("/").json()
@@ -39,7 +45,7 @@ def test_the_timeline(args: list[str]) -> None:
         <= found["application loaded"]
         <= found["nginx started"]
     )
-    assert seen["uid"] == (54321 if "54321:0" in args else 10001)
+    assert seen["uid"] == uid
     assert seen["cwd"] == "/app"
     assert seen["environ"]["SUPERVISOR_PROCESS_NAME"] == "gunicorn"
     assert "PYTHONPATH" not in seen["environ"]
@@ -62,7 +68,6 @@ def test_the_environment_is_that_of_every_later_start() -> None:
 @pytest.mark.parametrize(
     ("env", "files", "args"),
     [
-        ({"RUN_AS": "12345:0"}, {}, []),
         ({}, {"prestart.sh": "export MINE=1"}, []),
         ({}, {".env": "PYTHONHASHSEED=7\n"}, []),
     ],
