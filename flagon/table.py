@@ -132,7 +132,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
         "Box",
         (
             Setting("RESTART_LIMIT", "integer", "5", "Restarts of a program that died within 60 s; then the container ends with its code. 0: at the first death.", 0, 1000),
-            Setting("RUN_AS", "run_as", "", "Who a container started as root becomes: `uid:gid`, `owner` of /app, or `root`; 10001:0 when empty."),
+            Setting("RUN_AS", "run_as", "", "Who a container started as root becomes: `uid:gid`, `owner` of /app, or `root`; 10001:0 when empty. Only the container's environment says it."),
             Setting("RUNTIME_DIR", "folder", "", "Where sockets and rendered files go, below it in `flagon`; in /run, /tmp or /dev/shm when empty."),
             Setting("DATA_DIR", "folder", "/data", "Where SQLite and the generated secret live."),
         ),

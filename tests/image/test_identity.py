@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .box import RUNTIME, Box, run_once
+from .box import IMAGE, RUNTIME, Box, run_once
 
 WHO = """import json, os, tempfile
 def app(environ, start_response):
@@ -62,22 +62,22 @@ def folder() -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("image", "args", "env", "uid", "gid"),
     [
-        ("flagon", [], {}, 10001, 0),
-        ("flagon", ["--user", "12345:0"], {}, 12345, 0),
-        ("flagon", ["--user", "4242:4242"], {}, 4242, 4242),
-        ("flagon", ["--user", "0"], {}, 10001, 0),
+        (IMAGE, [], {}, 10001, 0),
+        (IMAGE, ["--user", "12345:0"], {}, 12345, 0),
+        (IMAGE, ["--user", "4242:4242"], {}, 4242, 4242),
+        (IMAGE, ["--user", "0"], {}, 10001, 0),
         (RUNTIME, [], {}, 10001, 0),
         (RUNTIME, [], {"RUN_AS": "12345:12345"}, 12345, 12345),
         (RUNTIME, [], {"RUN_AS": "12345"}, 12345, 12345),
         (RUNTIME, ["--user", "12345"], {}, 12345, 0),
-        ("flagon", ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"], {}, 10001, 0),
-        ("flagon", ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "4242:4242"], {}, 4242, 4242),
-        ("flagon", ["--read-only", "--tmpfs", "/tmp"], {}, 10001, 0),
-        ("flagon", ["--read-only", "--tmpfs", "/tmp", "--user", "4242:4242", "--cap-drop", "ALL"], {}, 4242, 4242),
-        ("flagon", ["--read-only"], {}, 10001, 0),
-        ("flagon", ["--read-only", "--user", "4242:4242"], {"HOME": "/nonexistent"}, 4242, 4242),
+        (IMAGE, ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"], {}, 10001, 0),
+        (IMAGE, ["--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--user", "4242:4242"], {}, 4242, 4242),
+        (IMAGE, ["--read-only", "--tmpfs", "/tmp"], {}, 10001, 0),
+        (IMAGE, ["--read-only", "--tmpfs", "/tmp", "--user", "4242:4242", "--cap-drop", "ALL"], {}, 4242, 4242),
+        (IMAGE, ["--read-only"], {}, 10001, 0),
+        (IMAGE, ["--read-only", "--user", "4242:4242"], {"HOME": "/nonexistent"}, 4242, 4242),
         (RUNTIME, ["--read-only", "--tmpfs", "/tmp"], {}, 10001, 0),
-        ("flagon", [], {"HOME": ""}, 10001, 0),
+        (IMAGE, [], {"HOME": ""}, 10001, 0),
     ],
 )  # fmt: skip
 def test_serves_as(image: str, args: list[str], env: dict[str, str], uid: int, gid: int) -> None:
