@@ -102,7 +102,7 @@ def run_directory(wanted: str | None, fresh: bool = True) -> str:
     candidates = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
     reasons = []
     for directory in candidates:
-        if len(os.fsencode(directory)) > LONGEST_RUN:
+        if fresh and len(os.fsencode(directory)) > LONGEST_RUN:
             raise NoPlace(f"RUNTIME_DIR={wanted} is too long: {LONGEST_RUN - len('/flagon')} bytes, for sockets' names")
         reason = take(directory) or (_claimed_and_emptied(directory) if fresh else "")
         if not reason:
