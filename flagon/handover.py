@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, cache, channels, listening, places, programs, render, site, users_nginx
+from flagon import __version__, cache, channels, listening, logs, places, programs, render, site, users_nginx
 from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
 from flagon.early import HIDDEN
@@ -128,6 +128,7 @@ class Box:
     def __init__(self, boot: Boot, environ: Mapping[str, str], command: list[str] | None = None) -> None:
         self.environ, self.command = dict(environ), command  # as they were given: a reload reads them again
         self.run, self.output = boot.run, boot.output
+        self.output.mark = logs.new_mark()
         self.spool = places.spool_directory(boot.run, boot.data)
         os.symlink(os.path.join(HOME, "supervisord.conf"), os.path.join(self.run, "supervisord.conf"))
         cache.prepare(self.run, self.spool)

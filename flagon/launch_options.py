@@ -82,6 +82,7 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "max_requests_jitter": values["MAX_REQUESTS_JITTER"],
         "log_level": values["LOG_LEVEL"],
         "json_logs": boot.output.as_json,
+        "log_mark": boot.output.mark.decode(),
         "spool": spool,
         "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
         "gunicorn_args": boot.settings.gunicorn_args,

@@ -1,4 +1,9 @@
-"""The one place where every program's bytes become lines and records on standard output."""
+"""The one place where every program's bytes become lines and records on standard output.
+
+What a program prints may be a client's text. It is never taken for a record of ours: our own formatters begin each
+record with a mark, a random word of this start that is taken off here; a line without it can neither look like a record
+in text mode nor claim one of our loggers in JSON.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,22 @@ import re
 import time
 from collections.abc import Callable
 
+from flagon.printable import SHOWN, visible
+
 LEVELS = ("debug", "info", "warning", "error", "critical")
 LONGEST_LINE = 1 << 20  # a program that never ends its line must not fill memory
+WHOLE = 4096  # bytes that a pipe takes in one piece (PIPE_BUF): a longer record may have been torn
+# Loggers of this box. A program's own records may have any other.
+OURS = frozenset("flagon supervisord nginx access gunicorn gunicorn.error prestart migrate pip".split())
+CONTINUED = "\n  "  # further lines of a record as text: no such line can be taken for one
+# In a JSON text a control below 32 is white space between its words.
+ESCAPED = {code: f"\\u{code:04x}" if code > 31 else " " for code in SHOWN}
+# A date first, as in our records, behind nothing that can be seen.
+LIKE_A_RECORD = re.compile(
+    "[\u00ad\u061c\u180e\u200b-\u200f\u2060-\u2065\ufeff]*"
+    r"\d{4}[^\w\s]\d\d[^\w\s]\d\d(?:[Tt]\d\d|[ _]\S{1,40} (?:debug|info|warning|error|critical) )"
+)
+ACCESS = re.compile(r"[\dT:+-]{1,40} (?:info|error) access ")  # nginx's; what is a client's it has escaped
 # nginx's error log: 2026/11/22 19:26:07 [error] 12#12: *3 text
 NGINX_LEVELS = {
     "[debug]": "debug", "[info]": "info", "[notice]": "info", "[warn]": "warning", "[error]": "error",
@@ -20,7 +39,7 @@ CALM = re.compile(
     rb"|^\S+ (debug|info) |^\S+ \w+ access |^\S+ \S+ \[(debug|info|notice)\] "  # ours as text, nginx's
     rb"|\[emerg\] \S+ still could not bind"  # why was said before
 )
-QUERY = re.compile(r"\?[^\s\"?]+")
+HEADER = re.compile(r' header(?: line)?: "([\w-]{0,64})')
 
 
 def timestamp(moment: float | None = None) -> str:
@@ -31,6 +50,17 @@ def timestamp(moment: float | None = None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", local) + f".{int(now % 1 * 1000):03d}{zone[:3]}:{zone[3:]}"
 
 
+def without_query(line: str) -> str:
+    """A line without query strings: nginx's error log escapes nothing, so that one surely ends with the line only."""
+    head, found, _ = line.partition("?")
+    return f"{head}?*" if found else line
+
+
+def new_mark() -> bytes:
+    """A word that nobody can guess."""
+    return os.urandom(16).hex().encode() + b" "
+
+
 class Output:
     """Standard output: the inherited descriptor 1, never opened by path. A closed one loses lines, nothing else."""
 
@@ -39,6 +69,7 @@ class Output:
         self.threshold = LEVELS.index(level)
         self.descriptor = descriptor
         self.closed = False
+        self.mark = b""  # begins each record of our own formatters' on the pipes that are read here
 
     def write(self, data: bytes) -> None:
         """All of `data`, in order."""
@@ -58,26 +89,41 @@ class Output:
     def wrap(self, logger: str, level: str, message: str) -> bytes:
         """A plain text -> one record."""
         if not self.as_json:
-            return f"{timestamp()} {level} {logger} {message}\n".encode("utf-8", "replace")
+            text = message.rstrip("\n").replace("\r\n", "\n").replace("\n", CONTINUED)
+            return visible(f"{timestamp()} {level} {logger} {text}").encode("utf-8", "replace") + b"\n"
         fields = {
             "time": timestamp(), "level": level, "severity": level.upper(), "logger": logger, "message": message,
         }  # fmt: skip
-        return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        return _json_line(json.dumps(fields, ensure_ascii=False))
+
+    def own(self, logger: str, line: bytes) -> bytes:
+        """What our own formatter has written, without the mark; a record that was torn or cut is a line like any."""
+        line = line.replace(self.mark, b"")
+        if not self.as_json:
+            return visible(line.decode("utf-8", "backslashreplace")).encode("utf-8", "replace") + b"\n"
+        if line[-1:] != b"}" or (len(line) > WHOLE and _pairs(line.decode("utf-8", "replace")) is None):
+            return self.wrap(logger, "info", line.decode("utf-8", "backslashreplace"))
+        return line + b"\n" if _is_plain(line) else _json_line(line.decode("utf-8", "replace"))
 
     def line(self, logger: str, line: bytes) -> bytes:
-        """One line of a program -> one record. A JSON object, and text in text mode, passes as it is."""
-        if line[:1] == b"{" and (_is_access_line(logger, line) or _is_object(line)):
-            if not line.isascii():  # nginx writes a client's bytes as they are: they need not be UTF-8
-                line = line.decode("utf-8", "replace").encode()
-            return line + b"\n"
+        """One line of a program -> one record. A JSON object, and text in text mode, passes, but for what is ours."""
+        if line[:1] == b"{":
+            if _is_access_line(logger, line) and _is_plain(line):
+                return line + b"\n"
+            text = line.decode("utf-8", "replace")  # nginx writes a client's bytes as they are: they need not be UTF-8
+            if _is_access_line(logger, line) or _is_programs_own(text):
+                return _json_line(text)
         text = line.decode("utf-8", "backslashreplace").rstrip("\r")
         if logger == "nginx":
             found, text = nginx_line(text)
             if found:
                 return self.wrap(logger, found, text)
-        if not self.as_json:
-            return text.encode("utf-8", "replace") + b"\n"
-        return self.wrap(logger, "info", text)
+        if self.as_json:
+            return self.wrap(logger, "info", text)
+        text = visible(text)
+        if LIKE_A_RECORD.match(text) and not (logger == "nginx" and ACCESS.match(text)):
+            text = CONTINUED[1:] + text
+        return text.encode("utf-8", "replace") + b"\n"
 
 
 def _is_access_line(logger: str, line: bytes) -> bool:
@@ -91,15 +137,37 @@ def _is_access_log(data: bytes) -> bool:
         data.startswith(b'{"time":"')
         and data.endswith(b'"}\n')
         and data.count(b"\n") == data.count(b'"}\n{"time":"') + 1
-        and data.isascii()
+        and _is_plain(data)
     )
 
 
-def _is_object(line: bytes) -> bool:
+def _is_plain(data: bytes) -> bool:
+    """Bytes of JSON in which no control can be."""
+    return data.isascii() and b"\x7f" not in data and b"\r" not in data
+
+
+def _json_line(text: str) -> bytes:
+    return (text if text.isprintable() else text.translate(ESCAPED)).encode("utf-8", "replace") + b"\n"
+
+
+def _pairs(text: str) -> list[tuple[str, object]] | None:
+    """Names and values of a JSON object, a name as often as it is there; None if the text is none."""
     try:
-        return isinstance(json.loads(line), dict)
+        found = json.loads(text, object_pairs_hook=list) if text[:1] == "{" else None
     except (ValueError, RecursionError):
-        return False
+        return None
+    return found
+
+
+def _is_programs_own(text: str) -> bool:
+    """A JSON object that may pass: it does not say that it is a record of ours."""
+    pairs = _pairs(text)
+    return pairs is not None and not any(name.strip().lower() == "logger" and _is_ours(value) for name, value in pairs)
+
+
+def _is_ours(logger: object) -> bool:
+    name = str(logger).strip().lower()
+    return name in OURS or name.startswith(("flagon.", "gunicorn."))
 
 
 def message_of(line: bytes) -> str:
@@ -122,7 +190,9 @@ def nginx_line(text: str) -> tuple[str, str]:
     """(level, text) of an error log line, without its date and query strings; ("", text) of any other line."""
     fields = text.split(" ", 3)
     if len(fields) == 4 and fields[2] in NGINX_LEVELS:
-        return NGINX_LEVELS[fields[2]], QUERY.sub("?*", fields[3].split(": ", 1)[-1])
+        text = fields[3].split(": ", 1)[-1]
+        header = HEADER.search(text)  # its value may be a cookie or a password
+        return NGINX_LEVELS[fields[2]], without_query(f'{text[: header.end()]}: *"' if header else text)
     if len(fields) > 2 and fields[0] == "nginx:" and fields[1] in NGINX_LEVELS:  # before its log is open
         return NGINX_LEVELS[fields[1]], text
     return "", text
@@ -135,6 +205,7 @@ class Lines:
         self.output = output
         self.logger = logger
         self.tap = tap  # is shown the lines of each piece, too
+        self.mark = output.mark or b"\n"  # which is in no line
         self.rest = bytearray()  # of a line that has not ended: it may come byte by byte
 
     def feed(self, data: bytes) -> None:
@@ -151,11 +222,19 @@ class Lines:
     def _whole_lines(self) -> None:
         *lines, rest = bytes(self.rest).split(b"\n")
         self.rest = bytearray(rest)
-        records = [self.output.line(self.logger, line) for line in lines if line]
+        records, said = [], []  # type: list[bytes], list[bytes]
+        for line in lines:
+            before, mark, own = line.partition(self.mark)  # before it: what had no end when the record began
+            if before:
+                records.append(self.output.line(self.logger, before))
+                said.append(before)
+            if mark:
+                records.append(self.output.own(self.logger, own))
+                said.append(own)
         if records:
             self.output.write(b"".join(records))
             if self.tap is not None:
-                self.tap([line for line in lines if line])
+                self.tap(said)
 
     def close(self) -> None:
         """The program has ended: what has no newline is a line too."""

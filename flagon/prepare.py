@@ -41,7 +41,7 @@ class Next:
         try:
             self.boot = Boot(environment_now(box), old.directory, box.command)
             self.needs_restart = self._pin(old, self.boot)
-            self.boot.packages = old.packages
+            self.boot.packages, self.boot.output = old.packages, box.output
             self.boot.working_directory = old.working_directory
             self.boot.decide(fresh=False)
         except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Text for an operator's terminal: what the application can choose must not be able to command it."""
+"""Text for a terminal or a log: what an application or a client can choose must not be able to command a terminal."""
 
 from __future__ import annotations
 
@@ -6,15 +6,21 @@ import io
 import sys
 from typing import TextIO
 
-# C0 but newline and tab, DEL, C1: written as Python writes them.
-VISIBLE = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
+# C0 but newline and tab, DEL, C1, what ends a line for some readers, and what turns the direction of text around.
+UNSEEN = (*range(9), *range(11, 32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+SHOWN = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in UNSEEN}  # as Python writes them
+
+
+def visible(text: str) -> str:
+    """The same, with control characters written out."""
+    return text if text.isprintable() else text.translate(SHOWN)
 
 
 class Printable(io.TextIOWrapper):
     """A text stream that writes control characters out."""
 
     def write(self, text: str) -> int:
-        super().write(text.translate(VISIBLE))
+        super().write(visible(text))
         return len(text)
 
 

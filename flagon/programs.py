@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from flagon import procfile, shell_words, text_file
+from flagon import logs, procfile, shell_words, text_file
 from flagon.nginx_text import CONTROL
 
 FOLDERS = ("/etc/supervisor/conf.d",)
@@ -60,6 +60,11 @@ def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
             sections += _of_file(path, lines)
     seen: dict[str, str] = {}
     for section in sections:
+        taken = logs.OURS & {section.name, section.options.get("process_name", "")}
+        if taken and not section.section.startswith("group:"):
+            raise BadProgram(
+                f"{section.source}: {min(taken)!r} is a name in the box's own log: give the program another"
+            )
         if section.section in seen:
             raise BadProgram(f"{section.section} is in {seen[section.section]} and in {section.source}: keep one")
         seen[section.section] = section.source

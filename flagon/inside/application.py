@@ -100,7 +100,7 @@ def make_class(base: Any) -> Any:
                     self.cfg.set(name, value)
 
         def load(self) -> Any:
-            logs.set_up_root(self.options["json_logs"], self.options["log_level"])
+            logs.set_up_root(self.options)
             debug = self.options["debug"]
             debugging.guard(debug)
             try:

@@ -5,47 +5,57 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
 
 from flagon.inside.context import request_id
-from flagon.logs import QUERY, timestamp
+from flagon.logs import CONTINUED, timestamp
 
+QUERY = re.compile(r"(?<=\S)\?.*")  # to the end of its line; a "?" by itself stands for what is not known
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 class Formatter(logging.Formatter):
-    """One record -> one line. Fields given by `extra=` become keys of the JSON object."""
+    """One record -> one line; as text, a traceback's lines follow, indented. Fields given by `extra=` become keys.
 
-    def __init__(self, as_json: bool) -> None:
+    `mark` begins each: whoever reads the pipe knows by it that this is no print of a client's text.
+    """
+
+    def __init__(self, as_json: bool, mark: str) -> None:
         super().__init__()
-        self.as_json = as_json
+        self.as_json, self.mark = as_json, mark
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
         if record.name == "gunicorn.error":
             message = QUERY.sub("?*", message)  # gunicorn's own workers name the whole target
-        if record.exc_info:
-            message += "\n" + self.formatException(record.exc_info)
+        more = "\n" + self.formatException(record.exc_info) if record.exc_info else ""
         if record.stack_info:
-            message += "\n" + record.stack_info
+            more += "\n" + record.stack_info
         current = request_id.get()
         if not self.as_json:
+            if record.name == "gunicorn.error":  # ours: a stack
+                message, _, rest = message.partition("\n")
+                more = f"\n{rest}{more}" if rest else more
+            first = f"{timestamp(record.created)} {record.levelname.lower()} {record.name} {message}"
             tail = f" [{current}]" if current else ""
-            return f"{timestamp(record.created)} {record.levelname.lower()} {record.name} {message}{tail}"
+            return self.mark + first.replace("\n", "\\n") + tail + more.rstrip("\n").replace("\n", CONTINUED)
         fields: dict[str, Any] = {
             "time": timestamp(record.created),
             "level": record.levelname.lower(),
             "severity": record.levelname,
             "logger": record.name,
-            "message": message,
+            "message": message + more,
         }
         if current:
             fields["request_id"] = current
-        fields.update((name, value) for name, value in record.__dict__.items() if name not in STANDARD)
-        return json.dumps(fields, default=str, ensure_ascii=False)
+        for name, value in record.__dict__.items():
+            if name not in STANDARD:
+                fields.setdefault(name, value)  # an `extra` may be a client's: the record's own keys stay
+        return self.mark + json.dumps(fields, default=str, ensure_ascii=False)
 
 
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]
@@ -56,10 +66,10 @@ class Handler(logging.StreamHandler):  # type: ignore[type-arg]
             super().handleError(record)
 
 
-def make_handler(as_json: bool) -> logging.Handler:
+def make_handler(options: dict[str, Any]) -> logging.Handler:
     """The one handler of this side."""
     handler = Handler(sys.stderr)
-    handler.setFormatter(Formatter(as_json))
+    handler.setFormatter(Formatter(options["json_logs"], options["log_mark"]))
     return handler
 
 
@@ -68,19 +78,19 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
-        self.error_log.handlers[:] = [make_handler(cfg.flagon["json_logs"])]
+        self.error_log.handlers[:] = [make_handler(cfg.flagon)]
         self.error_log.setLevel(self.loglevel)
         self.error_log.propagate = False
         self.access_log.handlers[:] = []
         self.access_log.propagate = False
 
 
-def set_up_root(as_json: bool, level: str) -> None:
+def set_up_root(options: dict[str, Any]) -> None:
     """The application's logging, until it configures its own: every record one line, at LOG_LEVEL."""
     root = logging.getLogger()
     if not root.handlers:
-        root.addHandler(make_handler(as_json))
-        root.setLevel(level.upper())
+        root.addHandler(make_handler(options))
+        root.setLevel(options["log_level"].upper())
     logging.captureWarnings(True)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # seven lines at each import, for nobody
 

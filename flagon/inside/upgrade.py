@@ -17,7 +17,7 @@ FRAMES_SHOWN = 4
 
 def run(options: dict[str, Any], layout: Migrations) -> int:
     """Bring the schema to all heads with the application's own tool. 0, FAILED, AWAY or NOT_LOADED."""
-    logs.set_up_root(options["json_logs"], options["log_level"])
+    logs.set_up_root(options)
     try:
         if layout.tool == "alembic":
             bare_alembic(layout, options)

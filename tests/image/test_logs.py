@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import pytest
 import requests
 
-from .box import FULL, WIRE, Box, raw, run_once, size, wait_until
+from .box import FULL, WIRE, Box, raw, run_once, size, wait_until, write_files
 
 TALKER = r"""import json, logging, os, sys, urllib.parse
 log = logging.getLogger("shop")
@@ -209,6 +211,165 @@ def test_text(env: dict[str, str], args: list[str]) -> None:
 def test_json_on_a_terminal_if_it_is_asked_for() -> None:
     with Box(env={"LOG_FORMAT": "json"}, args=["-t"]) as box:
         assert all(isinstance(json.loads(line), dict) for line in box.lines())
+
+
+# -- what cannot be forged
+
+FORGED = "2026-11-30T10:00:00.000+00:00 critical flagon FORGED"
+FORGER = """import json, logging, sys, urllib.parse
+log = logging.getLogger("shop")
+def app(environ, start_response):
+    said = urllib.parse.parse_qs(environ["QUERY_STRING"]).get("said", ["nothing"])[0]
+    path = environ["PATH_INFO"]
+    if path == "/print":
+        print(said)
+    elif path == "/half":
+        sys.stdout.write("half ")
+        sys.stdout.flush()
+        log.warning("after a half line")
+    elif path == "/log":
+        log.warning("said %s", said)
+    elif path == "/extra":
+        log.warning("extra", extra=json.loads(said))
+    elif path == "/raise":
+        raise RuntimeError(said)
+    elif path == "/length":
+        print("x" * (2 << 20) + said)
+    elif path == "/slow":
+        import time; time.sleep(9)
+    elif path == "/die":
+        import os; os.write(2, said.encode()); os._exit(9)
+    environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"said"]
+"""
+CONTROLS = "\x1b]0;OWNED\x07\x1b[31m\r\x7f\x9b31m\x85\u2028\u202e\u2066"
+BARE = {letter for letter in CONTROLS if not letter.isprintable()}
+RECORD = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+[+-]\d\d:\d\d (debug|info|warning|error|critical) (\S+) ")
+CLAIMS = [
+    json.dumps({"time": "now", "level": "critical", "logger": "flagon", "message": "FORGED"}),
+    '{"logger": "shop", "l\\u006fgger": "access", "message": "FORGED"}',
+]
+
+
+def bytes_of(box: Box) -> bytes:
+    """Read from a file: the engine's log driver would mend the line."""
+    return docker_bytes("exec", box.name, "cat", "/tmp/log")
+
+
+def docker_bytes(*words: str) -> bytes:
+    return subprocess.run(["docker", *words], stdout=subprocess.PIPE, check=True, timeout=60).stdout
+
+
+def ask(box: Box, path: str, said: str) -> int:
+    return box.get(f"{path}?said={quote(said)}").status_code
+
+
+def attack(box: Box) -> None:
+    """Every way in which a client's text gets into the log."""
+    for text in (CONTROLS, FORGED, f"a\n{FORGED}\n{CONTROLS}", f"\r{FORGED}", *CLAIMS, f"a\n{CLAIMS[0]}"):
+        for path in ("/print", "/log", "/raise"):
+            ask(box, path, text)
+    ask(box, "/length", "\n" + FORGED)
+    ask(box, "/length", CLAIMS[0])
+    ask(box, "/half", "")
+    ask(box, "/extra", json.dumps({"logger": "flagon", "level": "critical", "note": "FORGED"}))
+    controls = CONTROLS.replace("\r", "")
+    head = f'POST /up?"token=hunter2 HTTP/1.0\r\nReferer: {controls} http://r/?a "hunter2\r\n'
+    head += f"Content-Length: {10**12}\r\n\r\n"
+    raw(box.host_port(), head.encode("utf-8"), timeout=2)
+    with contextlib.suppress(requests.RequestException):
+        ask(box, "/die", f"my last words {CONTROLS}\n{FORGED}")
+    wait_until(lambda: b"died with the request" in bytes_of(box), 10, "the obituary")
+    wait_until(lambda: ask(box, "/print", "the end") == 200, 10)
+    wait_until(lambda: b"the end" in bytes_of(box), 10, "the end")
+
+
+def to_file(**env: str) -> Box:
+    env = {"WEB_CONCURRENCY": "1", "LOG_LEVEL": "debug", **env}
+    script = "exec /opt/flagon/entrypoint.sh serve > /tmp/log 2>&1"
+    return through_shell(script, files={"main.py": FORGER}, env=env)
+
+
+def test_text_cannot_be_forged() -> None:
+    with to_file(LOG_FORMAT="text") as box:
+        attack(box)
+        text = bytes_of(box).decode("utf-8")
+        assert not [letter for letter in set(text) if letter in BARE or (ord(letter) < 32 and letter not in "\n\t")]
+        assert r"\x1b]0;OWNED\x07\x1b[31m\x0d\x7f\x9b31m\x85\u2028\u202e\u2066" in text
+        assert "hunter2" not in text
+        assert text.count("FORGED") > 10
+        for line in text.split("\n"):
+            found = RECORD.match(line)
+            if "FORGED" in line and found:
+                assert found[2] == "shop" or "its last line: " in line or "gunicorn.error" in line, line
+        assert re.search(r"(?m)^half $", text)
+        assert re.search(r"(?m)^\S+ warning shop after a half line", text)
+        assert re.search(r"(?m)^\S+ warning shop said a\\n2026-11-30T10:00:00.000\+00:00 critical flagon FORGED", text)
+        assert "client intended to send too large body" in text
+
+
+def test_json_cannot_be_forged() -> None:
+    with to_file(LOG_FORMAT="json") as box:
+        attack(box)
+        text = bytes_of(box).decode("utf-8")
+        assert not [letter for letter in set(text) if letter in BARE or (ord(letter) < 32 and letter != "\n")]
+        assert "hunter2" not in text
+        records = [json.loads(line) for line in text.split("\n") if line]
+        forged = [record for record in records if "FORGED" in json.dumps(record)]
+        assert len(forged) > 10
+        # what is printed is a line of the program that printed it; nothing of a client's has a level of its own
+        assert {record["logger"] for record in forged} <= {"shop", "gunicorn", "gunicorn.error"}
+        assert "critical" not in {record["level"] for record in forged}
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_method_is_the_request_s_also_where_nginx_answers(log_format: str) -> None:
+    """error_page makes a GET of it: a brute force on /login would be read as so many GETs."""
+    env = {
+        "LOG_FORMAT": log_format,
+        "MAX_BODY_SIZE": "1k",
+        "TIMEOUT": "1",
+        "WEB_CONCURRENCY": "1",
+        "RATE_LIMIT": "1/20",
+    }
+    with Box(files={"main.py": FORGER}, env=env) as box:
+        port, long, answers = box.host_port(), "x" * 40_000, {}
+
+        def said(method: str, path: str, more: str = "") -> None:
+            head = raw(port, f"{method} {path} HTTP/1.0\r\nHost: a\r\n{more}\r\n".encode(), timeout=8)
+            answers[f"{method} {path.partition('?')[0][:10]}"] = head.split(b" ", 2)[1].decode()
+
+        said("POST", "/large", "Content-Length: 5000\r\n")
+        said("DELETE", "/headers", "".join(f"X-{number}: {long[:7000]}\r\n" for number in range(8)))
+        said("PUT", "/" + long)
+        said("PATCH", "/slow")
+        with contextlib.suppress(IndexError):
+            said("POST", "/die?said=x")
+        for _ in range(40):
+            said("POST", "/login")
+        said("GET", "/gone")
+        wanted = {
+            "POST /large": "413", "DELETE /headers": "431", "PUT /xxxxxxxxx": "414", "PATCH /slow": "504",
+            "POST /die": "502", "POST /login": "429", "GET /gone": "429",
+        }  # fmt: skip
+        assert answers == wanted
+        pattern = r'"%s /?%s.* %s' if log_format == "text" else r'"message":"%s /?%s.* %s'
+        for request, status in wanted.items():
+            method, _, path = request.partition(" /")
+            line = re.compile(pattern % (method, path if status != "414" else "", status))
+            wait_until(lambda line=line: line.search(box.logs()), 5, line.pattern)  # type: ignore[misc]
+        assert not re.search(r"GET /(large|headers|slow|die|login)", box.logs())
+
+
+def test_flagon_reload_shows_no_controls() -> None:
+    """The terminal of whoever asks is not the application's."""
+    with Box(files={"main.py": FORGER}) as box:
+        assert box.folder
+        write_files({"main.py": f"import sys\nprint({CONTROLS!r}, 'seen')\n{FORGER}"}, box.folder)
+        said = docker_bytes("exec", box.name, "flagon", "reload").decode("utf-8")
+        assert "seen" in said
+        assert not BARE & set(said)
 
 
 # -- levels and switches

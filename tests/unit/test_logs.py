@@ -3,17 +3,23 @@
 # Tables, a row a line, however long.
 # ruff: noqa: E501
 
+import ast
 import errno
 import json
+import logging
 import os
+import pathlib
 import random
 import re
 import threading
+import time
 
 import pytest
 from fakes import view_of_os
 
 from flagon import logs
+from flagon.inside.context import request_id
+from flagon.inside.logs import Formatter
 from flagon.logs import Lines, Output, says_little
 
 
@@ -259,6 +265,281 @@ def test_timestamps_have_the_zone_of_tz(monkeypatch):
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+# what cannot be forged
+
+MARK = logs.new_mark()
+FORGED = "2026-11-30T10:00:00.000+00:00 critical flagon FORGED"
+# Text that a terminal obeys, or that a reader takes for the end of a line, and how it is shown.
+CONTROLS = [
+    ("\x1b]0;OWNED\x07\x1b[31m", r"\x1b]0;OWNED\x07\x1b[31m"), ("a\rb", r"a\x0db"), ("a\0b", r"a\x00b"), ("a\x7fb", r"a\x7fb"), ("a\x08b", r"a\x08b"),
+    ("a\x9b31mb", r"a\x9b31mb"), ("a\x85b", r"a\x85b"), ("a\u2028b\u2029c", r"a\u2028b\u2029c"), ("a\u202eb\u202ac", r"a\u202eb\u202ac"),
+    ("a\u2066b\u2069c", r"a\u2066b\u2069c"), ("a\x0b\x0cb", r"a\x0b\x0cb"), ("a\tb \u20ac \U0001f600", "a\tb \u20ac \U0001f600"),
+]  # fmt: skip
+
+
+def marked(*pieces, logger="gunicorn", as_json=True):
+    """As `fed`, on a pipe on which our own formatter writes too."""
+    output = Memory(as_json)
+    output.mark = MARK
+    lines = Lines(output, logger)
+    for piece in pieces:
+        lines.feed(piece)
+    lines.close()
+    return output
+
+
+def formatted(message, *arguments, name="shop", as_json=False, fault=None, **extra):
+    """A record of the application's logging, as it goes into the pipe."""
+    caught = fault and (type(fault), fault, None)
+    record = logging.LogRecord(name, logging.WARNING, "x.py", 1, message, arguments, caught)
+    record.__dict__.update(extra)
+    return (Formatter(as_json, MARK.decode()).format(record) + "\n").encode()
+
+
+@pytest.fixture(autouse=True)
+def no_request():
+    """Other tests may have left one."""
+    token = request_id.set(None)
+    yield
+    request_id.reset(token)
+
+
+@pytest.mark.parametrize(("text", "shown"), CONTROLS)
+@pytest.mark.parametrize("logger", ["gunicorn", "nginx", "worker", "10-hook.sh"])
+def test_controls_are_shown_in_text_from_every_writer(logger, text, shown):
+    data = text.encode()
+    (plain,) = marked(data + b"\n", logger=logger, as_json=False).lines
+    assert plain.decode() == shown
+    (own,) = marked(formatted("said %s", text), as_json=False).lines
+    assert own.decode().endswith(f" warning shop said {shown}")
+    error = b"2026/11/22 19:26:07 [error] 1#1: *3 x, referrer: " + data + b"\n"
+    (line,) = fed(error, logger="nginx", as_json=False).lines
+    assert line.decode().endswith(f" error nginx *3 x, referrer: {shown}")
+    output = Memory(as_json=False)
+    output.record("supervisord", "error", text)
+    assert output.lines[0].decode().endswith(f" error supervisord {shown}")
+
+
+@pytest.mark.parametrize(("text", "_shown"), CONTROLS)
+def test_a_json_line_has_no_bare_controls_and_means_the_same(text, _shown):
+    given = {"event": text, "logger": "shop"}
+    passed = fed(json.dumps(given, ensure_ascii=False).encode() + b"\n")
+    own = marked(formatted(text, as_json=True))
+    wrapped = fed(b"said " + text.encode() + b"\n")
+    inside = json.dumps(text, ensure_ascii=False)[1:-1].encode()
+    access = fed(b'{"time":"x","agent":"' + inside + b'"}\n', logger="nginx")
+    for output in (passed, own, wrapped, access):
+        (line,) = output.lines
+        assert line.decode().isprintable()
+    assert passed.records == [given]
+    assert own.messages == [text]
+    assert wrapped.messages == [f"said {text}"]
+    assert access.records[0]["agent"] == text
+
+
+@pytest.mark.parametrize("text", [
+    FORGED, "2026-11-30T10:00:00+00:00 info access 192.0.2.1 \"GET /\" 200", "2026-11-30t10:00:00Z x", "2026-11-30 10:00 critical flagon FORGED",
+    "\u200b" + FORGED, "\ufeff\u2060" + FORGED, "2026\u201111\u201130T10:00 critical flagon FORGED",
+    "\u0662\u0660\u0662\u0666-\u0661\u0661-\u0663\u0660T\u0661\u0660:00 critical flagon",
+])  # fmt: skip
+def test_a_plain_line_cannot_be_taken_for_a_record(text):
+    (line,) = marked(text.encode() + b"\n", as_json=False).lines
+    assert line.decode() == "  " + text
+    (line,) = marked(b"\r" + text.encode() + b"\n", as_json=False).lines
+    assert line.decode() == r"\x0d" + text
+
+
+@pytest.mark.parametrize("text", [
+    "printed", "2026 was a good year", "2026-11-30 it was", "2026-11-30 10:00:00,123 - INFO - ready", "INFO:root:ready", '  File "x.py"', "12:00 error",
+])  # fmt: skip
+def test_other_plain_lines_stay_as_they_are_in_text(text):
+    assert marked(text.encode() + b"\n", as_json=False).lines == [text.encode()]
+
+
+def test_nginx_may_say_what_is_in_the_access_log_and_nothing_else():
+    access = b'2026-11-30T10:00:00+00:00 info access 192.0.2.1 "GET /" 200 5 0.001s 01 "curl"'
+    assert marked(access + b"\n", logger="nginx", as_json=False).lines == [access]
+    assert marked(FORGED.encode() + b"\n", logger="nginx", as_json=False).lines == [b"  " + FORGED.encode()]
+
+
+def test_a_message_is_one_line_and_a_traceback_is_indented():
+    own = marked(formatted("said %s", f"a\n{FORGED}"), as_json=False).lines
+    assert len(own) == 1
+    assert own[0].decode().endswith(f" warning shop said a\\n{FORGED}")
+    first, *rest = marked(formatted("failed", fault=ValueError(f"a\n{FORGED}\r\x1b[1m")), as_json=False).lines
+    assert first.endswith(b" warning shop failed")
+    assert rest == [b"  ValueError: a", f"  {FORGED}\\x0d\\x1b[1m".encode()]
+    output = Memory(as_json=False)
+    output.record("flagon", "critical", f"cannot load\n{FORGED}\n")
+    first, *rest = output.lines
+    assert first.endswith(b" critical flagon cannot load")
+    assert rest == [f"  {FORGED}".encode()]
+
+
+def test_an_own_record_passes_and_its_mark_is_never_seen():
+    for as_json in (True, False):
+        data = formatted("one", as_json=as_json) + b"half " + formatted("two " + MARK.decode(), as_json=as_json)
+        output = marked(data[:7], data[7:50], data[50:], as_json=as_json)
+        assert MARK.strip() not in b"".join(output.lines)
+        assert len(output.lines) == 3
+    assert marked(formatted("\u20ac", as_json=True, name="flagon")).records[0]["logger"] == "flagon"
+
+
+def test_extra_fields_are_no_way_to_another_logger():
+    """`log.info("x", extra=request.json)`"""
+    (record,) = marked(formatted("x", as_json=True, logger="flagon", level="critical", time="then", item=7)).records
+    assert (record["logger"], record["level"], record["item"]) == ("shop", "warning", 7)
+    assert record["time"] != "then"
+
+
+@pytest.mark.parametrize("logger", [*sorted(logs.OURS), "gunicorn.access", "flagon.boot", " Flagon ", "ACCESS"])
+@pytest.mark.parametrize("claim", [
+    '{"logger": %s, "level": "critical", "message": "FORGED"}', '{"message":"FORGED","logger":%s}', '{"logger":"shop","logger":%s}',
+    '{"logger":%s,"logger":"shop"}', '{"l\\u006fgger":%s}', '{"a":{"logger":"shop"},"logger":%s} ', '{"Logger":%s}', '{"logger":%s}\r',
+])  # fmt: skip
+def test_a_printed_object_cannot_claim_a_logger_of_ours(logger, claim):
+    for value in (json.dumps(logger), '"' + "".join(f"\\u{ord(letter):04x}" for letter in logger) + '"'):
+        line = claim % value
+        (record,) = marked(line.encode() + b"\n", logger="gunicorn").records
+        assert record["message"] == line.rstrip("\r")
+        assert (record["logger"], record["level"]) == ("gunicorn", "info")
+
+
+@pytest.mark.parametrize("line", [
+    '{"logger": "shop", "level": "critical"}', '{"logger": "flagonette"}', '{"event": "x", "logger": null}', '{"logger": ["flagon"]}', '{"message": "flagon"}',
+    '{"nested": {"logger": "flagon"}}', '{"event":"sold","logger":"structlog.access"}', '{"a":1,\t"b":2}',
+])  # fmt: skip
+def test_a_programs_own_structured_records_pass(line):
+    assert marked(line.encode() + b"\n").lines == [line.encode()]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-32-le"])
+def test_an_object_in_another_encoding_is_no_record(encoding):
+    """json.loads would guess it from the bytes, and pass on what is no UTF-8."""
+    (record,) = marked('{"logger":"flagon","a":"\u1b41"}'.encode(encoding) + b"\n").records
+    assert record["logger"] == "gunicorn"
+
+
+@pytest.mark.parametrize("size", [logs.LONGEST_LINE - 1, logs.LONGEST_LINE, 2 << 20])
+@pytest.mark.parametrize("as_json", [True, False])
+def test_no_way_round_by_length(size, as_json):
+    """What is cut begins a line of its own, with all that holds for one; a record of ours that was cut is a line, too."""
+    claim = b'{"logger":"flagon","message":"FORGED"}'
+    for attack in (FORGED.encode(), claim):
+        output = Memory(as_json)
+        output.mark = MARK
+        lines = Lines(output, "gunicorn")
+        for piece in (b"x" * size, attack, b"\n", formatted("y" * size + attack.decode(), as_json=as_json)):
+            for at in range(0, len(piece), 65536):
+                lines.feed(piece[at : at + 65536])
+        lines.close()
+        for line in output.lines:
+            assert MARK.strip() not in line
+            if as_json:
+                assert json.loads(line)["logger"] in ("gunicorn", "shop")
+            else:
+                assert not line.startswith(FORGED.encode())
+
+
+def test_no_way_round_by_an_unterminated_line():
+    assert marked(b"x\n" + FORGED.encode(), as_json=False).lines == [b"x", b"  " + FORGED.encode()]
+    assert marked(b'x\n{"logger":"flag', b'on"}').records[1]["logger"] == "gunicorn"
+    assert marked(b'x\n{"logger":"flagon","a":"\xff"}').records[1]["logger"] == "gunicorn"
+
+
+def test_a_torn_record_is_a_line():
+    whole = formatted("y" * 10_000, as_json=True)
+    for torn in (whole[:5000] + b"\n", whole[:5000] + b"}\n", MARK + b'{"a":1\n'):
+        (record,) = marked(torn).records
+        assert record["logger"] == "gunicorn"
+        assert MARK.decode().strip() not in record["message"]
+
+
+QUERIES = [
+    "?token=SECRET", '?"token=SECRET', "?a b token=SECRET", "?a, token=SECRET", '?a HTTP/1.1", host: "SECRET', "??token=SECRET", '?x"?y" SECRET',
+    "?\ttoken=SECRET", "?%22SECRET", '?", referrer: "http://x/", SECRET',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("as_json", [True, False])
+def test_no_query_string_whatever_it_holds(query, as_json):
+    context = 'client: 192.0.2.1, server: localhost, request: "POST /x{} HTTP/1.1", host: "a", referrer: "http://r/{}"'
+    for line in (context.format(query, ""), context.format("", query), context.format(query, query)):
+        data = f"2026/11/22 19:26:07 [error] 1#1: *3 too large body: 9 bytes, {line}\n".encode()
+        (shown,) = fed(data, logger="nginx", as_json=as_json).lines
+        assert b"SECRET" not in shown
+        assert b"too large body: 9 bytes, client: 192.0.2.1" in shown
+        assert b"POST /x" in shown
+    for text in (f"Error handling request /x{query}", f"STUCK /x{query}\nstack\nline"):
+        (shown, *_) = marked(formatted(text, name="gunicorn.error", as_json=as_json), as_json=as_json).lines
+        assert b"SECRET" not in shown
+        assert b"/x?*" in shown
+
+
+@pytest.mark.parametrize("text", [
+    'too long header line: "Cookie: session=SECRET..."', 'duplicate header line: "Authorization: Basic SECRET", previous value: "Authorization: SECRET"',
+    'invalid header: "Set-Cookie: SECRET\\x0d..." while reading', 'invalid header line: "X y SECRET',
+])  # fmt: skip
+def test_no_header_that_nginx_names_with_its_value(text):
+    line = f"2026/11/22 19:26:07 [info] 1#1: *3 client sent {text}, client: x\n"
+    (record,) = fed(line.encode(), logger="nginx").records
+    assert "SECRET" not in record["message"]
+    assert record["message"].endswith((': "Cookie: *"', ': "Authorization: *"', ': "Set-Cookie: *"', ': "X: *"'))
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "?",
+        '"',
+        " ",
+        ",",
+        "?a",
+        '", host: "',
+        ' header line: "',
+        "{",
+        "[",
+        "\\",
+        "2026-11-30T",
+        "\x1b",
+        "\u202e",
+        "\xff",
+        "0",
+        '{"logger":',
+    ],
+)
+def test_any_shape_takes_linear_time(shape):
+    """A client chooses it, and supervisord's loop reads it: 64 kB, for which a square takes seconds."""
+    data = (shape * 65536)[:65536].encode()
+    for line in (data, b"2026/11/22 19:26:07 [error] 1#1: *3 x, request: " + data, b'{"a":"' + data + b'"}'):
+        for as_json in (True, False):
+            for logger in ("nginx", "gunicorn"):
+                began = time.process_time()
+                fed(line + b"\n", logger=logger, as_json=as_json)
+                says_little(line)
+                assert time.process_time() - began < 0.3
+
+
+def test_which_loggers_are_ours():
+    """Every name that our code gives to a record or to a program's lines."""
+    found = set()
+    for path in pathlib.Path(logs.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            place = {"record": 0, "wrap": 0, "say": 0, "Lines": 1, "lines_of": 0, "run": 3}.get(name)
+            if place is None or (name == "say" and len(node.args) != 3):  # of a reload's, or of a migration's
+                continue
+            if len(node.args) > place and isinstance(node.args[place], ast.Constant):
+                found.add(node.args[place].value)
+    assert {"flagon", "supervisord", "prestart", "pip", "gunicorn", "migrate"} <= found
+    assert found <= logs.OURS
+    text = (pathlib.Path(logs.__file__).parents[1] / "nginx.conf").read_text(encoding="utf-8")
+    assert set(re.findall(r'"logger":"(\w+)"', text)) == {"access"} <= logs.OURS
 
 
 # the descriptor
