@@ -170,7 +170,7 @@ def test_where_it_lies(args: list[str], run: str) -> None:
     with Box(args=args, files={"main.py": APP}) as box:
         assert f'run directory {run}"' in box.wait_log("run directory ")
         assert box.exec("stat", "-c", "%a", run).strip() == "700"
-        assert box.exec("/opt/flagon/healthcheck.sh") == ""
+        assert box.exec("/opt/flagon/healthcheck") == ""
 
 
 def test_a_place_where_others_may_rename_it_is_said() -> None:

@@ -305,7 +305,7 @@ def test_a_directory_s_name_is_no_shell_script(name: str) -> None:
 def test_a_directory_s_name_may_have_these_letters() -> None:
     """And gunicorn comes back after it was killed: its launcher is a shell script with that name in it."""
     env = {"RUNTIME_DIR": "/tmp/donn\u00e9es-1_2/@a+b=c,d~e.f", "DATA_DIR": "/tmp/data,=@+~\u00e9"}
-    with Box(env=env, args=["--tmpfs", "/tmp/data,=@+~\u00e9:mode=1777"]) as box:
+    with Box(env=env, args=["--tmpfs", "/tmp/data,=@+~\u00e9:mode=1777"], deadline=60) as box:
         assert "is not writable" not in box.logs()
         send(box, "KILL", *parts(box)["gunicorn"])
         box.wait_log("gunicorn was killed by SIGKILL: restarted")
