@@ -34,10 +34,10 @@ def repeated(token: str, before: str = "", after: str = "") -> Make:
     return lambda length: before + token * ((length - len(before) - len(after)) // len(token)) + after
 
 
-def shapes() -> Iterator[tuple[str, Make]]:
+def shapes(ends: tuple[str, ...] = ("", "!", BAD)) -> Iterator[tuple[str, Make]]:
     """(what it is, how to make it), for any parser."""
     for token in (*CHARACTERS, *TOKENS):
-        for after in ("", "!", BAD):
+        for after in ends:
             yield f"{token!r} * n + {after!r}", repeated(token, "", after)
         yield f"'a' + {token!r} * n + '!'", repeated(token, "a", "!")
     for opening, closing in ("()", "[]", "{}", "<>", '""'):
@@ -46,8 +46,7 @@ def shapes() -> Iterator[tuple[str, Make]]:
 
 
 def shapes_for(pattern: re.Pattern[Any]) -> Iterator[tuple[str, Make]]:
-    """The same, and those made from the pattern: each of its repetitions pumped behind a text that leads there."""
-    yield from shapes()
+    """Made from the pattern: each of its repetitions pumped behind a text that leads there."""
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
     tree = list(parser.parse(text, pattern.flags & ~re.UNICODE))
     tokens, ends = [sample(tree)], ["", "!", BAD]

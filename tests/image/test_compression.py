@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
+from .apps.wire import Background
 from .box import Box
 
 APP = """
@@ -28,6 +29,16 @@ def page():
 
 @app.get("/short")
 def short(): return "short"
+
+@app.get("/large")
+def large():
+    lines = b"".join(b"%d,hello,world\\n" % number for number in range(10_000))
+    return Response(lines * 100, mimetype="text/csv")
+
+@app.get("/peak")
+def peak():
+    with open("/proc/self/status") as file:
+        return next(line.split()[1] for line in file if line.startswith("VmHWM"))
 
 @app.get("/stream")
 def stream():
@@ -167,3 +178,47 @@ def test_kept_pages_are_kept_compressed(box: Box) -> None:
     for accept, coding in (("gzip", "gzip"), ("br", "br"), ("identity", None)):
         reply = ask(box, path, accept)
         assert (reply.headers.get("X-Cache"), reply.headers.get("Content-Encoding")) == ("hit", coding)
+
+
+def test_large_answers_take_no_more_memory_compressed_than_plain() -> None:
+    """Three at once of 17 MB in a box of 256 MB: packed in pieces, by gzip, or not at all."""
+    size = len(b"".join(b"%d,hello,world\n" % number for number in range(10_000))) * 100
+    env = {"WEB_CONCURRENCY": "1", "THREADS": "4"}
+    with Box(env, files={"app.py": APP}, args=["-m", "256m", "--memory-swap", "256m"]) as box:
+
+        def three(accept: str) -> list[tuple[int, str | None, int, int]]:
+            def one() -> tuple[int, str | None, int, int]:
+                with requests.Session() as session:
+                    session.trust_env = False
+                    headers = {"Accept-Encoding": accept}
+                    reply = session.get(box.url("/large"), headers=headers, timeout=60, stream=True)
+                    data = raw(reply)
+                    coding = reply.headers.get("Content-Encoding")
+                    plain = gzip.decompress(data) if coding == "gzip" else data
+                    return reply.status_code, coding, len(plain), len(data)
+
+            calls = [Background(one) for _ in range(3)]
+            return [call.result() for call in calls]
+
+        for _ in range(5):  # each thread's own arena grows once
+            assert [found[:3] for found in three("identity")] == [(200, None, size)] * 3
+        before = int(box.get("/peak").text)
+        for accept in ("br", "gzip", "gzip, deflate, br, zstd"):
+            coding = "gzip" if "gzip" in accept else None
+            assert [found[:3] for found in three(accept)] == [(200, coding, size)] * 3
+        packed = three("gzip")[0][3]
+        assert packed < size / 3
+        assert int(box.get("/peak").text) - before < 12_000  # KiB; one more copy of one answer is 16,000
+        assert "killed" not in box.logs()
+
+
+def test_a_large_answer_says_what_a_small_one_says(box: Box) -> None:
+    reply = ask(box, "/large", "gzip")
+    assert (reply.headers["Vary"], reply.headers.get("Content-Length")) == ("Accept-Encoding", None)
+    assert reply.headers["Transfer-Encoding"] == "chunked"
+    reply.close()
+    reply = ask(box, "/large", "br")
+    assert (reply.headers["Vary"], reply.headers.get("Content-Encoding")) == ("Accept-Encoding", None)
+    assert len(raw(reply)) == int(reply.headers["Content-Length"])
+    reply = box.request("HEAD", "/large", headers={"Accept-Encoding": "gzip"})
+    assert (reply.status_code, reply.content) == (200, b"")
