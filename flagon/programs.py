@@ -20,6 +20,7 @@ OURS = frozenset({"nginx", "gunicorn", "migrate", "uwsgi", "quit_on_failure"})  
 KINDS = ("program", "eventlistener", "fcgi-program", "group")
 # Stopped after nginx and gunicorn: a slow one must not take their time. All get the signal at once anyway.
 PRIORITY = "5"
+SUPERVISORS_OWN = re.compile(r"Available names: .*(?= in section)| \(file: .*\)")
 
 
 class BadProgram(Exception):
@@ -150,7 +151,7 @@ def refuse(programs: Programs) -> Callable[[Any, str], NoReturn]:
 
     def usage(_: Any, message: str) -> NoReturn:
         sources = (one.source for one in programs.sections if f"section '{one.section}'" in message)
-        text = re.sub(r"Available names: .*(?= in section)| \(file: .*\)", "", message)
+        text = SUPERVISORS_OWN.sub("", message)
         raise BadProgram(f"{next(sources, 'supervisord')}: {text}")
 
     return usage

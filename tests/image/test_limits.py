@@ -28,7 +28,14 @@ def test_a_body_at_the_limit(echo: Box) -> None:
     assert echo.post("/read", data=b"x" * 2**20).status_code == 200
 
 
-@pytest.mark.parametrize(("accept", "kind"), [("application/json", "application/json"), ("text/html", "text/html")])
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json", "application/json"), ("text/html", "text/html"), ("*/*", "text/html"),
+        ("application/json, text/html", "application/json"), ("text/plain, application/json", "application/json"),
+        ("text/html, application/json", "text/html"), ("*/*, application/json, text/html", "text/html"),
+    ],
+)  # fmt: skip
 def test_a_body_beyond_the_limit(echo: Box, accept: str, kind: str) -> None:
     answer = echo.post("/read", data=b"x" * (2**20 + 1), headers={"Accept": accept})
     assert answer.status_code == 413

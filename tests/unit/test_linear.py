@@ -47,6 +47,7 @@ USED_WITH = {
 OWNERS = {
     ("flagon.database", "UNEXPANDED"): "DATABASE_URL and its like, at the start",
     ("flagon.database_sources", "ADO_PAIR"): "the same",
+    ("flagon.programs", "SUPERVISORS_OWN"): "supervisord's message about a program file of the image",
     ("flagon.shell_words", "VARIABLE"): "the image's own start command",
     ("flagon.uwsgi_ini", "PLACEHOLDER"): "the image's own uwsgi.ini",
     ("flagon.static_build", "DIGESTED"): "names of files, 255 bytes at most, while the image is built",
