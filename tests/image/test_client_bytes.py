@@ -250,7 +250,7 @@ def test_no_place_and_no_shape_costs_more(box: Box) -> None:
 # The starter's own readers, and those of its libraries: linear too, in Python (24 kB of semicolons are 24,000 cookies)
 
 
-def test_the_starter(starter: Box) -> None:
+def test_the_starter() -> None:
     def form(make: Make) -> bytes:
         body = f"{make(LINE)}&title={make(LINE)}".encode("latin-1")
         kind = "Content-Type: application/x-www-form-urlencoded"
@@ -267,7 +267,7 @@ def test_the_starter(starter: Box) -> None:
         return in_a_multipart_name(make).replace(b"POST / ", b"POST /notes/new ")
 
     places = {"form": form, "JSON": as_json, "Cookie": cookies, "multipart": multipart, "q": in_target("/notes/?q=")}
-    with Costs(starter, most=4 * MOST) as costs:
+    with Box({"WEB_CONCURRENCY": "1"}, deadline=60) as starter, Costs(starter, most=4 * MOST) as costs:
         for place, put in places.items():
             costs.compare(put(lambda length: "a" * length))
             costs.look((f"{place}: {what}", put(make)) for what, make in SHAPES)
