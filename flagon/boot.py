@@ -241,6 +241,11 @@ class Boot:
         index = site.spa_file(self)
         if index and not os.path.isfile(index):
             raise BootError(f"SPA_INDEX={self.values['SPA_INDEX']}: there is no file {index}")
+        if self.application.directory == STARTER and self.settings.sources["STATIC_FILES"] == "default":
+            # Its hooks add nothing to static files (tests/image/test_folders.py): nobody needs to be told of them.
+            self.settings.set("STATIC_FILES", True, "the starter")
+        if not self.users.whole and (errors := site.refused(self)):
+            raise BootError("\n".join(errors))
 
     def read_gunicorn_file(self) -> None:
         """gunicorn_conf.py: what it says of settings of ours, where no variable says it."""

@@ -65,7 +65,9 @@ def application_environment(boot: Boot) -> dict[str, str]:
     return environment
 
 
-def nginx_box(boot: Boot, addresses: list[str], spool: str, told: site.Loaded, gated: bool = False) -> render.Box:
+def nginx_box(
+    boot: Boot, addresses: list[str], spool: str, told: site.Loaded, gated: bool = False, token: str = ""
+) -> render.Box:
     """What nginx's fragments depend on."""
     sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
     return render.Box(
@@ -85,7 +87,7 @@ def nginx_box(boot: Boot, addresses: list[str], spool: str, told: site.Loaded, g
         gated=gated,
         debug=boot.debug,
         named=boot.proxies_named,
-        files=site.files(boot, told),
+        files=site.files(boot, told, token),
         users=boot.users,
     )
 
@@ -129,11 +131,14 @@ class Box:
         self.environ, self.command = dict(environ), command  # as they were given: a reload reads them again
         self.run, self.output = boot.run, boot.output
         self.output.mark = logs.new_mark()
+        # In the path of files that nginx sends for the application, for as long as this box serves: who makes the
+        # application say X-Accel-Redirect does not know it.
+        self.token = os.urandom(16).hex()
         self.spool = places.spool_directory(boot.run, boot.data)
         os.symlink(os.path.join(HOME, "supervisord.conf"), os.path.join(self.run, "supervisord.conf"))
         cache.prepare(self.run, self.spool)
         write_nginx(self.run, self.spool, boot)
-        self.adopt(boot, launch_options(boot, self.spool))
+        self.adopt(boot, launch_options(boot, self.spool, self.token))
         write(os.path.join(self.run, "launch.json"), json.dumps(self.options))
         write(os.path.join(self.run, "gunicorn"), launcher(self.run, boot.python, "run-gunicorn.py"))
         write(os.path.join(self.run, "migrate"), launcher(self.run, boot.python, "run-migrate.py"))
@@ -163,7 +168,7 @@ class Box:
 
     def write_fragments(self, told: site.Loaded, gated: bool) -> None:
         """nginx's fragments, from settings and what the application said of itself."""
-        box = nginx_box(self.boot, self.boot.addresses, self.spool, told, gated)
+        box = nginx_box(self.boot, self.boot.addresses, self.spool, told, gated, self.token)
         write_fragments(os.path.join(self.run, "fragments"), box)
 
     def objections(self, told: site.Loaded, gated: bool) -> list[str]:

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from flagon import cache, places, statics
+from flagon import cache, places, site, statics
 from flagon.boot import Boot
 from flagon.database import Database
 from flagon.nginx_text import unfit
@@ -59,8 +59,8 @@ def hand_over(boot: Boot) -> list[str]:
     return [folder for folder in real if folder != "/" and not unfit(folder)]
 
 
-def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
-    """What crosses to the application's interpreter, as one JSON file."""
+def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
+    """What crosses to the application's interpreter, as one JSON file. `token`: see statics.Files."""
     values = boot.values
     search = boot.environment.get("PYTHONPATH", "")
     return {
@@ -91,6 +91,10 @@ def launch_options(boot: Boot, spool: str) -> dict[str, Any]:
         "from_gunicorn_file": boot.from_gunicorn_file,
         "preload": values["PRELOAD"],
         "hand_over": hand_over(boot),
+        "file_token": token,
+        "named_locations": None if boot.users.whole else list(boot.users.named),
+        "served_anyway": site.served_anyway(boot),
+        "protected": site.protected(boot),
         "static_manifest": statics.MANIFEST if values["STATIC_FILES"] else "",
         "static_host": values["STATIC_HOST"] or "",
         "compression": "" if values["COMPRESSION"] == "off" else values["COMPRESSION"],

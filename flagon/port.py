@@ -34,7 +34,7 @@ class Port:
         self.loaded_at = 0.0
         self.told: tuple[Loaded, bool] | None = None
         self.refused: Loaded | None = None  # what a later worker said of it, and nginx did not take
-        self.said: set[str] = set()  # lines on what nginx leaves to the application
+        self.said: set[str] = set()  # lines on static files that nginx leaves to the application, or not
         self._seen = stamp(box.boot)
 
     @property
@@ -44,12 +44,13 @@ class Port:
 
     def loaded(self, application: Loaded) -> None:
         """A worker has loaded the application."""
+        lines, application = application.left, application._replace(left=())  # nothing of them is nginx's
         if application == self.refused:
             return
-        for line in application.left:
+        for line in lines:
             if line not in self.said:
                 self.box.output.record("flagon", "warning", line)
-        self.said.update(application.left)
+        self.said.update(lines)
         self.application = application
         self.loaded_at = self.loaded_at or time.monotonic()
         self._apply()

@@ -63,7 +63,7 @@ class Next:
         }
         self.folder, self.current = os.path.join(box.run, "next"), os.path.join(box.run, "launch.json")
         os.makedirs(self.folder, mode=0o700, exist_ok=True)
-        self.options = {**launch_options(self.boot, box.spool), "environment": self.changes}
+        self.options = {**launch_options(self.boot, box.spool, box.token), "environment": self.changes}
         write(os.path.join(self.folder, "launch.json"), json.dumps(self.options))
         write(os.path.join(self.folder, "gunicorn"), launcher(self.folder, self.boot.python, "run-gunicorn.py"))
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from flagon import published
 from flagon.nginx_text import unfit
-from flagon.statics import AT_THE_TOP, MANIFEST, Files, Static
+from flagon.statics import AT_THE_TOP, HIDDEN, MANIFEST, Files, Static
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
+
+
+STATIC_SETTINGS = ("STATIC_PATH", "STATIC_URL", "STATIC_INDEX")
 
 
 class Loaded(NamedTuple):
@@ -19,8 +25,8 @@ class Loaded(NamedTuple):
     routes: tuple[str, ...] = ()  # health paths and files at the top that it answers itself
     migrations: bool = False
     statics: tuple[Static, ...] = ()
-    handed: tuple[str, ...] = ()  # folders whose files it may hand over, by number; "" where nginx cannot name one
-    left: tuple[str, ...] = ()  # why a static folder is left to the application, a line for each
+    handed: tuple[str, ...] = ()  # folders whose files it may hand over
+    left: tuple[str, ...] = ()  # which static folders are left to the application, or served past what, and why
 
 
 def loaded(message: dict[str, Any]) -> Loaded:
@@ -39,8 +45,8 @@ def loaded(message: dict[str, Any]) -> Loaded:
         tuple(map(str, _list(message.get("routes")))),
         bool(message.get("migrations")),
         tuple(statics),
-        tuple(folder if _is_folder(folder) else "" for folder in map(str, _list(message.get("handed")))),
-        tuple(left),
+        tuple(folder for folder in map(str, _list(message.get("handed"))) if _is_folder(folder)),
+        (*left, *map(str, _list(message.get("static_lines")))),
     )
 
 
@@ -83,14 +89,89 @@ def spa_file(boot: Boot) -> str:
     return _below(given, boot.directory) if given else ""
 
 
-def files(boot: Boot, told: Loaded) -> Files:
-    """All that nginx serves by itself, for this application."""
+def protected(boot: Boot) -> dict[str, str]:
+    """path -> what it is, of all that may not be published as a folder of files."""
+    application = boot.application.directory
+    found = {
+        boot.directory: "the application's folder",
+        application: "the application's folder",
+        **({boot.working_directory: "the working directory"} if boot.working_directory else {}),
+        boot.values["DATA_DIR"]: "the data directory",
+        boot.run: "the run directory",
+        boot.home: "Flagon's own folder",
+    }
+    if boot.database.kind == "sqlite" and boot.database.path:
+        found[boot.database.path] = "the database"
+    package = application
+    for name in boot.application.target.partition(":")[0].split("."):
+        package = os.path.join(package, name)
+        if name and os.path.isdir(package):
+            found.setdefault(package, "the application's package")
+    return found
+
+
+def refused(boot: Boot) -> list[str]:
+    """Why what the settings name cannot be served; none, if it can."""
+    values = boot.values
+    found, never = files(boot, Loaded()), protected(boot)
+    by_settings = [name for name in STATIC_SETTINGS if values[name]]
+    folders = [(static.folder, by_settings) for static in found.statics]
+    if found.root:
+        folders.append((found.root, ["SPA_INDEX"] if found.spa else by_settings))
+    errors = [
+        f"{_given(boot, names)}: nginx would hand out every file of {folder}, which {held}. Put what browsers may have "
+        f"into a folder of its own, such as {_below('dist', boot.directory)}, and name that"
+        for folder, names in folders
+        if (held := published.holds(folder, never))
+    ]
+    if re.search(HIDDEN, _url(values)):
+        errors.append(f"{_given(boot, ['STATIC_URL'])}: hidden paths (/.name) are not served; name another path")
+    return errors
+
+
+def _given(boot: Boot, names: list[str]) -> str:
+    """NAME=value and where it came from, of the settings that chose a folder; else the old images' way."""
+    settings = boot.settings
+    told = []
+    for name in names:
+        source = settings.sources[name]
+        told.append(
+            f"{name}={settings.raw.get(name) or settings.shown(name)}" + (f" ({source})" if source != name else "")
+        )
+    return ", ".join(told) or f"static files ({settings.by_mark})"
+
+
+def served_anyway(boot: Boot) -> dict[str, Any]:
+    """For the worker: who has said that nginx is to serve static folders, whatever lies around the application.
+
+    `off`, `on`: the setting's words, `given`: the path that settings name, `old`: the one that the old images served,
+    `old_folder`: from where, if it is there.
+    """
+    values = boot.values
+    url = _url(values)
+    given = any(values[name] for name in STATIC_SETTINGS)
+    own_folder = _below("static", boot.directory)
+    return {
+        "off": not values["STATIC_FILES"],
+        "on": values["STATIC_FILES"] and boot.settings.sources["STATIC_FILES"] != "default",
+        "given": url if given else "",
+        "old": url if boot.settings.old.seen else "",
+        "old_folder": own_folder if boot.settings.old.seen and not given and os.path.isdir(own_folder) else "",
+    }
+
+
+def _url(values: Mapping[str, Any]) -> str:
+    return str(values["STATIC_URL"] or "/static").rstrip("/") + "/"
+
+
+def files(boot: Boot, told: Loaded, token: str = "") -> Files:
+    """All that nginx serves by itself, for this application. `token`: see Files."""
     values = boot.values
     statics = list(told.statics) if values["STATIC_FILES"] else []
-    old = bool(boot.settings.old.seen)
-    given = values["STATIC_URL"] or values["STATIC_PATH"] or values["STATIC_INDEX"]
+    old = bool(boot.settings.old.seen) and values["STATIC_FILES"]
+    given = any(values[name] for name in STATIC_SETTINGS)
     own_folder = os.path.join(boot.directory, "static")
-    url = (values["STATIC_URL"] or "/static").rstrip("/") + "/"
+    url = _url(values)
     named = next((static.folder for static in statics if static.url == url), own_folder)
     folder = _below(values["STATIC_PATH"] or named, boot.directory)
     root = ""
@@ -116,6 +197,8 @@ def files(boot: Boot, told: Loaded) -> Files:
         spa=spa,
         top=tuple(row for row in top if row[0] + "/" not in by_url),
         handed=told.handed if values["USE_X_ACCEL"] else (),
+        token=token,
+        database=os.path.realpath(boot.database.path) if boot.database.path else "",
         https_only=values["FORCE_HTTPS"],
         host=values["STATIC_HOST"] or "",
         own=boot.users.locations,

@@ -18,8 +18,8 @@ import stat
 import sys
 from typing import Any
 
-from flagon import compression, identity
-from flagon.boot import STARTER
+from flagon import compression, identity, published
+from flagon.boot import HOME, STARTER
 from flagon.css import references, rewrite
 from flagon.statics import COPIES, DIGEST
 
@@ -30,7 +30,8 @@ USAGE = "usage: flagon static build [FOLDER ...]   (every folder named static be
 
 
 def run(arguments: list[str]) -> int:
-    """Exit code: 0, 64 for a wrong call, 66 where a folder is not there, 73 where nothing can be written."""
+    """Exit code: 0, 64 for a wrong call or a folder that may not be public, 66 where a folder is not there, 73 where
+    nothing can be written."""
     if arguments[:1] != ["build"]:
         print(USAGE, file=sys.stderr)
         return 64  # EX_USAGE of sysexits.h
@@ -42,6 +43,11 @@ def run(arguments: list[str]) -> int:
                 print(f"flagon: {folder}: no folder that uid {os.geteuid()} can see\n{USAGE}", file=sys.stderr)
                 return 66  # EX_NOINPUT
         folders = given or static_folders(os.getcwd()) or static_folders(STARTER)
+        never = {os.getcwd(): "the application's folder", os.environ.get("DATA_DIR") or "/data": "the data directory"}
+        for folder in folders:
+            if held := published.holds(folder, {**never, HOME: "Flagon's own folder"}):
+                print(f"flagon: {folder}: {held}; its copies would be public. Name another folder", file=sys.stderr)
+                return 64
     try:
         report = build(folders, COPIES, lowered)
     except OSError as error:

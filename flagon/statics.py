@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from typing import NamedTuple
 
-from flagon.nginx_text import Location, evaluated, matching, word
+from flagon.nginx_text import Location, evaluated, matching, unfit, word
 
 # Response headers that nginx itself forgets when the application hands a file over; all others that it keeps
 # (ngx_http_upstream.c, the table of headers: Content-Type, Content-Disposition, Set-Cookie, Cache-Control, Expires)
@@ -21,6 +23,10 @@ COPIES = "/opt/flagon/static"  # what `flagon static build` has made
 DIGEST = 12  # hexadecimal digits of SHA-256 in a name: 48 bits, so that two versions of one file never meet
 MANIFEST = COPIES + "/manifest.json"
 AT_THE_TOP = ("robots.txt", "favicon.ico")
+# What nginx sends from no folder, as a regular expression of nginx's and of Python's: hidden files (RFC 8615 has one
+# exception), and of what the application hands over also secrets, databases with all that lies beside them, and code.
+HIDDEN = r"/\.(?!well-known(?:/|$))"
+HELD_BACK = HIDDEN + r"|/(?:secret_key|uwsgi\.ini)[^/]*$|\.(?:db|sqlite)[^/]*$|\.py[co]?$"
 
 
 class Static(NamedTuple):
@@ -42,9 +48,17 @@ class Files(NamedTuple):
     spa: str = ""  # file in place of a browser's 404
     top: tuple[tuple[str, str], ...] = ()  # /robots.txt and the like: (path, file)
     handed: tuple[str, ...] = ()  # folders whose files the application may hand over
+    token: str = ""  # the part of their internal paths that nobody can guess
+    database: str = ""  # a SQLite file, which is never sent, whatever its name
     https_only: bool = False
     host: str = ""  # STATIC_HOST: pages of other origins may use what is digested
     own: frozenset[Location] = frozenset()  # locations of the user's own
+
+
+def handed_url(token: str, folder: str) -> str:
+    """The internal path below which nginx has a folder's files. By the folder's name, as workers of two releases, each
+    with a list of folders of its own, speak to one nginx during a reload."""
+    return f"/-/file/{token}/{zlib.crc32(folder.encode('utf-8', 'surrogateescape')):08x}/"
 
 
 def _headers(cache: str) -> str:
@@ -67,7 +81,10 @@ def _static(files: Files, static: Static) -> str:
     text += f"    charset utf-8;\n    charset_types {TEXTS};\n{GZIP}"
     if static.copies is not None:
         text += f'    if (-f "{COPIES}/$flagon_digested") {{ rewrite ^ /-/digested/$flagon_digested last; }}\n'
-    text += "    index index.html;\n" if static.strict else "    try_files $uri @app;\n"
+    if static.strict:
+        text += '    if ($flagon_shown = "") { return 404; }\n    index index.html;\n'
+    else:
+        text += "    try_files $flagon_shown @app;\n"
     text = _location(files, "^~", static.url, text + _headers(static.cache))
     if static.strict:
         target = evaluated(static.url, "$flagon_scheme://$flagon_host")
@@ -79,13 +96,13 @@ def _one(files: Files, path: str, file: str) -> str:
     return _location(files, "=", path, f"    alias {evaluated(file)};\n    charset utf-8;\n{_headers('')}")
 
 
-def _handed(number: int, folder: str) -> str:
+def _handed(token: str, folder: str) -> str:
     restored = "".join(
         f"    add_header {name} $upstream_http_{name.lower().replace('-', '_')} always;\n" for name in RESTORED
     )
     return (
-        f"location ^~ /-/file/{number}/ {{\n    internal;\n    alias {evaluated(folder.rstrip('/') + '/')};\n"
-        f"    etag off;\n{_headers('')}{restored}}}\n"
+        f"location ^~ {handed_url(token, folder)} {{\n    internal;\n    if ($flagon_held_back) {{ return 404; }}\n"
+        f"    alias {evaluated(folder.rstrip('/') + '/')};\n    etag off;\n{_headers('')}{restored}}}\n"
     )
 
 
@@ -100,7 +117,22 @@ def maps(files: Files) -> str:
         for static in files.statics
         if static.copies is not None
     ]
-    return "map $uri $flagon_digested {\n    " + "\n    ".join(lines) + "\n}\n"
+    text = "map $uri $flagon_digested {\n    " + "\n    ".join(lines) + "\n}\n"
+    # $flagon_shown is the path of a file that nginx may look for. Volatile, as an inner redirect changes $uri.
+    if files.statics or files.root:
+        text += f'map $uri $flagon_shown {{\n    volatile;\n    default $uri;\n    "~{HIDDEN}" "";\n}}\n'
+    return text + (_held_back(files) if files.handed else "")
+
+
+def _held_back(files: Files) -> str:
+    """For http level: $flagon_held_back is set for what is not sent in the application's place."""
+    lines = ["volatile;", 'default "";', f'"~*{HELD_BACK}" 1;']
+    for folder in files.handed:
+        root = folder.rstrip("/") + "/"
+        if files.database.startswith(root) and not unfit(files.database):
+            path = re.escape(files.database[len(root) :]).replace("/", "/+")
+            lines.append(matching(handed_url(files.token, folder), f"/*{path}[^/]*$") + " 1;")
+    return "map $uri $flagon_held_back {\n    " + "\n    ".join(lines) + "\n}\n"
 
 
 def _copies(files: Files) -> str:
@@ -121,7 +153,7 @@ def fragment(files: Files) -> str:
     if files.index_page:
         text += _location(files, "=", "/", f"    index {evaluated(files.index_page)};\n{_headers('')}")
     text += _copies(files)
-    text += "".join(_handed(number, folder) for number, folder in enumerate(files.handed) if folder)
+    text += "".join(_handed(files.token, folder) for folder in files.handed)
     if files.spa:
         text += (
             f"location = /-/spa {{\n    internal;\n    default_type text/html;\n    types {{ }}\n    charset utf-8;\n"
@@ -134,4 +166,4 @@ def root(files: Files) -> str:
     """What `location /` holds."""
     if not files.root:
         return "include fragments/throttle.conf;\ninclude fragments/app.conf;\n"
-    return f"root {evaluated(files.root)};\ntry_files $uri @app;\ncharset utf-8;\ncharset_types {TEXTS};\n"
+    return f"root {evaluated(files.root)};\ntry_files $flagon_shown @app;\ncharset utf-8;\ncharset_types {TEXTS};\n"

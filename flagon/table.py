@@ -46,7 +46,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
         "Files",
         (
             Setting("STATIC_HOST", "origin", "", "A CDN that pulls from here, such as `https://cdn.example.com`: digested static files get its urls."),
-            Setting("STATIC_FILES", "switch", "on", "nginx serves the application's static folders; off leaves them to the application."),
+            Setting("STATIC_FILES", "switch", "on", "nginx serves the application's static folders, past middleware only where `on` is given; off leaves them to the application."),
             Setting("STATIC_URL", "static_url", "", "Path below which nginx serves STATIC_PATH; /static when only that is given."),
             Setting("STATIC_PATH", "path", "", "Folder of static files; static in /app when only STATIC_URL is given."),
             Setting("STATIC_INDEX", "zero_or_one", "0", "1: `/` is STATIC_PATH/index.html."),

@@ -33,6 +33,7 @@ class UsersNginx(NamedTuple):
     lines: tuple[str, ...] = ()  # for the boot
     http_directives: frozenset[str] = frozenset()  # of ours these give way
     locations: frozenset[Location] = frozenset()  # of ours these give way
+    named: tuple[str, ...] = ()  # locations that only an answer of the application's leads to: @name
     old_socket: bool = False  # some file passes requests to /tmp/uwsgi.sock
 
     @property
@@ -84,6 +85,7 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         lines=tuple(lines),
         http_directives=frozenset(top) - REPEATABLE,
         locations=frozenset(filter(None, (nginx_text.location(one[1:]) for one in inner if one[0] == "location"))),
+        named=tuple(one[-1] for one in inner if one[0] == "location" and one[-1].startswith("@")),
         old_socket=_mentioned([*http, *server]),
     )
 

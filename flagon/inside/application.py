@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
 import time
 from typing import Any
 
+from flagon import published
 from flagon.inside import (
+    accel,
     arbiter,
     debugging,
     event_streams,
@@ -121,18 +124,20 @@ def make_class(base: Any) -> Any:
         def said_of(self, application: Any) -> dict[str, Any]:
             """What nginx is told of the application: its own routes and static folders, what it may hand over."""
             options = self.options
-            folders = static_folders.find(application)
+            folders, left, lines = static_folders.find(application, options["served_anyway"], options["protected"])
             self.digested = static_urls.teach_all(
                 folders, static_urls.Manifest(options["static_manifest"]), options["static_host"]
             )
             inside = [root.rstrip("/") + "/" for root in options["hand_over"]]
-            for found in folders:
+            for found in (*folders, *left):
                 real = os.path.realpath(found.folder)
-                if options["hand_over"] and not real.startswith(tuple(inside)) and not unfit(real):
+                known = real.startswith(tuple(inside)) or published.holds(real, options["protected"])
+                if options["hand_over"] and not known and not unfit(real):
                     options["hand_over"].append(real)
             return {
                 "routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
                 "statics": [[text[:LONGEST_NAME] for text in found[:3]] for found in folders],
+                "static_lines": lines,
                 "handed": options["hand_over"],
             }
 
@@ -143,16 +148,29 @@ def make_class(base: Any) -> Any:
                 application = static_urls.behind(application, self.digested, self.options["static_host"])
             if self.options["spa"]:
                 application = files.with_page(application)
-            if self.options["hand_over"] and not fastcgi:
-                application = files.Handing(application, files.HandOver(self.options["hand_over"]))
+            hand_over = files.hand_over(self.options)
+            if hand_over is not None and not fastcgi:
+                application = files.Handing(application, hand_over)
             if self.options["prefix"]:
                 application = middleware.sub_path(application, self.options["prefix"])
             if not fastcgi:
+                if self.options["named_locations"] is not None:
+                    application = accel.guarded(application, self.options["named_locations"], warn_once)
                 application = event_streams.closed_in_order(websockets.closed_in_order(application))
                 application = middleware.behind_nginx(application)
             return debugging.mark(application, fastcgi) if self.options["debug"] else application
 
     return Box
+
+
+said: set[str] = set()
+
+
+def warn_once(message: str) -> None:
+    """A warning worth one line in a worker's life."""
+    if message not in said:
+        said.add(message)
+        logging.getLogger("gunicorn.error").warning(message)
 
 
 def pause_before_retry(shared: Any) -> None:

@@ -8,7 +8,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from flagon.inside import claims, closing, fastcgi
+from flagon.inside import accel, claims, closing, fastcgi
 from flagon.inside.body import BodyCut, RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
@@ -195,6 +195,11 @@ class Exchange:
 
     def warn(self, message: str) -> None:
         self._server.warn_once(message)
+
+    def refuses_redirect(self, value: str) -> str:
+        """Why the application's X-Accel-Redirect may not pass; "" if it may."""
+        named = self._server.named_locations
+        return "" if named is None else accel.refusal(value, named)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
+from flagon.inside.accel import Internal
 from flagon.inside.response import FileWrapper
-from flagon.statics import RESTORED
+from flagon.statics import HELD_BACK, RESTORED, handed_url
 
 # What nginx keeps by itself, and what it makes itself from the file.
 KEPT = frozenset("content-type content-disposition set-cookie cache-control expires".split())
@@ -16,14 +18,27 @@ MADE = frozenset("accept-ranges content-length content-range date server x-reque
 KNOWN = KEPT | MADE | {name.lower() for name in RESTORED}
 Headers = list[tuple[str, str]]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
-SPA = "/-/spa"
+SPA = Internal("/-/spa")
+HELD = re.compile(HELD_BACK, re.IGNORECASE)
+
+
+def hand_over(options: dict[str, Any]) -> HandOver | None:
+    """From what the boot has written down; None where nginx sends nothing in the application's place."""
+    if not options.get("hand_over"):
+        return None
+    return HandOver(options["hand_over"], options["file_token"], options["database"]["path"])
 
 
 class HandOver:
-    """Decides for a response whether nginx may send it: a whole regular file below one of `roots`."""
+    """Decides for a response whether nginx may send it: a whole regular file below one of `roots`.
 
-    def __init__(self, roots: list[str]) -> None:
-        self.roots = [(root.rstrip("/") + "/", f"/-/file/{number}/") for number, root in enumerate(roots)]
+    Not hidden files, secrets, code and databases, `database` among them: nginx refuses them, whoever asks. The
+    application sends these itself, if it will.
+    """
+
+    def __init__(self, roots: list[str], token: str, database: str = "") -> None:
+        self.roots = [(root.rstrip("/") + "/", handed_url(token, root)) for root in roots]
+        self.database = os.path.realpath(database) if database else ""
 
     def headers(self, status: str, headers: Headers, body: Any) -> Headers | None:
         """The headers to answer with in place of the file, or None: then the application's bytes go out."""
@@ -41,7 +56,7 @@ class HandOver:
         if target is None or not self._whole(status, headers, target[1]):
             return None
         kept = [(name, value) for name, value in headers if name.lower() not in MADE]
-        return [*kept, ("X-Accel-Redirect", target[0])]
+        return [*kept, ("X-Accel-Redirect", Internal(target[0]))]
 
     def _target(self, file: Any) -> tuple[str, int] | None:
         """(internal path, size) of an open file, if its name still leads to it and it lies in a root."""
@@ -55,9 +70,12 @@ class HandOver:
             return None
         if (opened.st_dev, opened.st_ino) != (named.st_dev, named.st_ino) or named.st_mode & 0o170000 != 0o100000:
             return None
+        if self.database and path.startswith(self.database) and "/" not in path[len(self.database) :]:
+            return None
         for root, url in self.roots:
             if path.startswith(root):
-                return url + quote(path[len(root) :]), opened.st_size
+                inner = path[len(root) :]
+                return None if HELD.search("/" + inner) else (url + quote(inner), opened.st_size)
         return None
 
     @staticmethod

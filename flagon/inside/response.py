@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from flagon.inside import accel
 from flagon.inside.compress import SMALLEST, Compression
 from flagon.inside.fastcgi import LARGEST_CONTENT, stdout
 
@@ -13,7 +14,9 @@ from flagon.inside.fastcgi import LARGEST_CONTENT, stdout
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
 )
-SPECIAL = HOP_BY_HOP | {"content-length", "content-type", "x-accel-buffering", "status", "cache-control"}
+SPECIAL = HOP_BY_HOP | {
+    "content-length", "content-type", "x-accel-buffering", "status", "cache-control", accel.NAME,
+}  # fmt: skip
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 STATUS = re.compile(r"[1-9][0-9]{2}( [^\x00-\x1f\x7f]*)?\Z")
@@ -37,6 +40,7 @@ class Wire(Protocol):
     def event_sent(self, whole: bool) -> None: ...
     def settle_body(self, complete: bool) -> None: ...
     def warn(self, message: str) -> None: ...
+    def refuses_redirect(self, value: str) -> str: ...
 
 
 def _checked_name(name: Any) -> str:
@@ -111,6 +115,10 @@ class Response:
                     self.cache_control = True
                 elif lower == "status":
                     continue  # CGI's own word; ours is the first line
+                elif lower == accel.NAME:
+                    if type(value) is not accel.Internal and (why := self._wire.refuses_redirect(value)):
+                        self._wire.warn(accel.dropped(why))
+                        continue
                 else:
                     self._wire.warn(f"the application's header {name!r} is hop-by-hop: dropped")
                     continue

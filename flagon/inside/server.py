@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flagon.inside import fastcgi
@@ -43,6 +43,7 @@ class Server:
         compression: Any = None,
         kept: int = 0,
         siblings: Siblings | None = None,
+        named_locations: Sequence[str] | None = (),
     ) -> None:
         self.application = application
         self.base_environ = base_environ
@@ -51,6 +52,7 @@ class Server:
         self.spool_directory = spool_directory
         self.before, self.after, self.on_request = before, after, on_request
         self.hand_over = hand_over
+        self.named_locations = named_locations  # of the user's own nginx files; None: there is nothing of ours in nginx
         self.compression = compression  # flagon.inside.compress.Compression, or None
         self.pages = pages  # flagon.inside.pages.Pages, or None
         self.health: Application | None = None  # where requests for health come this way too, and which they are

@@ -87,7 +87,8 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             siblings=self.siblings,
             pages=pages.Pages(options["pages"]) if options.get("pages") else None,
             compression=compress.Compression(options["compression"] == "safe") if options.get("compression") else None,
-            hand_over=files.HandOver(options["hand_over"]) if options.get("hand_over") else None,
+            hand_over=files.hand_over(options),
+            named_locations=options.get("named_locations", ()),
         )
 
     def _serve(self, listener: Any, slot: Slot) -> None:

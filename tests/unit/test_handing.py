@@ -5,6 +5,7 @@
 
 import io
 import os
+import re
 from functools import wraps
 
 import flask
@@ -14,10 +15,17 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flagon import site
 from flagon.inside import static_folders
+from flagon.inside.accel import Internal
 from flagon.inside.files import Handing, HandOver, with_page
 from flagon.inside.response import FileWrapper
 from flagon.nginx_text import Location
-from flagon.statics import Files, Static, fragment
+from flagon.statics import Files, Static, fragment, handed_url
+
+TOKEN = "0123456789abcdef" * 2
+
+
+def inner(tmp_path, name):
+    return handed_url(TOKEN, str(tmp_path / "root")) + name
 
 
 @pytest.fixture
@@ -25,7 +33,7 @@ def hand_over(tmp_path):
     (tmp_path / "root").mkdir()
     (tmp_path / "root/a b.txt").write_bytes(b"0123456789")
     (tmp_path / "outside.txt").write_bytes(b"secret")
-    return HandOver([str(tmp_path / "root")])
+    return HandOver([str(tmp_path / "root")], TOKEN)
 
 
 def opened(tmp_path, name="root/a b.txt", wrap=FileWrapper):
@@ -46,8 +54,10 @@ def test_a_file_below_a_root(hand_over, tmp_path):
         ("ETag", '"x"'),
         ("Set-Cookie", "a"),
         ("Set-Cookie", "b"),
-        ("X-Accel-Redirect", "/-/file/0/a%20b.txt"),
+        ("X-Accel-Redirect", inner(tmp_path, "a%20b.txt")),
     ]
+    assert re.fullmatch(rf"/-/file/{TOKEN}/[0-9a-f]{{8}}/", inner(tmp_path, ""))
+    assert type(found[-1][1]) is Internal
 
 
 @pytest.mark.parametrize(("status", "headers"), [
@@ -90,7 +100,7 @@ def test_a_range_of_werkzeugs(hand_over, tmp_path):
         assert reply.status_code == 206
         assert hand_over.headers(reply.status, list(reply.headers), reply.response)[-1] == (
             "X-Accel-Redirect",
-            "/-/file/0/a%20b.txt",
+            inner(tmp_path, "a%20b.txt"),
         )
         assert b"".join(reply.response) == b"234"
 
@@ -190,7 +200,7 @@ def test_flasks_folder_and_blueprints(tmp_path):
     outer.register_blueprint(inner, url_prefix="/inner")
     for blueprint in (outer, missing):
         app.register_blueprint(blueprint)
-    assert sorted(found[:3] for found in static_folders.find(app)) == [
+    assert sorted(found[:3] for found in static_folders.find(app).served) == [
         ("/outer/inner/assets/", str(tmp_path / "assets"), "no-cache"), ("/outer/m/", str(tmp_path / "assets"), "no-cache"), ("/static/", str(tmp_path / "static"), "no-cache"),
     ]  # fmt: skip
 
@@ -198,8 +208,8 @@ def test_flasks_folder_and_blueprints(tmp_path):
 def test_inside_middleware(tmp_path):
     app = flask_app(tmp_path)
     folder = str(tmp_path / "static")
-    assert [found[:3] for found in static_folders.find(ProxyFix(app))] == [("/static/", folder, "no-cache")]
-    found = static_folders.find(DispatcherMiddleware(app, {"/admin": ProxyFix(flask_app(tmp_path))}))
+    assert [found[:3] for found in static_folders.find(ProxyFix(app)).served] == [("/static/", folder, "no-cache")]
+    found = static_folders.find(DispatcherMiddleware(app, {"/admin": ProxyFix(flask_app(tmp_path))})).served
     assert sorted(each[:3] for each in found) == [
         ("/admin/static/", folder, "no-cache"),
         ("/static/", folder, "no-cache"),
@@ -225,18 +235,18 @@ def test_what_is_left_to_the_application(tmp_path, change):
     if change == "wrapped":
         view = app.view_functions["static"]
         app.view_functions["static"] = wraps(view)(lambda **named: flask.abort(401))
-    assert static_folders.find(app) == []
+    assert static_folders.find(app) == ([], [], [])
 
 
 @pytest.mark.parametrize("application", [None, object(), lambda environ, start: [], {}])
 def test_strange_applications(application):
-    assert static_folders.find(application) == []
+    assert static_folders.find(application) == ([], [], [])
 
 
 def test_an_age(tmp_path):
     app = flask_app(tmp_path)
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = 60
-    assert static_folders.find(app)[0][2] == "public, max-age=60"
+    assert static_folders.find(app).served[0][2] == "public, max-age=60"
 
 
 # What nginx is told
@@ -254,7 +264,7 @@ def test_an_age(tmp_path):
 )
 def test_a_workers_message_is_not_believed_blindly(message):
     found = site.loaded(message)
-    assert (found.statics, [folder for folder in found.handed if folder]) == ((), [])
+    assert (found.statics, found.handed) == ((), ())
 
 
 def files_of(statics, **values):
@@ -277,6 +287,7 @@ def files_of(statics, **values):
         settings=settings,
         directory="/nowhere",
         users=SimpleNamespace(locations=frozenset()),
+        database=SimpleNamespace(path=""),
     )
     return site.files(boot, site.Loaded(statics=tuple(Static(url, folder, "no-cache") for url, folder in statics)))
 
@@ -291,6 +302,7 @@ def files_of(statics, **values):
     ([("/static/", "/a")], {"STATIC_PATH": "/c"}, [("/static/", "/c", True)], ""),
     ([("/static/", "/a")], {"STATIC_URL": "/", "STATIC_PATH": "/c"}, [("/static/", "/a", False)], "/c"),
     ([("/static/", os.path.dirname(__file__)), ("/b/", "/b")], {"seen": "UWSGI_INI"}, [("/static/", os.path.dirname(__file__), True), ("/b/", "/b", False)], ""),
+    ([("/static/", os.path.dirname(__file__))], {"seen": "UWSGI_INI", "STATIC_FILES": False}, [], ""),
     ([], {"SPA_INDEX": "dist/index.html"}, [], "/nowhere/dist"),
 ])  # fmt: skip
 def test_which_folders_are_served(statics, values, expected, root):

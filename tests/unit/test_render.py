@@ -10,6 +10,7 @@ import pytest
 
 from flagon import render
 from flagon.settings import SettingsError, resolve
+from flagon.statics import Files, Static
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
 # file -> (settings, the box around them, the fragments that depend on it)
@@ -34,6 +35,15 @@ CASES = {
     "protection": (
         {"RATE_LIMIT": "0.5/3", "MAX_CONNECTIONS": "20", "FORCE_HTTPS": "on", "HSTS": "31536000;includesubdomains"},
         {}, ["client.conf", "headers.conf", "throttle.conf"],
+    ),
+    "files": (
+        {"STATIC_FILES": "on"},
+        {"files": Files(
+            statics=(Static("/static/", "/app/static", "no-cache", copies=0), Static("/assets/", "/app/dist", strict=True)),
+            top=(("/robots.txt", "/app/static/robots.txt"),), root="/app/site", spa="/app/site/index.html",
+            handed=("/app", "/data"), token="0123456789abcdef" * 2, database="/data/app.db",
+        )},
+        ["http.conf", "files.conf", "root.conf"],
     ),
     "no-security-headers": ({"SECURITY_HEADERS": "off"}, {}, ["client.conf", "headers.conf"]),
     "text-logs": ({}, {"json_logs": False}, ["logs.conf"]),
