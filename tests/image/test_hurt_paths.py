@@ -107,6 +107,8 @@ def test_internal_locations_cannot_be_asked_for(box: Probe, target: str) -> None
         "@unanswered",
         "//etc/passwd",
         "/answer",
+        "/-/file/0/main.py",
+        "/-/file/1/secret_key",
     ],
 )
 def test_an_application_s_internal_redirect_opens_nothing(box: Probe, target: str) -> None:
