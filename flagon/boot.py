@@ -22,6 +22,7 @@ from flagon import (
     places,
     platforms,
     programs,
+    room,
     secrets_store,
     site,
     users_nginx,
@@ -34,6 +35,7 @@ from flagon.table import SETTINGS
 
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # /opt/flagon in the image
 STARTER = os.path.join(HOME, "starter")
+THREADED = ("fastcgi", "gthread", "sync")  # worker classes that serve a request with a thread
 
 
 class BootError(Exception):
@@ -69,6 +71,7 @@ class Boot:
             "",
         )  # the application's interpreter; what PIP_INSTALL made
         self.working_directory = ""  # where a hook has left the box, if not in the application's directory
+        self.spool_of_start: room.Spool | None = None  # a reload keeps it
         served = commands.served_instead(command, environ, directory) if command else None
         self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
         self.values = self.settings.values
@@ -113,6 +116,7 @@ class Boot:
         self.find_files()
         self.read_gunicorn_file()
         self.decide_size()
+        self.divide_room()
 
     def _tell_identity(self) -> None:
         """Who this process has become (flagon/identity.py), and a RUN_AS that had no part in it."""
@@ -260,7 +264,7 @@ class Boot:
         """Workers, threads, connections and what depends on them."""
         values, settings = self.values, self.settings
         try:
-            self.size, self.size_reason, self.open_files = capacity.decide(self)
+            self.size, self.size_reason, self.open_files, self.memory = capacity.decide(self)
         except capacity.Conflict as error:
             raise BootError(str(error)) from None
         self.fastcgi = values["WORKER_CLASS"] == "fastcgi"
@@ -297,6 +301,30 @@ class Boot:
                 "FORCE_HTTPS is on and no proxy is trusted: behind one that ends https, every request looks like http "
                 "and is sent to https FOR EVER. Set TRUSTED_PROXIES to the proxy's address, or to private"
             )
+
+    def divide_room(self) -> None:
+        """What all requests together may take of memory and spool; MAX_BODY_SIZE must fit."""
+        values = self.values
+        kept = [values["DATA_DIR"]]
+        if self.database.path:
+            kept.append(os.path.dirname(self.database.path))
+        try:
+            self.spool = self.spool_of_start or places.spool(self.run, kept)
+        except places.NoPlace as error:
+            raise BootError(str(error)) from None
+        if values["WORKER_CLASS"] in THREADED:
+            concurrent = values["WEB_CONCURRENCY"] * values["THREADS"] + values["BACKLOG"]
+        else:  # thousands in each worker
+            concurrent = values["WORKER_CONNECTIONS"] * self.size.nginx_workers
+        self.room = room.of(self.spool, self.memory, concurrent)
+        if self.spool_of_start:
+            return
+        given, most = values["MAX_BODY_SIZE"], self.room.largest_body
+        whole = self.users.whole
+        line = room.users_own(self.spool, whole) if whole else room.explained(self.spool, self.room, given)
+        self.warnings += [line] if line else []
+        if not given or given > most:
+            self.settings.set("MAX_BODY_SIZE", most, f"half of the room in {self.spool.folder}")
 
     def listen(self, taken: bool = False) -> None:
         """Ports, each tried with a real bind. `taken`: one that is listened on counts, too."""

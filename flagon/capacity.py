@@ -34,6 +34,7 @@ class Capacity(NamedTuple):
     size: sizing.Size
     reason: str
     open_files: int
+    memory: int  # MB
 
 
 def decide(boot: Boot) -> Capacity:
@@ -63,7 +64,7 @@ def decide(boot: Boot) -> Capacity:
     for name, value in computed.items():
         if values[name] is None:
             settings.set(name, value, "computed")
-    return Capacity(size, reason, open_files)
+    return Capacity(size, reason, open_files, machine.memory)
 
 
 def _worker_class(boot: Boot) -> str:

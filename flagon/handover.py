@@ -74,7 +74,8 @@ def nginx_box(
         values=boot.values,
         run=boot.run,
         spool=spool,
-        spool_in_memory=places.in_memory(spool),
+        spool_in_memory=boot.spool.in_memory,
+        room=boot.room,
         listen=addresses,
         nginx_workers=boot.size.nginx_workers,
         open_files=boot.open_files,
@@ -134,7 +135,8 @@ class Box:
         # In the path of files that nginx sends for the application, for as long as this box serves: who makes the
         # application say X-Accel-Redirect does not know it.
         self.token = os.urandom(16).hex()
-        self.spool = places.spool_directory(boot.run, boot.data)
+        self.spool = boot.spool.folder
+        places.empty_spool(self.spool)
         os.symlink(os.path.join(HOME, "supervisord.conf"), os.path.join(self.run, "supervisord.conf"))
         cache.prepare(self.run, self.spool)
         write_nginx(self.run, self.spool, boot)

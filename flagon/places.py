@@ -7,8 +7,11 @@ import fcntl
 import os
 import stat
 
+from flagon.room import Spool
+
 APPLICATION_PYTHON = "/opt/venv/bin/python"
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
+ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # than in the run directory
 SPOOLS = ("spool", ".flagon-spool")  # in the run directory; elsewhere
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 KEPT = ("lock", "app.db", "app.db-wal", "app.db-shm")  # what a start leaves of the one before
@@ -199,17 +202,67 @@ def mount_points() -> list[str]:
 
 
 def is_spool(directory: str) -> bool:
-    """Whether it may be one of those that `spool_directory` makes."""
+    """Whether it may be one of those that `spool` makes."""
     return os.path.basename(directory) in SPOOLS
 
 
-def spool_directory(run: str, data: str | None) -> str:
-    """Where nginx may put large bodies: on disk if there is any, else in the run directory."""
-    for parent in (run, "/tmp", "/var/tmp", data):
-        if parent and not in_memory(parent) and writable(parent):
-            spool = os.path.join(parent, SPOOLS[parent != run])
-            if not take(spool):
-                return spool
-    spool = os.path.join(run, SPOOLS[0])
-    os.makedirs(spool, mode=0o700, exist_ok=True)
-    return spool
+def volume(directory: str) -> tuple[str, str] | None:
+    """(device, folder of its file system) of the mount that holds a directory; None for the container's own disk."""
+    real = os.path.realpath(directory)
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            rows = [fields for fields in map(str.split, file) if len(fields) > 4]
+    except OSError:
+        return None
+    found = ("/", "", "")
+    for _, _, device, inner, point, *_ in rows:  # of two mounts on one point the later one is on top
+        if len(point) >= len(found[0]) and (real == point or real.startswith(point.rstrip("/") + "/")):
+            found = (point, device, inner)
+    return None if found[0] == "/" else found[1:]
+
+
+def on_one_volume(directory: str, data: str) -> bool:
+    """Whether filling a directory fills the mounted volume that `data` lies on, mounted once or twice."""
+    one, other = volume(directory), volume(data)
+    if one is None or other is None or one[0] != other[0]:
+        return False
+    inner, outer = sorted((one[1].rstrip("/") + "/", other[1].rstrip("/") + "/"), key=len, reverse=True)
+    return inner.startswith(outer)
+
+
+def spool(run: str, kept: list[str]) -> Spool:
+    """Where nginx may put large bodies: on disk if there is any, else in the roomiest memory. Raises NoPlace.
+
+    Never on a volume that `kept` lies on, the data directory and the database: whoever may send a body could fill it.
+    """
+    found: list[Spool] = []
+    for parent in (run, *ELSEWHERE):
+        if found and parent == "/dev/shm":
+            break  # programs share it for other ends
+        folder = os.path.join(parent, SPOOLS[parent != run])
+        memory = in_memory(parent)
+        if not memory and any(on_one_volume(parent, directory) for directory in kept):
+            continue
+        if not take(folder):
+            found.append(Spool(folder, memory, _free(parent)))
+            if not memory:
+                return found[-1]
+    if not found:
+        raise NoPlace(
+            f"request bodies have no place: {run}, /tmp, /var/tmp and /dev/shm cannot be written, or lie on one volume "
+            f"with {' or '.join(kept)}. Give one: --tmpfs /tmp, or a disk mounted at /tmp."
+        )
+    return max(found, key=lambda spool: spool.free)
+
+
+def empty_spool(folder: str) -> None:
+    """Without the bodies that an earlier start was killed over."""
+    for name in os.listdir(folder):
+        import shutil  # not at each cold start
+
+        shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _free(directory: str) -> int:
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize

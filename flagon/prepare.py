@@ -43,6 +43,7 @@ class Next:
             self.needs_restart = self._pin(old, self.boot)
             self.boot.packages, self.boot.output = old.packages, box.output
             self.boot.working_directory = old.working_directory
+            self.boot.spool_of_start = old.spool
             self.boot.decide(fresh=False)
         except SettingsError as error:
             raise BootError("\n".join(error.errors)) from None

@@ -30,17 +30,22 @@ def client_limits(values: dict[str, Any]) -> list[str]:
     return lines
 
 
-def throttle(values: dict[str, Any]) -> str:
+def https(values: dict[str, Any]) -> str:
     """What a request to the application meets first; health does not."""
+    if not values["FORCE_HTTPS"]:
+        return ""
+    return "if ($flagon_insecure) { return 308 https://$flagon_server_name$request_uri; }\n"
+
+
+def slots(values: dict[str, Any], of_all: list[str]) -> str:
+    """How many requests may be under way: a client's own first, then `of_all` of them. Before a body is read."""
     rate, connections = values["RATE_LIMIT"], values["MAX_CONNECTIONS"]
     text = ""
-    if values["FORCE_HTTPS"]:
-        text = "if ($flagon_insecure) { return 308 https://$flagon_server_name$request_uri; }\n"
     if rate:
         text += f"limit_req zone=flagon_requests burst={rate.partition('/')[2]} nodelay;\nlimit_req_status 429;\n"
     if connections:
-        text += f"limit_conn flagon_connections {connections};\nlimit_conn_status 429;\n"
-    return text
+        text += f"limit_conn flagon_connections {connections};\n"
+    return text + "\n".join(of_all) + "\nlimit_conn_status 429;\n"  # or 503: @refused in nginx.conf
 
 
 def headers(values: dict[str, Any], caches: bool) -> tuple[str, str]:

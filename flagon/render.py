@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from flagon import cache, protection, statics
+from flagon import cache, protection, room, statics
 from flagon.nginx_text import evaluated, included, word
 from flagon.statics import Files
 from flagon.users_nginx import UsersNginx
@@ -19,6 +19,8 @@ PRIVATE = (
 ANY = ("0.0.0.0/0", "::/0")
 NGINX_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "error", "critical": "crit"}
 
+# A health path that the application answers: limited as all of its paths, but asked over plain http.
+OWN_HEALTH = "    include fragments/slots.conf;\n    include fragments/app.conf;\n"
 KEPT = 512  # connections to the application that an nginx process keeps at most
 
 # A directive of the user's own at http level takes the place of any of these.
@@ -36,12 +38,12 @@ lingering_time 10s;
 client_body_buffer_size 64k;
 recursive_error_pages on;
 fastcgi_buffer_size 16k;
-fastcgi_buffers 16 16k;
+fastcgi_buffers BUFFERS 16k;
 fastcgi_busy_buffers_size 32k;
 fastcgi_connect_timeout 5s;
 fastcgi_next_upstream off;
 proxy_buffer_size 16k;
-proxy_buffers 16 16k;
+proxy_buffers BUFFERS 16k;
 proxy_busy_buffers_size 32k;
 proxy_connect_timeout 5s;
 proxy_next_upstream off;
@@ -60,6 +62,7 @@ class Box(NamedTuple):
     run: str
     spool: str
     spool_in_memory: bool
+    room: room.Room
     listen: list[str]
     nginx_workers: int
     open_files: int
@@ -106,15 +109,13 @@ def _limits(box: Box) -> str:
         lines.append(f"max_headers {v['HEADERS_MAX']};")
     for name in ("client_body", "fastcgi", "proxy", "uwsgi", "scgi"):
         lines.append(f"{name}_temp_path {word(f'{box.spool}/{name}')};")
-    # RAM that looks like disk must not hold a response of a gigabyte.
-    largest = "16m" if box.spool_in_memory else "1024m"
-    lines += [f"fastcgi_max_temp_file_size {largest};", f"proxy_max_temp_file_size {largest};"]
+    lines += [f"{name}_max_temp_file_size {box.room.response};" for name in ("fastcgi", "proxy", "uwsgi", "scgi")]
     return "\n".join(_users_first(box, lines)) + "\n"
 
 
 def _tuning(box: Box) -> str:
     """How nginx works here, whatever the settings."""
-    return "\n".join(_users_first(box, TUNING.strip().split("\n"))) + "\n"
+    return "\n".join(_users_first(box, TUNING.strip().replace("BUFFERS", str(box.room.buffers)).split("\n"))) + "\n"
 
 
 def _included(paths: tuple[str, ...]) -> str:
@@ -135,7 +136,7 @@ def _client(box: Box) -> str:
     lines = [f"set_real_ip_from {network};" for network in networks]
     if networks:
         lines += [f"real_ip_header {word(box.values['REAL_IP_HEADER'])};", "real_ip_recursive on;"]
-    lines += protection.client_limits(box.values)
+    lines += protection.client_limits(box.values) + room.maps(box.room, box.values["MAX_BODY_SIZE"])
     for name, members in (("trusted", networks), ("neighbour", PRIVATE)):
         lines += [f"geo $realip_remote_addr $flagon_{name} {{", "    default 0;"]
         lines += [f"    {network} 1;" for network in members] + ["}"]
@@ -164,6 +165,7 @@ def _listen(box: Box) -> str:
 def _health_pass(box: Box, path: str) -> str:
     socket = "ready" if path in READY else "health"
     return (
+        "    client_max_body_size 1k;\n"  # it is asked without limits, and nginx reads a body to its end
         f"    fastcgi_pass {evaluated(f'unix:{box.run}/{socket}.sock')};\n"
         "    fastcgi_keep_conn on;\n"
         "    fastcgi_read_timeout 5s;\n"
@@ -184,7 +186,7 @@ def _health(box: Box) -> str:
     for spelling, path in health_paths(box.values["URL_PREFIX"] or "").items():
         text += f"location = {word(spelling)} {{\n    access_log off;\n"
         own = path in box.app_routes and path != RESERVED and not box.gated
-        text += "    include fragments/app.conf;\n" if own else _health_pass(box, path)
+        text += OWN_HEALTH if own else _health_pass(box, path)
         text += "}\n"
     return text
 
@@ -310,7 +312,8 @@ def fragments(box: Box) -> dict[str, str]:
         "tuning.conf": _tuning(box),
         "client.conf": _client(box) + maps,
         "headers.conf": headers,
-        "throttle.conf": protection.throttle(box.values),
+        "throttle.conf": protection.https(box.values) + "include fragments/slots.conf;\n",
+        "slots.conf": protection.slots(box.values, room.limits(box.room, box.values["MAX_BODY_SIZE"])),
         "http.conf": _upstream(box)
         + statics.maps(box.files)
         + (cache.http(box.values, box.run, box.spool_in_memory) if _caches(box) else ""),

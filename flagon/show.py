@@ -24,7 +24,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _effective(option: str) -> None:
-    from flagon import listening, places
+    from flagon import listening
     from flagon.boot import Boot
     from flagon.handover import nginx_box
     from flagon.render import fragments
@@ -35,9 +35,8 @@ def _effective(option: str) -> None:
     if boot.values["PORT"] is None:
         boot.settings.set("PORT", listening.DEFAULT_PORT, "default")
     if option == "--fragments":
-        for name, text in fragments(
-            nginx_box(boot, [f"0.0.0.0:{boot.values['PORT']}"], places.spool_directory(boot.run, boot.data), Loaded())
-        ).items():
+        listen = [f"0.0.0.0:{boot.values['PORT']}"]
+        for name, text in fragments(nginx_box(boot, listen, boot.spool.folder, Loaded())).items():
             print(f"# fragments/{name}\n{text}")
         return
     rows = [(name, boot.settings.shown(name), boot.settings.sources[name]) for name in SETTINGS]

@@ -157,7 +157,7 @@ def make_class(base: Any) -> Any:
                 if self.options["named_locations"] is not None:
                     application = accel.guarded(application, self.options["named_locations"], warn_once)
                 application = event_streams.closed_in_order(websockets.closed_in_order(application))
-                application = middleware.behind_nginx(application)
+                application = middleware.behind_nginx(application, self.options["spool"])
             return debugging.mark(application, fastcgi) if self.options["debug"] else application
 
     return Box

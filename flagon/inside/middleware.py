@@ -27,7 +27,7 @@ def sub_path(application: WSGI, prefix: str) -> WSGI:
     return wrapped
 
 
-def behind_nginx(application: WSGI) -> WSGI:
+def behind_nginx(application: WSGI, spool_directory: str | None = None) -> WSGI:
     """On the HTTP wire: take address, scheme, port and request id from the headers that nginx alone sets."""
 
     def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -54,7 +54,7 @@ def behind_nginx(application: WSGI) -> WSGI:
     def call(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if environ.get("CONTENT_LENGTH", "0") == "0":
             return application(environ, start_response)
-        body = SettledInput(environ["wsgi.input"])
+        body = SettledInput(environ["wsgi.input"], spool_directory)
         environ["wsgi.input"] = body
         try:
             return application(environ, start_response)
@@ -68,8 +68,9 @@ class SettledInput:
     """wsgi.input that is read to its end before the response begins: an upstream that closes with bytes unread makes
     nginx answer 502 in its place (measured: 1 to 4 % of unread POSTs of 1 MB)."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, spool_directory: str | None = None) -> None:
         self._file: Any = connection
+        self._directory = spool_directory
         self._settled = False
         for name in ("read", "readline", "readlines"):
             setattr(self, name, self._forward(name))
@@ -87,7 +88,7 @@ class SettledInput:
         self._settled = True
         first = self._file.read(READ_SIZE)
         if first:
-            spool = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY)  # noqa: SIM115 lives as long as the request
+            spool = tempfile.SpooledTemporaryFile(SPOOL_IN_MEMORY, dir=self._directory)  # noqa: SIM115 lives as we
             while first:
                 spool.write(first)
                 first = self._file.read(READ_SIZE)

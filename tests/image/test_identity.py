@@ -246,9 +246,14 @@ def test_no_passwd_entry_breaks_nothing() -> None:
 
 
 def test_large_bodies_go_to_disk_and_not_to_a_small_tmpfs(folder: Path) -> None:
-    os.chown(folder, 10001, 0)
+    """The disk is not that of the data: it could be filled (test_body_limits)."""
+    for name in ("data", "disk"):
+        (folder / name).mkdir()
+        os.chown(folder / name, 10001, 0)
     args = ["--read-only", "--tmpfs", "/tmp:size=4m", "--tmpfs", "/run/flagon:size=4m,uid=10001"]
-    with Box(args=args, mounts={folder: "/data"}, files=FILES) as box:
+    mounts = {folder / "data": "/data", folder / "disk": "/var/tmp"}
+    with Box(args=args, mounts=mounts, files=FILES) as box:
         answer = box.post("/", data=b"y" * 20_000_000)
         assert answer.status_code == 200
         assert answer.json()["received"] == 20_000_000
+        assert (folder / "disk" / ".flagon-spool").exists()

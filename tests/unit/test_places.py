@@ -180,12 +180,16 @@ def test_data_that_is_not_there_or_a_link_is_left_alone(tmp_path):
 
 
 def test_a_place_for_bodies_that_somebody_else_has_made_is_not_used(tmp_path, monkeypatch):
-    run, data = tmp_path / "run", tmp_path / "data"
+    run, other = tmp_path / "run", tmp_path / "other"
     run.mkdir()
-    (data / "elsewhere").mkdir(parents=True)
-    monkeypatch.setattr(places, "in_memory", lambda directory: directory in {str(run), "/tmp", "/var/tmp"})
-    (data / ".flagon-spool").symlink_to(data / "elsewhere")
-    assert places.spool_directory(str(run), str(data)) == str(run / "spool")
+    (other / "elsewhere").mkdir(parents=True)
+    monkeypatch.setattr(places, "in_memory", lambda directory: directory == str(run))
+    monkeypatch.setattr(places, "ELSEWHERE", (str(other),))
+    (other / ".flagon-spool").symlink_to(other / "elsewhere")
+    assert places.spool(str(run), ["/data"]).folder == str(run / "spool")
+    (other / ".flagon-spool").unlink()
+    assert places.spool(str(run), ["/data"]).folder == str(other / ".flagon-spool")
+    assert (other / ".flagon-spool").stat().st_mode & 0o777 == 0o700
 
 
 def test_nothing_is_writable(tmp_path):
@@ -291,16 +295,77 @@ def test_without_a_mount_table(monkeypatch):
     assert places.is_mount("/data") is False
 
 
-def test_spool_lies_on_disk_where_there_is_one(tmp_path, monkeypatch):
-    run, data = tmp_path / "run", tmp_path / "data"
+@pytest.fixture
+def disks(tmp_path, monkeypatch):
+    """What is memory, what is on which volume, and how much is free."""
+    run = tmp_path / "run"
     run.mkdir()
-    data.mkdir()
-    in_memory = {str(run), "/tmp", "/var/tmp"}
-    monkeypatch.setattr(places, "in_memory", lambda directory: directory in in_memory)
-    assert places.spool_directory(str(run), str(data)) == str(data / ".flagon-spool")
-    in_memory.add(str(data))
-    assert places.spool_directory(str(run), str(data)) == str(run / "spool")
-    assert places.spool_directory(str(run), None) == str(run / "spool")
-    in_memory.clear()
-    assert places.spool_directory(str(run), str(data)) == str(run / "spool")
-    assert (run / "spool").stat().st_mode & 0o777 == 0o700
+    monkeypatch.setattr(places, "in_memory", lambda directory: directory in disks.memory)
+    monkeypatch.setattr(places, "on_one_volume", lambda directory, kept: (directory, kept) in disks.same)
+    monkeypatch.setattr(
+        places, "take", lambda directory: "is closed" if os.path.dirname(directory) in disks.closed else ""
+    )
+    monkeypatch.setattr(places, "_free", lambda directory: disks.free.get(directory, 100))
+
+    class disks:
+        memory, same, closed, free, run_directory = set(), set(), set(), {}, str(run)
+
+    return disks
+
+
+def test_the_spool_lies_on_disk_where_there_is_one(disks):
+    run = disks.run_directory
+    assert places.spool(run, ["/data"]) == places.Spool(run + "/spool", False, 100)
+    disks.memory = {run}
+    assert places.spool(run, ["/data"]) == places.Spool("/tmp/.flagon-spool", False, 100)
+    disks.closed = {"/tmp"}
+    assert places.spool(run, ["/data"]).folder == "/var/tmp/.flagon-spool"
+
+
+def test_the_spool_never_lies_on_the_database_s_volume(disks):
+    run = disks.run_directory
+    disks.same = {(run, "/data"), ("/tmp", "/srv/db")}
+    assert places.spool(run, ["/data", "/srv/db"]).folder == "/var/tmp/.flagon-spool"
+    disks.closed = {"/var/tmp"}
+    disks.memory = {"/dev/shm"}
+    assert places.spool(run, ["/data", "/srv/db"]) == places.Spool("/dev/shm/.flagon-spool", True, 100)
+    disks.closed.add("/dev/shm")
+    with pytest.raises(places.NoPlace, match="mounted at /tmp"):
+        places.spool(run, ["/data", "/srv/db"])
+
+
+def test_of_memory_the_roomiest_is_taken(disks):
+    run = disks.run_directory
+    disks.memory = {run, "/tmp", "/var/tmp", "/dev/shm"}
+    assert places.spool(run, ["/data"]) == places.Spool(run + "/spool", True, 100)
+    disks.free = {"/tmp": 500, "/dev/shm": 900}
+    assert places.spool(run, ["/data"]) == places.Spool("/tmp/.flagon-spool", True, 500)
+
+
+def test_the_spool_is_emptied_at_the_start(tmp_path):
+    left = tmp_path / "spool" / "client_body" / "0000000001"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x" * 100)
+    places.empty_spool(str(tmp_path / "spool"))
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+MOUNTINFO = """330 256 0:90 / / rw,relatime - overlay overlay rw
+331 330 8:1 /volumes/one /data rw - ext4 /dev/sda1 rw
+332 330 8:1 /volumes/two /other rw - ext4 /dev/sda1 rw
+333 330 8:1 /volumes/one /tmp rw - ext4 /dev/sda1 rw
+334 330 8:1 /volumes/one/sub /var/tmp rw - ext4 /dev/sda1 rw
+335 330 8:17 / /disk rw - ext4 /dev/sdb1 rw
+336 330 8:1 /volumes/one-more /more rw - ext4 /dev/sda1 rw
+junk
+"""
+
+
+@pytest.mark.parametrize(("directory", "data", "same"), [
+    ("/data/run", "/data", True), ("/data/run", "/data/deep/er", True), ("/tmp", "/data", True), ("/var/tmp", "/data", True),
+    ("/data", "/var/tmp", True), ("/other", "/data", False), ("/more", "/data", False), ("/disk", "/data", False),
+    ("/run", "/data", False), ("/run", "/srv", False), ("/disk/a", "/disk/b", True), ("/database", "/data", False),
+])  # fmt: skip
+def test_on_one_volume(monkeypatch, directory, data, same):
+    monkeypatch.setattr(places, "open", lambda *_, **__: io.StringIO(MOUNTINFO), raising=False)
+    assert places.on_one_volume(directory, data) is same

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from flagon import render
+from flagon import render, room
 from flagon.settings import SettingsError, resolve
 from flagon.statics import Files, Static
 
@@ -28,13 +28,13 @@ CASES = {
     "gated": ({}, {"gated": True, "app_routes": frozenset({"/up", "/ready"})}, ["app.conf", "health.conf"]),
     "debug": ({"DEBUG_CLIENTS": "10.9.0.0/16 ::1/128"}, {"debug": True}, ["client.conf", "app.conf"]),
     "debug-http": ({"WORKER_CLASS": "gthread"}, {"debug": True, "fastcgi": False}, ["client.conf", "app.conf"]),
-    "spool-in-memory": ({}, {"spool_in_memory": True, "spool": "/run/flagon/spool"}, ["limits.conf"]),
+    "spool-in-memory": ({}, {"spool_in_memory": True, "spool": "/run/flagon/spool"}, ["limits.conf", "client.conf", "slots.conf", "tuning.conf"]),
     "as-root": ({}, {"as_root": True}, ["main.conf"]),
     "old-nginx": ({}, {"max_headers": False}, ["limits.conf"]),
     "access-log-off": ({"ACCESS_LOG": "off"}, {}, ["logs.conf"]),
     "protection": (
         {"RATE_LIMIT": "0.5/3", "MAX_CONNECTIONS": "20", "FORCE_HTTPS": "on", "HSTS": "31536000;includesubdomains"},
-        {}, ["client.conf", "headers.conf", "throttle.conf"],
+        {}, ["client.conf", "headers.conf", "throttle.conf", "slots.conf"],
     ),
     "files": (
         {"STATIC_FILES": "on"},
@@ -67,7 +67,8 @@ def box(environ=None, **more):
         values[name] = values[name] or value
     fields = {
         "run": "/run/flagon", "spool": "/tmp/.flagon-spool", "spool_in_memory": False, "listen": ["0.0.0.0:8080", "[::]:8080"],
-        "nginx_workers": 2, "open_files": 4096, "fastcgi": True, "json_logs": True, "max_headers": True, "as_root": False, **more,
+        "nginx_workers": 2, "open_files": 4096, "fastcgi": True, "json_logs": True, "max_headers": True, "as_root": False,
+        "room": room.of(room.Spool("", more.get("spool_in_memory", False), 20 << 30), 512, 40), **more,
     }  # fmt: skip
     return render.Box(values, **fields)
 

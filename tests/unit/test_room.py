@@ -1,0 +1,113 @@
+"""What all requests together may take: sums that hold for every size of box, and patterns that tell lengths apart."""
+
+import re
+
+import pytest
+
+from flagon import room
+
+MB, GB = 1 << 20, 1 << 30
+BOXES = [
+    (memory, in_memory, free)
+    for memory in (64, 128, 256, 512, 1024, 4096, 65536)
+    for in_memory in (True, False)
+    for free in (0, MB, 4 * MB, 64 * MB, 20 * GB, 500 * GB)
+]
+
+
+def made(memory, in_memory, free, concurrent=40):
+    return room.of(room.Spool("/spool", in_memory, free), memory, concurrent)
+
+
+@pytest.mark.parametrize(("memory", "in_memory", "free"), BOXES)
+@pytest.mark.parametrize("wanted", [0, 1000, 200_000, MB, 32 * MB, 10 * GB])
+def test_all_bodies_together_fit(memory, in_memory, free, wanted):
+    found = made(memory, in_memory, free)
+    largest = min(wanted or found.largest_body, found.largest_body)
+    every = room.classes(found, largest)
+    assert every[-1].size == max(largest, room.IN_MEMORY)
+    assert [one.size for one in every] == sorted({one.size for one in every})  # each has a zone of its name
+    spooled = sum(one.size * one.slots for one in every[1:])
+    # The least of each class is one, which a spool of a few MB is over by less than the largest body.
+    assert spooled <= found.bodies + largest + 500_000
+    assert every[0].slots * every[0].size <= max(found.small_bodies, room.IN_MEMORY)
+    if in_memory and memory >= 256 and free > GB:
+        assert spooled <= memory * MB // 4
+    if not in_memory and free > GB:
+        assert spooled + found.response * found.requests <= free
+
+
+@pytest.mark.parametrize(("memory", "in_memory", "free"), BOXES)
+def test_all_responses_together_fit(memory, in_memory, free):
+    found = made(memory, in_memory, free)
+    assert found.requests * (found.buffers * room.BUFFER + room.REQUEST_BUFFERS) <= max(
+        memory * MB // 2, 80 * 113 << 10
+    )
+    assert found.response == 64 << 10 or found.requests * found.response <= found.responses
+    assert 80 <= found.requests <= 65535
+    assert 4 <= found.buffers <= 16
+
+
+def test_threads_and_backlog_are_never_refused():
+    assert made(256, True, GB, 3000).requests == 6000
+    assert made(256, True, GB, 10**6).requests == 65535
+
+
+def matching(length, found, largest):
+    """The classes whose pattern takes this Content-Length, as nginx's map would look; the last if none does."""
+    every = room.classes(found, largest)
+    if re.search("^0*1?[0-9]{1,4}$", length):
+        return None
+    hits = [one for one in every if one.lengths and re.search(f"^0*{one.lengths}$", length)]
+    assert len(hits) < 2
+    return (hits or every[-1:])[0]
+
+
+@pytest.mark.parametrize("largest", [MB, 5 * MB, 32 * MB, 700 * MB, 10 * GB])
+def test_a_length_is_counted_as_no_less(largest):
+    found = made(65536, False, 500 * GB)
+    for exponent in range(11):
+        for length in (
+            10**exponent,
+            2 * 10**exponent,
+            3 * 10**exponent - 1,
+            3 * 10**exponent,
+            10 ** (exponent + 1) - 1,
+        ):
+            if length > largest:
+                continue
+            for text in (str(length), "0" * 30 + str(length)):
+                one = matching(text, found, largest)
+                assert (one is None and length < room.UNCOUNTED) or one.size >= length, (length, one)
+
+
+@pytest.mark.parametrize("length", ["9" * 400, "-1", "0x10", "1e9", "12 ", "+5", "99999999999999999999"])
+def test_an_absurd_length_is_the_largest(length):
+    found = made(256, True, GB)
+    assert matching(length, found, 32 * MB) == room.classes(found, 32 * MB)[-1]
+
+
+@pytest.mark.parametrize(("slots", "of_one"), [(1, 1), (2, 1), (3, 2), (4, 3), (100, 75)])
+def test_one_client_leaves_a_place(slots, of_one):
+    assert room.of_one_client(slots) == of_one
+
+
+@pytest.mark.parametrize(("memory", "in_memory", "free", "given", "words"), [
+    (256, True, 12 * GB, 32 * MB, ["MEMORY, /spool", "64 MB, one 32 MB.", "more memory"]),
+    (256, True, 12 * GB, 0, ["64 MB, one 32 MB, although MAX_BODY_SIZE=0"]),
+    (128, True, 12 * GB, 32 * MB, ["32 MB, one 16 MB, although MAX_BODY_SIZE=32 MB", "more memory"]),
+    (512, True, 40 * MB, 32 * MB, ["20 MB, one 10 MB, although", "--tmpfs /tmp:size=80m"]),
+    (512, False, 40 * MB, 32 * MB, ["spooled in /spool", "10 MB, one 5 MB, although MAX_BODY_SIZE=32 MB", "free some"]),
+    (512, False, 4 * GB, 0, ["one 512 MB, although MAX_BODY_SIZE=0"]),
+])  # fmt: skip
+def test_the_boot_line(memory, in_memory, free, given, words):
+    spool = room.Spool("/spool", in_memory, free)
+    line = room.explained(spool, room.of(spool, memory, 40), given)
+    assert [word for word in words if word not in line] == []
+
+
+@pytest.mark.parametrize("given", [32 * MB, 1 * GB, 0])
+def test_a_disk_with_room_needs_no_line(given):
+    spool = room.Spool("/spool", False, 100 * GB)
+    assert room.explained(spool, room.of(spool, 512, 40), given) == ""
+    assert room.users_own(spool, "/app/nginx.conf") == ""
