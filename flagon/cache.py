@@ -7,76 +7,102 @@ import os
 import sys
 from typing import Any
 
-from flagon.inside.pages import KEPT, MARK, STATUSES, WITH_COOKIES
+from flagon.inside.pages import KEPT, NAME
+from flagon.nginx_text import matching
 
-# Conditions of the client's go to the application; those of nginx's own, where it asks whether a kept page still holds.
+ROOM_IN_MEMORY = 16 * 2**20  # bytes, where the disk is memory, and no more than this part of the memory
+PART_OF_MEMORY = 16
+LARGEST = 16  # one page takes at most this part of the room
+ZONE = "flagon_pages"
+# What carries credentials, a body or an upgrade never meets the cache: none of these is in the key.
+REQUEST = '"$request_method:$http_authorization:$http_transfer_encoding:$http_upgrade:$content_length"'
+# The conditions that nginx leaves out of a request for a page that may be kept: the client's, except where nginx
+# itself asks whether the page that it has still holds.
 CONDITIONS = (
     ("if_none_match", "$upstream_cache_etag"),
     ("if_modified_since", "$upstream_cache_last_modified"),
 )
-ROOM_IN_MEMORY = 16 * 2**20  # bytes, where the disk is memory
-MARKS = "pages"  # below the run directory; flagon/inside/pages.py makes them
+
+
+def room(values: dict[str, Any], spool: str, memory: int) -> int:
+    """How many bytes kept pages may take, in a box of `memory` MB."""
+    from flagon import places
+
+    wanted: int = values["CACHE_SIZE"]
+    if not places.in_memory(spool):
+        return wanted
+    return max(2**20, min(wanted, ROOM_IN_MEMORY, memory * 2**20 // PART_OF_MEMORY))
+
+
+def options(values: dict[str, Any], spool: str, size: int) -> dict[str, Any]:
+    """What a worker needs to know of the cache: flagon.inside.pages.Pages."""
+    share = size // 2 // values["WEB_CONCURRENCY"]
+    return {"folder": os.path.join(spool, "cache"), "share": share, "largest": min(share, size // LARGEST)}
 
 
 def prepare(run: str, spool: str) -> None:
     """An empty cache: what another start has left may be of another release."""
+    from flagon import places
+
     place = os.path.join(spool, "cache")
     if os.path.isdir(place):
-        import shutil  # not at each cold start
-
-        shutil.rmtree(place, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            places.discard(place)
     os.makedirs(place, mode=0o700, exist_ok=True)
     os.symlink(place, os.path.join(run, KEPT))
 
 
-def http(values: dict[str, Any], run: str, in_memory: bool) -> str:
-    """For http level: where pages are kept, what X-Cache says."""
-    size = min(values["CACHE_SIZE"], ROOM_IN_MEMORY) if in_memory else values["CACHE_SIZE"]
+def http(values: dict[str, Any], run: str, size: int) -> str:
+    """For http level: where pages are kept, which requests meet them, what X-Cache says."""
     text = (
-        f"fastcgi_cache_path {run}/{KEPT} levels=1:2 keys_zone=flagon_pages:2m max_size={size} inactive=1d "
-        "use_temp_path=off;\n"
-        # The mark that makes a request look into the cache. What carries credentials never does.
-        'map "$request_method:$http_authorization:$http_cookie" $flagon_mark {\n    default ".none";\n'
-        f'    "~^(GET|HEAD)::$" "{MARK}";\n    "~^(GET|HEAD)::." "{MARK}{WITH_COOKIES}";\n}}\n'
-        "map $upstream_http_cache_control $flagon_unmarked {\n    volatile;\n    default 1;\n"
-        '    "~*(^|[ ,])(public|s-maxage)" "";\n}\n'
-        'map $upstream_http_cache_control $flagon_strict {\n    volatile;\n    default "";\n'
-        '    "~*(must-revalidate|proxy-revalidate)" 1;\n}\n'
-        "map $upstream_status $flagon_unkept {\n    volatile;\n    default 1;\n"
-        f'    "~({"|".join(STATUSES)})$" "";\n}}\n'
-        'map "$upstream_cache_status:$flagon_mark:$flagon_unmarked$flagon_strict$flagon_unkept" $flagon_x_cache {\n'
-        '    default "";\n    "~^(HIT|REVALIDATED)" hit;\n    "~^(STALE|UPDATING)" stale;\n    "~^:.none:$" bypass;\n'
-        '    "~^(|MISS|EXPIRED):[^:]*:$" miss;\n    "~^(MISS|EXPIRED)" bypass;\n}\n'
+        f"fastcgi_cache_path {run}/{KEPT} keys_zone={ZONE}:2m max_size={size} inactive=1d use_temp_path=off;\n"
+        f"map {REQUEST} $flagon_cache {{\n    default off;\n"
+        + "".join(f'    "{method}::::{length}" {ZONE};\n' for method in ("GET", "HEAD") for length in ("", "0"))
+        + "}\n"
+        # Apart: an application may answer those that it knows in private.
+        'map $http_cookie $flagon_with_cookies {\n    default "cookies ";\n    "" "";\n}\n'
+        "map $upstream_cache_status $flagon_x_cache {\n    volatile;\n    default $upstream_http_x_flagon_cache;\n"
+        "    HIT hit;\n    REVALIDATED hit;\n    STALE stale;\n    UPDATING stale;\n}\n"
     )
     for name, own in CONDITIONS:
         text += (
-            f'map "$upstream_cache_status|{own}" $flagon_{name} {{\n    volatile;\n    default "";\n'
-            f'    "~^(MISS|BYPASS|)[|]" $http_{name};\n    "~^[A-Z]+[|](?<flagon_c_{name}>.+)$" $flagon_c_{name};\n}}\n'
+            f"map $upstream_cache_status $flagon_{name} {{\n    volatile;\n    default $http_{name};\n"
+            f"    EXPIRED {own};\n}}\n"
         )
-    return text
+    return text + _locked(values["CACHE_LOCK"])
 
 
-def look(run: str) -> str:
-    """In the application's location: to the cache, if the path is marked."""
-    return f'if (-f "{run}/{MARKS}$uri/$flagon_mark") {{ return 418; }}\n'
+def _locked(paths: tuple[str, ...]) -> str:
+    if not paths:
+        return ""
+    # Regular expressions: nginx does not tell upper from lower case in the plain texts of a map.
+    keys = [matching(path.removesuffix("*"), "" if path.endswith("*") else "$") for path in paths]
+    lines = "".join(f"    {key} 1;\n" for key in keys)
+    return f'map $uri $flagon_locked {{\n    default "";\n{lines}}}\n'
 
 
-# `location @kept`: the same application, through the cache.
-LOCATION = """\
-fastcgi_param FLAGON_CACHE 1;
+# For each request to the application. Nothing here says how long: only the application does.
+REQUESTS = """\
+fastcgi_param FLAGON_CACHE $upstream_cache_status;
 fastcgi_param HTTP_IF_NONE_MATCH $flagon_if_none_match if_not_empty;
 fastcgi_param HTTP_IF_MODIFIED_SINCE $flagon_if_modified_since if_not_empty;
+fastcgi_param HTTP_IF_MATCH $http_if_match if_not_empty;
+fastcgi_param HTTP_IF_UNMODIFIED_SINCE $http_if_unmodified_since if_not_empty;
 fastcgi_param HTTP_RANGE $http_range if_not_empty;
 fastcgi_param HTTP_IF_RANGE $http_if_range if_not_empty;
-fastcgi_cache flagon_pages;
-fastcgi_cache_key "$request_method $flagon_scheme://$flagon_host$request_uri";
-fastcgi_cache_lock on;
-fastcgi_cache_lock_timeout 5s;
-fastcgi_cache_lock_age 5s;
+fastcgi_hide_header X-Flagon-Cache;
+fastcgi_cache $flagon_cache;
+fastcgi_cache_key "$request_method $flagon_with_cookies$flagon_scheme://$flagon_host$request_uri";
 fastcgi_cache_background_update on;
 fastcgi_cache_revalidate on;
 fastcgi_cache_use_stale error timeout http_500 http_503;
-fastcgi_no_cache $flagon_unmarked $flagon_strict $flagon_unkept;
+"""
+
+# In `location @locked`, for the paths of CACHE_LOCK.
+LOCK = """\
+fastcgi_cache_lock on;
+fastcgi_cache_lock_timeout 5s;
+fastcgi_cache_lock_age 5s;
 """
 
 
@@ -91,14 +117,13 @@ def purge(arguments: list[str]) -> int:
     if not found:
         print(f"flagon: {serving.nobody('purge')}", file=sys.stderr)
         return 69  # EX_UNAVAILABLE
-    place = os.path.realpath(found[0])
-    if not places.is_spool(os.path.dirname(place)):
-        print(f"flagon: {found[0]} leads to {place}, which is no spool: nothing is removed", file=sys.stderr)
+    folder = os.path.realpath(found[0])
+    spool, name = os.path.split(folder)
+    if name != "cache" or not places.is_spool(spool):
+        print(f"flagon: {found[0]} leads to {folder}, which is no spool: nothing is removed", file=sys.stderr)
         return 1
     try:
-        # The marks last: a page that is asked for in between is fetched again, not kept half.
-        count = _remove_files(place)
-        _remove_files(os.path.join(os.path.dirname(found[0]), MARKS))
+        count = _remove_pages(folder)
     except PermissionError as error:
         print(
             f"flagon: {error.filename}: another user's than uid {os.geteuid()}: "
@@ -110,11 +135,16 @@ def purge(arguments: list[str]) -> int:
     return 0
 
 
-def _remove_files(folder: str) -> int:
+def _remove_pages(folder: str) -> int:
+    """Nothing but files that are named as nginx names pages, and nothing below. How many. Raises PermissionError."""
     count = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(place, name))
-                count += 1
+    place = os.open(folder, os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for name in os.listdir(place):
+            if NAME.fullmatch(name):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=place)
+                    count += 1
+    finally:
+        os.close(place)
     return count

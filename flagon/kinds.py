@@ -247,6 +247,15 @@ def folder(text: str, row: Setting) -> str:
     return text.rstrip("/") or "/"
 
 
+def pages(text: str, row: Setting) -> tuple[str, ...]:
+    """Paths of requests; a * at the end stands for whatever follows."""
+    words = tuple(dict.fromkeys(word for word in re.split(r"[,\s]+", text) if word))
+    good = all(re.fullmatch(r"/[^\0-\x1f\x7f;{}\"'\\$#?*]*\*?", word) and not unfit(word) for word in words)
+    if not words or not good:
+        raise ValueError("paths with commas, such as /,/news/*, without quotes or $ ; { } # ?")
+    return words
+
+
 def run_as(text: str, row: Setting) -> str:
     if not is_run_as(text):
         raise ValueError("uid:gid (numbers), owner, or root")
@@ -257,7 +266,8 @@ PARSERS: dict[str, Callable[[str, Setting], Any]] = {
     parser.__name__: parser
     for parser in (
         integer, workers, seconds, rate, hsts, size, switch, zero_or_one, names, choice, module, worker_class, prefix,
-        static_url, file, origin, header, url, database_url, text, checks, secret_key, proxies, path, folder, run_as,
+        static_url, file, origin, header, url, database_url, text, checks, secret_key, proxies, path, folder, pages,
+        run_as,
     )
 }  # fmt: skip
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import stat
+import time
 
 from flagon.room import Spool
 
@@ -13,6 +15,7 @@ APPLICATION_PYTHON = "/opt/venv/bin/python"
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
 ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # than in the run directory
 SPOOLS = ("spool", ".flagon-spool")  # in the run directory; elsewhere
+DISCARDED = ".discarded"  # a folder beside what was in it
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 KEPT = ("lock", "app.db", "app.db-wal", "app.db-shm")  # what a start leaves of the one before
 LONGEST_RUN = 80  # bytes: a socket's path has 107 (unix(7)), and supervisord makes its own under a longer name
@@ -165,11 +168,26 @@ def _empty(directory: str) -> None:
     for name in os.listdir(directory):
         path = os.path.join(directory, name)
         if os.path.isdir(path) and not os.path.islink(path):
-            import shutil  # not at each cold start: there is nothing to remove then
+            if name == "spool":
+                discard(path)
+            elif name != DISCARDED:  # an earlier start's: it goes with the next spool
+                import shutil  # not at each cold start: there is nothing to remove then
 
-            shutil.rmtree(path)
+                shutil.rmtree(path)
         elif name not in KEPT or not is_ours(path):
             os.unlink(path)
+
+
+def discard(path: str) -> None:
+    """Put a folder aside, for a process of its own to remove: a start does not wait for that, however much it holds.
+
+    Raises OSError if it cannot be put aside.
+    """
+    aside = os.path.join(os.path.dirname(path), DISCARDED)
+    os.makedirs(aside, mode=0o700, exist_ok=True)
+    os.rename(path, os.path.join(aside, str(time.time_ns())))
+    with contextlib.suppress(OSError):  # no process to be had: it goes with the next one
+        os.posix_spawnp("nice", ["nice", "rm", "-rf", "--", aside], os.environ)
 
 
 def _mounts() -> list[tuple[str, str]]:

@@ -77,6 +77,7 @@ class Box(NamedTuple):
     named: bool = True  # TRUSTED_PROXIES is the user's own word, not a platform's default
     files: Files = Files()  # what nginx serves by itself
     users: UsersNginx = UsersNginx()  # the user's own nginx files
+    cache_room: int = 0  # bytes
 
 
 def _main(box: Box) -> str:
@@ -233,7 +234,7 @@ def _fastcgi(box: Box) -> str:
     if own not in dict(parameters):
         parameters.append((own, '""'))
     lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + (cache.REQUESTS if _caches(box) else "")
 
 
 def _upstream(box: Box) -> str:
@@ -290,7 +291,8 @@ def _logs(box: Box) -> str:
 def _app(box: Box) -> str:
     marks = [f"{box.run}/migration"] * box.gated + [box.mark] * bool(box.mark)
     gate = "".join(f"if (-f {evaluated(mark)}) {{ return 503; }}\n" for mark in marks)
-    return gate + (cache.look(box.run) if _caches(box) else "") + _app_pass(box)
+    locked = "if ($flagon_locked) { return 418; }\n" if _locks(box) else ""
+    return gate + locked + _app_pass(box)
 
 
 def _app_pass(box: Box) -> str:
@@ -300,6 +302,10 @@ def _app_pass(box: Box) -> str:
 
 def _caches(box: Box) -> bool:
     return box.fastcgi and bool(box.values["CACHE"])
+
+
+def _locks(box: Box) -> bool:
+    return _caches(box) and bool(box.values["CACHE_LOCK"])
 
 
 def fragments(box: Box) -> dict[str, str]:
@@ -316,8 +322,8 @@ def fragments(box: Box) -> dict[str, str]:
         "slots.conf": protection.slots(box.values, room.limits(box.room, box.values["MAX_BODY_SIZE"])),
         "http.conf": _upstream(box)
         + statics.maps(box.files)
-        + (cache.http(box.values, box.run, box.spool_in_memory) if _caches(box) else ""),
-        "kept.conf": "include fragments/throttle.conf;\n" + _app_pass(box) + cache.LOCATION if _caches(box) else "",
+        + (cache.http(box.values, box.run, box.cache_room) if _caches(box) else ""),
+        "locked.conf": "include fragments/throttle.conf;\n" + _app_pass(box) + cache.LOCK if _locks(box) else "",
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
         "health.conf": _health(box),

@@ -12,18 +12,19 @@ from flagon.inside import accel, claims, closing, fastcgi
 from flagon.inside.body import BodyCut, RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
-from flagon.inside.pages import SAFE
+from flagon.inside.pages import END_NOT_KEPT, SAFE, url
 from flagon.inside.response import HeaderError, Overload, Response, Shortfall
 from flagon.inside.slots import Slot
 
 if TYPE_CHECKING:
+    from flagon.inside.pages import Pages
     from flagon.inside.server import Server
 
 
 class Exchange:
     """One request and its response on one connection."""
 
-    __slots__ = ("_body", "_data", "_descriptor", "_keep", "_server", "_slot", "_unbuffered")
+    __slots__ = ("_body", "_changes", "_data", "_descriptor", "_found", "_keep", "_server", "_slot", "_unbuffered")
     hands_over = True  # nginx may be told to send a file in the application's place
 
     def __init__(self, server: Server, descriptor: int, slot: Slot, data: bytes) -> None:
@@ -34,6 +35,8 @@ class Exchange:
         self._body: RequestBody | None = None
         self._unbuffered = False
         self._keep = False
+        self._found: str | None = None  # what nginx's cache said; empty: not asked, None: not in this location
+        self._changes = ""  # the url whose page may be untrue afterwards
 
     def run(self) -> bool:
         """Read the request, call the application, send the response; whether the connection may be used again.
@@ -44,11 +47,14 @@ class Exchange:
         if environ is None:
             return False
         server = self._server
-        through_cache = environ.pop("FLAGON_CACHE", "") != ""
-        path = environ.get("PATH_INFO", "")
+        found = self._found = environ.pop("FLAGON_CACHE", None)
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
         if server.compression is not None:
             response.compress = server.compression, environ
+        if environ["REQUEST_METHOD"] not in SAFE:
+            self._changes, response.asks_pages = url(environ), True
+        elif found:
+            response.ending, response.asks_pages = END_NOT_KEPT, found == "EXPIRED"
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 self._refuse_upgrade(response)
@@ -60,11 +66,6 @@ class Exchange:
             if self._unbuffered:
                 with server.streams_lock:
                     server.streams -= 1
-            if server.pages is not None:
-                if through_cache or response.cache_control:
-                    server.pages.answered(environ, path, response.status, response.headers, through_cache)
-                if environ["REQUEST_METHOD"] not in SAFE:
-                    server.pages.changed(environ, response.status)
             if server.after is not None:
                 server.after(environ, response)
         return self._keep
@@ -162,6 +163,15 @@ class Exchange:
         """The response's last record: nginx keeps the connection, or is told not to."""
         self._keep = len(self._data) > 10 and bool(self._data[10] & fastcgi.KEEP_CONNECTION) and self._server.may_keep()
         return fastcgi.END if self._keep else fastcgi.LAST
+
+    def cache_lines(self, status: str, headers: list[tuple[str, str]], size: int | None) -> str:
+        """Header lines for nginx's cache. What it must forget it has forgotten when the client hears of the change."""
+        pages: Pages | None = self._server.pages
+        if pages is None:
+            return ""
+        if self._changes:
+            pages.changed(self._changes, status)
+        return "" if self._found is None else pages.lines(self._found, status, headers, size)
 
     def begin_stream(self, unbuffered: bool, events: bool) -> bool:
         """A response that is not whole begins; False if it is unbuffered and STREAMS_MAX run already."""

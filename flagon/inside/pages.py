@@ -1,7 +1,7 @@
-"""Which paths have pages that nginx may keep: a mark for each, as a file that nginx looks for (docs/cache.md).
+"""Which answers nginx may keep, and which kept page a request has made untrue (docs/cache.md).
 
-nginx's cache makes all requests for a page wait while one fetches it. That is right for a page that can be kept, and a
-queue for one that cannot. So only paths whose application said "keep this" go through the cache, the first time not.
+Every GET and HEAD passes nginx's cache; what may stay there is said with each answer. `X-Accel-Expires: 0` makes nginx
+treat an answer as if there were no cache, before it looks at conditions, ranges or the place for a file.
 """
 
 from __future__ import annotations
@@ -9,25 +9,36 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
+import time
 from typing import Any
 
-MARK, PRIVATE = ".page", ".private"
-KEPT = "kept-pages"  # in the run directory, beside the marks: where nginx has the pages
-WITH_COOKIES = "-cookies"  # asked for with cookies: such answers may be another's
-LONGEST_PATH = 800
-MOST = 10_000  # marks of one worker; what comes later is not kept
+KEPT = "kept-pages"  # in the run directory: leads to where nginx has the pages
+NAME = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?")  # of a page's file: MD5 of its key; one that is being written has more
+NOT_KEPT = "X-Accel-Expires: 0\r\n"
+END_NOT_KEPT = NOT_KEPT + "\r\n"
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))  # RFC 9110, section 9.2.1
 STATUSES = ("200", "301", "308", "404", "410")  # RFC 9110, section 15.1, without those that need more care
+# To these nginx answers with the page that it has, if it asked because that one's age was over.
+IN_PLACE = ("304", "500", "503")
 SHARED = re.compile(r"(?:^|[\s,])(?:public|s-maxage\s*=)", re.IGNORECASE)
 NEVER = re.compile(
     r"(?:^|[\s,])(?:no-store|private|no-cache|must-revalidate|proxy-revalidate)\b|s-maxage\s*=\s*\"?0|\A(?!.*s-maxage).*max-age\s*=\s*\"?0",
     re.IGNORECASE,
 )
+PAUSE = 10.0  # seconds: nginx looks that seldom whether its cache has grown too large
+OVERHEAD = 4096  # bytes of a file beside the page: its header, its inode, the rest of its last block
+
+Headers = list[tuple[str, str]]
 
 
-def storable(status: str, headers: list[tuple[str, str]]) -> bool:
+def _control(headers: Headers) -> str:
+    return ",".join(value for name, value in headers if name.lower() == "cache-control")
+
+
+def storable(status: str, headers: Headers) -> bool:
     """Whether the application has marked this response for caches that serve many (RFC 9111, section 3)."""
-    control = ",".join(value for name, value in headers if name.lower() == "cache-control")
+    control = _control(headers)
     return (
         status[:3] in STATUSES
         and SHARED.search(control) is not None
@@ -41,63 +52,62 @@ def storable(status: str, headers: list[tuple[str, str]]) -> bool:
 
 
 class Pages:
-    """The marks, below one directory; every worker adds its own."""
+    """What one worker says of its answers, and how much it has nginx keep.
 
-    def __init__(self, directory: str) -> None:
-        self.directory = directory
-        self.kept = os.path.join(os.path.dirname(directory), KEPT)
-        self._marked: set[str] = set()
+    share    bytes in PAUSE seconds: with this, all workers' shares and nginx's own look now and then, the cache
+             stays near its size however many pages are asked for
+    largest  bytes of one page
+    """
 
-    def answered(
-        self,
-        environ: dict[str, Any],
-        path: str,
-        status: str | None,
-        headers: list[tuple[str, str]],
-        through_cache: bool,
-    ) -> None:
-        """A response has left. A path that had pages to keep and others is never kept."""
-        if status is None or environ["REQUEST_METHOD"] not in ("GET", "HEAD") or "HTTP_AUTHORIZATION" in environ:
-            return
-        kept = storable(status, headers)
-        if not kept and status[:3] not in STATUSES:
-            return  # an error, or 304: it says nothing of the page
-        kind = WITH_COOKIES if environ.get("HTTP_COOKIE") else ""
-        key = path + kind
-        if kept:
-            if key not in self._marked or not through_cache:
-                self._mark(path, kind, key)
-        elif through_cache or key in self._marked:
-            self._unmark(path, kind, key)
+    def __init__(self, folder: str, share: int, largest: int) -> None:
+        self.folder, self.share, self.largest = folder, share, largest
+        self._lock = threading.Lock()
+        self._until = 0.0
+        self._taken = 0
 
-    def changed(self, environ: dict[str, Any], status: str | None) -> None:
+    def lines(self, found: str, status: str, headers: Headers, size: int | None) -> str:
+        """Header lines for nginx: of an answer that has Cache-Control, or is to a question of nginx's own.
+
+        found  what nginx's cache said to this request ($upstream_cache_status); empty if the request never met it
+        size   bytes of the body; None: not known yet
+        """
+        if found == "EXPIRED" and status[:3] in IN_PLACE:
+            return ""
+        if found and storable(status, headers) and self._fits(size, found == "EXPIRED"):
+            own = [f"X-Accel-Expires: {value}\r\n" for name, value in headers if name.lower() == "x-accel-expires"]
+            return "X-Flagon-Cache: miss\r\n" + "".join(own[:1])
+        return NOT_KEPT * bool(found) + "X-Flagon-Cache: bypass\r\n" * bool(SHARED.search(_control(headers)))
+
+    def _fits(self, size: int | None, in_place: bool) -> bool:
+        """Whether a page finds room now. One that takes the place of another one needs none."""
+        if size is None or size > self.largest:
+            return False
+        if in_place:
+            return True
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._until:
+                self._until, self._taken = now + PAUSE, 0
+            if self._taken and self._taken + size + OVERHEAD > self.share:
+                return False
+            self._taken += size + OVERHEAD
+            return True
+
+    def changed(self, url: str, status: str) -> None:
         """After a request that may change what the url stands for: its page is forgotten (RFC 9111, section 4.4).
 
         nginx names a page's file by the MD5 of its key. Other pages of the url, kept by Vary, stay until their age.
         """
-        if status is None or status[0] not in "23" or not os.path.exists(self.directory):
+        if status[0] not in "23":
             return
         import hashlib  # not in the boot, which reads the names above
 
-        url = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST', '')}{environ.get('REQUEST_URI', '')}"
-        for method in ("GET", "HEAD"):
-            name = hashlib.md5(f"{method} {url}".encode("latin-1"), usedforsecurity=False).hexdigest()
+        for kind in ("GET ", "HEAD ", "GET cookies ", "HEAD cookies "):
+            name = hashlib.md5((kind + url).encode("latin-1"), usedforsecurity=False).hexdigest()
             with contextlib.suppress(OSError):
-                os.unlink(f"{self.kept}/{name[-1]}/{name[-3:-1]}/{name}")
+                os.unlink(f"{self.folder}/{name}")
 
-    def _mark(self, path: str, kind: str, key: str) -> None:
-        if len(self._marked) >= MOST or len(path) > LONGEST_PATH or "/../" in path + "/" or "\0" in path:
-            return
-        self._marked.add(key)
-        folder = self.directory + path.rstrip("/")
-        with contextlib.suppress(OSError, ValueError):
-            if not os.path.exists(f"{folder}/{PRIVATE}{kind}"):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-                with open(f"{folder}/{MARK}{kind}", "w", encoding="utf-8"):
-                    pass
 
-    def _unmark(self, path: str, kind: str, key: str) -> None:
-        self._marked.discard(key)
-        folder = self.directory + path.rstrip("/")
-        with contextlib.suppress(OSError, ValueError):
-            os.rename(f"{folder}/{MARK}{kind}", f"{folder}/{PRIVATE}{kind}")
+def url(environ: dict[str, Any]) -> str:
+    """Of a request, as in nginx's key. To be asked before the application, which may write into the environ."""
+    return f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST', '')}{environ.get('REQUEST_URI', '')}"

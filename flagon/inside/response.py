@@ -15,7 +15,7 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
 )
 SPECIAL = HOP_BY_HOP | {
-    "content-length", "content-type", "x-accel-buffering", "status", "cache-control", accel.NAME,
+    "content-length", "content-type", "x-accel-buffering", "status", "cache-control", "x-accel-expires", accel.NAME,
 }  # fmt: skip
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -37,6 +37,7 @@ class Wire(Protocol):
     def send(self, data: bytes) -> None: ...
     def end(self) -> bytes: ...
     def begin_stream(self, unbuffered: bool, events: bool) -> bool: ...
+    def cache_lines(self, status: str, headers: list[tuple[str, str]], size: int | None) -> str: ...
     def event_sent(self, whole: bool) -> None: ...
     def settle_body(self, complete: bool) -> None: ...
     def warn(self, message: str) -> None: ...
@@ -58,9 +59,10 @@ class Response:
         "_hand_over",
         "_head_only",
         "_wire",
+        "asks_pages",
         "began",
-        "cache_control",
         "compress",
+        "ending",
         "events",
         "headers",
         "length",
@@ -79,7 +81,9 @@ class Response:
         self.began = False  # the first byte is on its way
         self.length: int | None = None  # the Content-Length the application declared
         self.sent = 0
-        self.unbuffered = self.events = self.cache_control = False
+        self.unbuffered = self.events = False
+        self.ending = "\r\n"  # of the header
+        self.asks_pages = False  # the header has an ending of its own
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], None]:
         """The start_response callable. Raises HeaderError, AssertionError, or the exception of exc_info."""
@@ -112,9 +116,9 @@ class Response:
                 elif lower == "x-accel-buffering":
                     buffering = value.lower()
                 elif lower == "cache-control":
-                    self.cache_control = True
-                elif lower == "status":
-                    continue  # CGI's own word; ours is the first line
+                    self.asks_pages = True
+                elif lower in ("status", "x-accel-expires"):
+                    continue  # CGI's own word, ours is the first line; ours are the last lines
                 elif lower == accel.NAME:
                     if type(value) is not accel.Internal and (why := self._wire.refuses_redirect(value)):
                         self._wire.warn(accel.dropped(why))
@@ -128,11 +132,15 @@ class Response:
         if self.length is None and whole is not None and not self._bodyless():
             self.length = whole
             lines.append(f"Content-Length: {whole}")
-        lines.append("\r\n")
+        lines.append(self._cache_lines() + "\r\n" if self.asks_pages else self.ending)
         try:
             return "\r\n".join(lines).encode("latin-1")
         except UnicodeEncodeError:
             raise HeaderError("a header has a character outside latin-1") from None
+
+    def _cache_lines(self) -> str:
+        size = 0 if self._bodyless() else self.length
+        return self._wire.cache_lines(self.status or "", self.headers, size)
 
     def _bodyless(self) -> bool:
         return self._head_only or (self.status or "")[:3] in ("204", "304")

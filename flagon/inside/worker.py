@@ -85,7 +85,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             # All that may wait on kept connections of all workers is BACKLOG, the length of the queue for new ones.
             kept=self.cfg.backlog // self.cfg.workers,
             siblings=self.siblings,
-            pages=pages.Pages(options["pages"]) if options.get("pages") else None,
+            pages=pages.Pages(**options["pages"]) if options.get("pages") else None,
             compression=compress.Compression(options["compression"] == "safe") if options.get("compression") else None,
             hand_over=files.hand_over(options),
             named_locations=options.get("named_locations", ()),

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
+from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
 import requests
 
-from .box import Box, run_once, wait_until
+from .box import Box, raw, run_once, wait_until
 
 APP = """
 import json, os, time
@@ -55,6 +57,28 @@ def mixed():
 
 @app.get("/file")
 def file(): return send_file("/app/app.py", max_age=60)
+
+@app.route("/fat", methods=["GET", "HEAD"])
+def fat(): return f"hello {request.form.get('name', request.data.decode())}", 200, {"Cache-Control": "public, max-age=60"}
+
+@app.get("/product")
+def product():
+    if request.args["id"] != "1": return "none", 404
+    return str(count("product")), 200, {"Cache-Control": "public, max-age=60"}
+
+@app.route("/cms/<path:name>", methods=["GET", "POST"])
+def cms(name): return str(count("cms")), 200, {"Cache-Control": "public, max-age=60"}
+
+@app.get("/private/<path:name>")
+def private(name):
+    reply = make_response("x" * 100)
+    for key, value in json.loads(request.args.get("headers", "[]")): reply.headers.add(key, value)
+    return reply
+
+@app.get("/sized/<int:size>")
+def sized(size):
+    body = (("x" * 1000 for _ in range(size // 1000)) if "stream" in request.args else "x" * size)
+    return body, 200, {"Cache-Control": "public, max-age=60"}
 
 @app.get("/count/<path:name>")
 def counted(name): return str(os.path.getsize(os.path.join(DIR, name.replace("/", "_"))))
@@ -143,7 +167,8 @@ numbers = itertools.count()
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Box]:
-    with Box({"WEB_CONCURRENCY": "2", "TRUSTED_PROXIES": "private"}, files={"app.py": APP}) as found:
+    env = {"WEB_CONCURRENCY": "2", "TRUSTED_PROXIES": "private", "CACHE_LOCK": "/nowhere, /case/locked/*"}
+    with Box(env, files={"app.py": APP}) as found:
         yield found
 
 
@@ -159,30 +184,35 @@ def ask(
     )
 
 
-def marked(box: Box, headers: Headers, **query: str) -> str:
-    """A fresh path that has been asked for once."""
-    name = f"c{next(numbers)}"
-    ask(box, name, headers, **query)
-    time.sleep(0.03)  # the mark is made once the answer has left
-    return name
+def fresh() -> str:
+    """A path that nobody has asked for."""
+    return f"c{next(numbers)}"
 
 
 def kept(box: Box, headers: Headers, **query: str) -> tuple[str, requests.Response]:
-    """A fresh path whose page has been asked for twice: first it is marked, then it is kept. (path, the second answer)"""
-    name = marked(box, headers, **query)
+    """A fresh path that has been asked for once. (path, the answer)"""
+    name = fresh()
     return name, ask(box, name, headers, **query)
+
+
+def files(box: Box) -> int:
+    """How many pages nginx has."""
+    return len(box.exec("find", "/run/flagon/kept-pages/", "-type", "f").split())
 
 
 @pytest.mark.parametrize(("what", "headers", "hit"), STORING, ids=[row[0] for row in STORING])
 def test_what_is_kept(box: Box, what: str, headers: Headers, hit: bool) -> None:
-    name, second = kept(box, headers)
-    third = ask(box, name, headers)
-    assert (third.text == second.text) == hit
-    assert (third.headers.get("X-Cache") == "hit") == hit
+    name, first = kept(box, headers)
+    second = ask(box, name, headers)
+    assert (second.text == first.text) == hit
+    assert (second.headers.get("X-Cache") == "hit") == hit
     if hit:
+        assert first.headers["X-Cache"] == "miss"
         for key, value in headers:
-            assert value in third.headers[key]
-        assert third.headers["X-Request-ID"] != second.headers["X-Request-ID"]
+            assert value in second.headers[key]
+        assert second.headers["X-Request-ID"] != first.headers["X-Request-ID"]
+    elif not any("public" in value.lower() or "s-maxage" in value.lower() for _, value in headers):
+        assert "X-Cache" not in first.headers
 
 
 @pytest.mark.parametrize(("status", "hit"), STATUSES.items())
@@ -247,7 +277,7 @@ def test_a_path_that_is_private_with_cookies_is_kept_without(box: Box) -> None:
 
 def test_vary(box: Box) -> None:
     headers = cc(PUBLIC, ("Vary", "Accept-Language"))
-    name = marked(box, headers)
+    name = fresh()
     texts = {}
     for _ in range(2):
         for language in ("de", "en", ""):
@@ -282,7 +312,7 @@ def test_conditions_are_answered_from_the_cache(box: Box, tag: str) -> None:
 
 def test_a_condition_that_the_application_answers_is_not_kept(box: Box) -> None:
     """304 goes to who asked; the next one gets the page."""
-    name = marked(box, cc(PUBLIC), tag='"a"')
+    name = fresh()
     first = ask(box, name, cc(PUBLIC), tag='"a"', given={"If-None-Match": '"a"'})
     assert (first.status_code, first.content) == (304, b"")
     assert ask(box, name, cc(PUBLIC), tag='"a"').status_code == 200
@@ -298,7 +328,7 @@ def test_if_modified_since(box: Box) -> None:
 
 
 def test_ranges_reach_the_application_and_parts_are_not_kept(box: Box) -> None:
-    name = marked(box, cc(PUBLIC))
+    name = fresh()
     part = ask(box, name, cc(PUBLIC), given={"Range": "bytes=0-1"}, status="206")
     assert part.text.endswith("bytes=0-1")
     assert ask(box, name, cc(PUBLIC), status="206").headers["X-Cache"] == "bypass"
@@ -335,29 +365,52 @@ def test_errors_of_the_application(box: Box) -> None:
         box.exec("rm", "/data/fail")
 
 
+def crowd(box: Box, name: str, size: int, headers: Headers, slow: str) -> tuple[list[requests.Response], int]:
+    """(what each of so many got that asked at once, how many of them the application answered)"""
+    with ThreadPoolExecutor(size) as pool:
+        replies = list(pool.map(lambda _: ask(box, name, headers, slow=slow), range(size)))
+    return replies, int(box.get(f"/count/{name}").text)
+
+
 def test_a_stampede_costs_one_page(box: Box) -> None:
-    name = marked(box, cc(PUBLIC), slow="0")
-    before = int(box.get(f"/count/{name}").text)
-    with ThreadPoolExecutor(24) as pool:
-        replies = list(pool.map(lambda _: ask(box, name, cc(PUBLIC), slow="0.3"), range(24)))
+    """Where CACHE_LOCK says so; also again after a change of the page, which is forgotten."""
+    name = f"locked/{fresh()}"
+    replies, count = crowd(box, name, 24, cc(PUBLIC), "0.3")
     assert {reply.status_code for reply in replies} == {200}
     assert len({reply.text for reply in replies}) == 1
-    assert int(box.get(f"/count/{name}").text) == before + 1
+    assert count == 1
+    assert {reply.headers["X-Cache"] for reply in replies} == {"miss", "hit"}
+    assert ask(box, name, cc(PUBLIC), method="POST", slow="0.3").text == "changed 2"
+    assert box.post(f"/case/{name}", data=b"x" * 200_000).text == "changed 3"
+    assert crowd(box, name, 24, cc(PUBLIC), "0.3")[1] == 4
 
 
-def test_pages_that_cannot_be_kept_do_not_wait_for_each_other(box: Box) -> None:
-    """Why not every page goes through the cache: its lock would make a queue of them."""
-    name, _ = kept(box, [])
+def test_a_page_that_is_over_its_age_costs_a_crowd_one_call_where_it_may_be_stale(box: Box) -> None:
+    headers = cc("public, max-age=1, stale-while-revalidate=30")
+    name, first = kept(box, headers, slow="0.5")
+    time.sleep(2.1)
+    replies, _ = crowd(box, name, 24, headers, "0.5")
+    assert {reply.headers["X-Cache"] for reply in replies} <= {"stale", "hit"}
+    assert first.text in {reply.text for reply in replies}
+    wait_until(lambda: box.get(f"/count/{name}").text == "2", 5, "one request has renewed it")
+
+
+@pytest.mark.parametrize("headers", [[], cc(PUBLIC)], ids=["private", "public"])
+def test_pages_do_not_wait_for_each_other(box: Box, headers: Headers) -> None:
+    """Without CACHE_LOCK nobody waits: the lock would make a queue of requests for a page that cannot be kept."""
     started = time.monotonic()
-    with ThreadPoolExecutor(8) as pool:
-        assert len({reply.text for reply in pool.map(lambda _: ask(box, name, [], slow="0.4"), range(8))}) == 8
+    replies, count = crowd(box, fresh(), 8, headers, "0.4")
     assert time.monotonic() - started < 2.5
+    assert count == len({reply.text for reply in replies}) == 8
 
 
 def test_purge(box: Box) -> None:
     name, second = kept(box, cc(PUBLIC))
     assert ask(box, name, cc(PUBLIC)).text == second.text
+    assert files(box) > 0
     assert "kept pages removed" in box.exec("flagon", "purge")
+    assert files(box) == 0
+    assert box.exec("find", "/run/flagon/kept-pages/", "-mindepth", "1") == ""
     assert ask(box, name, cc(PUBLIC)).text != second.text
     assert run_once(["purge"]).returncode == 69
     assert run_once(["purge", "all"]).returncode == 64
@@ -390,14 +443,11 @@ def test_pages_are_served_while_gunicorn_is_down() -> None:
 
 
 def test_a_file_that_nginx_sends_is_not_kept(box: Box) -> None:
-    """Its lock would make a queue of the downloads."""
+    before = files(box)
     for _ in range(3):
         reply = box.get("/file")
-        assert (reply.status_code, reply.headers.get("X-Cache")) != (200, "hit")
-    assert box.exec("sh", "-c", "ls -a /run/flagon/pages/file 2>/dev/null; true").split() in (
-        [],
-        [".", "..", ".private"],
-    )
+        assert (reply.status_code, reply.headers["X-Cache"]) == (200, "bypass")
+    assert files(box) == before
 
 
 def test_off() -> None:
@@ -414,3 +464,167 @@ def test_a_restart_keeps_nothing() -> None:
         box.stop()
         box.start()
         assert ask(box, name, cc(PUBLIC)).text != second.text
+
+
+BODIES: dict[str, Callable[[], Any]] = {
+    "form": lambda: {"name": "EVIL"},
+    "bytes": lambda: b"EVIL",
+    "chunked": lambda: iter([b"EV", b"IL"]),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_the_body_of_a_get_reaches_nobody_else(box: Box, body: Callable[[], Any]) -> None:
+    """It is not in the key: such a request neither fills nor takes a page."""
+    path = f"/fat?{fresh()}"
+    own = [box.get(path, data=body()) for _ in range(3)]
+    assert box.get(path).text == "hello "
+    assert {(reply.text, reply.headers["X-Cache"]) for reply in own} == {("hello EVIL", "bypass")}
+    assert box.get(path).headers["X-Cache"] == "hit"
+    assert box.get(path, data=body()).text == "hello EVIL"
+    head = box.request("HEAD", path, data=body())
+    assert (head.status_code, head.headers["X-Cache"]) == (200, "bypass")
+    # no body at all, only said so
+    assert box.get(path, headers={"Content-Length": "0"}).headers["X-Cache"] == "hit"
+
+
+def test_an_upgrade_is_no_page(box: Box) -> None:
+    path = f"/fat?{fresh()}"
+    given = {"Connection": "upgrade", "Upgrade": "h2c"}
+    assert [box.get(path, headers=given).headers["X-Cache"] for _ in range(2)] == ["bypass"] * 2
+
+
+# (the page, what is asked for in between, what that one answers): none of the latter says anything of the page.
+OTHERS = [
+    ("/fat", "/fat/", 404),
+    ("/cms/z1", "/cms//z1", 308),
+    ("/cms/z2", "/cms/z2/", 200),
+    ("/cms/z3", "/cms/z3/.page", 200),
+    ("/cms/z4", "/cms/z4/.private", 200),
+    ("/cms/z5", "/cms/./z5", 200),
+    ("/cms/z6", "/CMS/z6", 404),
+    ("/cms/z7", "/cms/z7%00", 400),
+    ("/product?id=1", "/product?id=2", 404),
+    ("/fat?a", "/fat?b", 200),
+]
+
+
+@pytest.mark.parametrize(("page", "other", "status"), OTHERS, ids=[row[1] for row in OTHERS])
+def test_another_url_leaves_a_page_alone(box: Box, page: str, other: str, status: int) -> None:
+    port = box.host_port()
+    first = raw(port, f"GET {other} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n".encode())
+    given = {"Host": "a.example"}
+    for _ in range(3):
+        own = box.get(page, headers=given)
+    assert own.headers["X-Cache"] == "hit"
+    for _ in range(3):
+        last = raw(port, f"GET {other} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n".encode())
+        reply = box.get(page, headers=given)
+        assert (reply.text, reply.headers["X-Cache"]) == (own.text, "hit")
+    assert {int(answer.split(b" ")[1]) for answer in (first, last)} == {status}
+
+
+SAME_URL = {
+    "a body": {"data": {"name": "x"}},
+    "credentials": {"headers": {"Authorization": "Basic eDp5"}},
+    "a cookie": {"headers": {"Cookie": "a=b"}},
+    "a range": {"headers": {"Range": "bytes=0-0"}},
+    "a condition": {"headers": {"If-None-Match": "*"}},
+    "a condition that fails": {"headers": {"If-Match": '"none"'}},
+    "an upgrade": {"headers": {"Connection": "upgrade", "Upgrade": "websocket"}},
+    "no-cache": {"headers": {"Cache-Control": "no-cache", "Pragma": "no-cache"}},
+}
+
+
+@pytest.mark.parametrize("given", SAME_URL.values(), ids=SAME_URL)
+def test_no_request_of_a_client_ends_the_keeping_of_a_page(box: Box, given: dict[str, Any]) -> None:
+    path = f"/cms/{fresh()}"
+    for _ in range(2):
+        box.get(path, **given)
+    first = box.get(path)
+    for method in ("GET", "HEAD", "OPTIONS"):
+        box.request(method, path, **given)
+    second = box.get(path)
+    assert (second.text, second.headers["X-Cache"]) == (first.text, "hit")
+
+
+@pytest.mark.parametrize("path", ["/cms/%C3%BC", "/cms/%FF%FE", "/cms/%25%20%2B", "/cms/\xfc", "/cms/%7Fx?\xfc=%FC"])
+def test_paths_that_are_not_ascii_are_kept_and_forgotten(box: Box, path: str) -> None:
+    def ask_raw(method: str) -> tuple[str, str]:
+        head = f"{method} {path} HTTP/1.1\r\nHost: a.example\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        answer = raw(box.host_port(), head.encode("latin-1")).decode("latin-1")
+        assert answer.startswith("HTTP/1.1 200")
+        found = re.search(r"X-Cache: (\w+)", answer)
+        return answer.rpartition("\n")[2], found[1] if found else ""
+
+    first = [ask_raw("GET") for _ in range(4)]
+    assert first[1:] == [(first[0][0], "hit")] * 3
+    ask_raw("POST")
+    assert ask_raw("GET")[1] == "miss"
+
+
+def test_a_change_forgets_the_page_of_those_with_cookies_too(box: Box) -> None:
+    path = f"/cms/{fresh()}"
+    for given in ({}, {"Cookie": "a=b"}):
+        texts = [box.get(path, headers=given).text for _ in range(2)]
+        assert texts[0] == texts[1]
+    box.request("HEAD", path)
+    box.post(path, headers={"Cookie": "c=d"})
+    for given in ({}, {"Cookie": "a=b"}):
+        assert box.get(path, headers=given).headers["X-Cache"] == "miss"
+    assert box.request("HEAD", path).headers["X-Cache"] == "miss"
+
+
+# What an answer is worth that is not marked, whatever the request says: as if there were no cache.
+PRIVATE: list[tuple[Headers, dict[str, str]]] = [
+    ([("ETag", '"a"')], {"If-None-Match": '"a"'}),
+    ([("ETag", '"a"')], {"If-Match": '"b"'}),
+    ([("ETag", '"a"'), ("Accept-Ranges", "bytes")], {"Range": "bytes=0-1"}),
+    ([("Accept-Ranges", "none")], {}),
+    ([("Last-Modified", PAST)], {"If-Modified-Since": PAST}),
+    ([("Last-Modified", FUTURE)], {"If-Unmodified-Since": PAST}),
+    ([("X-Accel-Expires", "60")], {}),
+    ([("X-Accel-Expires", "@4102444800"), ("Cache-Control", "max-age=60")], {}),
+    ([("Expires", FUTURE)], {}),
+    ([("Cache-Control", "max-age=60"), ("ETag", '"a"')], {"If-None-Match": "*"}),
+]
+
+
+@pytest.mark.parametrize(("headers", "given"), PRIVATE)
+def test_what_is_not_marked_is_answered_as_without_a_cache(box: Box, headers: Headers, given: dict[str, str]) -> None:
+    before = files(box)
+    path = f"/private/{fresh()}"
+    for method in ("GET", "HEAD"):
+        for _ in range(2):
+            reply = box.request(method, path, params={"headers": json.dumps(headers)}, headers=given)
+            assert (reply.status_code, len(reply.content)) == (200, 100 if method == "GET" else 0)
+            for key, value in headers:
+                assert reply.headers.get(key) == (None if key == "X-Accel-Expires" else value)
+            assert "Accept-Ranges" in reply.headers or ("Accept-Ranges", "bytes") not in headers
+            assert not {"X-Cache", "X-Flagon-Cache", "Content-Range"} & set(reply.headers)
+    assert files(box) == before
+
+
+def test_an_own_age_for_nginx_counts_for_marked_pages(box: Box) -> None:
+    short = cc(PUBLIC, ("X-Accel-Expires", "1"))
+    name, first = kept(box, short)
+    assert "X-Accel-Expires" not in first.headers
+    assert ask(box, name, short).text == first.text
+    time.sleep(2.1)
+    assert ask(box, name, short).text != first.text
+    name, first = kept(box, cc(PUBLIC, ("X-Accel-Expires", "0")))
+    assert ask(box, name, cc(PUBLIC, ("X-Accel-Expires", "0"))).text != first.text
+
+
+def test_large_pages_and_those_of_unknown_length_are_not_kept(box: Box) -> None:
+    """nginx would write down whatever comes, beyond its size."""
+    for path, word in (("/sized/3000000", "hit"), ("/sized/5000000", "bypass"), ("/sized/5000?stream=1", "bypass")):
+        given = {"Accept-Encoding": "identity"}
+        replies = [box.get(path, headers=given) for _ in range(2)]
+        assert {len(reply.content) for reply in replies} == {int(re.findall(r"\d+", path)[0])}
+        assert replies[1].headers["X-Cache"] == word
+
+
+def test_error_pages_of_nginx_say_nothing_of_the_cache(box: Box) -> None:
+    assert "X-Cache" not in box.request("POST", "/fat", data=b"x" * (33 * 2**20)).headers
+    assert "X-Cache" not in box.get("/nowhere").headers

@@ -1,27 +1,22 @@
-"""Which responses are kept, and the marks on paths."""
+"""Which responses are kept, how much of them, and which page a change forgets."""
 
+import hashlib
 import os
 
 import pytest
 
-from flagon.inside.pages import Pages, storable
+from flagon import cache
+from flagon.inside import pages as module
+from flagon.inside.pages import NAME, NOT_KEPT, Pages, storable, url
+
+PUBLIC = [("Cache-Control", "public, max-age=60")]
+MISS, BYPASS = "X-Flagon-Cache: miss\r\n", NOT_KEPT + "X-Flagon-Cache: bypass\r\n"
+OWN = "X-Accel-Expires: 5\r\n"
 
 
 @pytest.fixture
 def pages(tmp_path):
-    return Pages(str(tmp_path / "pages"))
-
-
-def answered(pages, path="/a", control="public, max-age=60", status="200 OK", through=False, **environ):
-    headers = [("Cache-Control", control)] if control else []
-    pages.answered({"REQUEST_METHOD": "GET", **environ}, path, status, headers, through)
-
-
-def marks(pages):
-    found = []
-    for place, _, names in os.walk(pages.directory):
-        found += [os.path.relpath(os.path.join(place, name), pages.directory) for name in names]
-    return sorted(found)
+    return Pages(str(tmp_path), share=100_000, largest=50_000)
 
 
 @pytest.mark.parametrize(
@@ -43,71 +38,121 @@ def test_not_storable(value):
     assert not storable("200 OK", [("Cache-Control", value)])
 
 
-def test_a_marked_path_has_a_file(pages):
-    answered(pages)
-    answered(pages, "/")
-    answered(pages, "/deep/er/")
-    assert marks(pages) == [".page", "a/.page", "deep/er/.page"]
-
-
-def test_a_path_that_turns_private_is_never_marked_again(pages):
-    answered(pages)
-    answered(pages, control="private", through=True)
-    assert marks(pages) == ["a/.private"]
-    answered(pages)
-    assert marks(pages) == ["a/.private"]
-
-
-def test_with_and_without_cookies_apart(pages):
-    answered(pages, HTTP_COOKIE="a=b")
-    answered(pages)
-    answered(pages, control="", through=True, HTTP_COOKIE="a=c")
-    assert marks(pages) == ["a/.page", "a/.private-cookies"]
-
-
 @pytest.mark.parametrize(
-    "more",
+    ("found", "status", "headers", "size", "lines"),
     [
-        {"REQUEST_METHOD": "POST"}, {"HTTP_AUTHORIZATION": "x"}, {"status": "500 X"}, {"status": None},
-        {"path": "/a/../b"}, {"path": "/" + "x" * 900}, {"path": "/a\0b"}, {"path": "/" + "x" * 300},
+        ("MISS", "200 OK", PUBLIC, 10, MISS),
+        ("EXPIRED", "200 OK", PUBLIC, 10, MISS),
+        ("MISS", "404 X", PUBLIC, 10, MISS),
+        ("MISS", "302 X", PUBLIC, 10, BYPASS),
+        ("MISS", "206 X", PUBLIC, 10, BYPASS),
+        ("MISS", "304 X", PUBLIC, 0, BYPASS),
+        ("MISS", "500 X", PUBLIC, 10, BYPASS),
+        ("MISS", "200 OK", [("Cache-Control", "private")], 10, NOT_KEPT),
+        ("MISS", "200 OK", [("Cache-Control", "public, private")], 10, BYPASS),
+        ("MISS", "200 OK", [*PUBLIC, ("X-Accel-Redirect", "/x")], 10, BYPASS),
+        ("MISS", "200 OK", [], 10, NOT_KEPT),
+        ("MISS", "200 OK", [("X-Accel-Expires", "60")], 10, NOT_KEPT),
+        ("MISS", "200 OK", PUBLIC, None, BYPASS),
+        ("MISS", "200 OK", PUBLIC, 50_000, MISS),
+        ("MISS", "200 OK", PUBLIC, 50_001, BYPASS),
+        ("", "200 OK", PUBLIC, 10, "X-Flagon-Cache: bypass\r\n"),  # the request never met the cache
+        ("", "200 OK", [], 10, ""),
+        # nginx asked whether its page holds: it answers with that one
+        ("EXPIRED", "304 X", [], 0, ""),
+        ("EXPIRED", "500 X", [("Cache-Control", "no-store")], 10, ""),
+        ("EXPIRED", "503 X", PUBLIC, 10, ""),
+        ("EXPIRED", "404 X", [], 10, NOT_KEPT),
+        ("EXPIRED", "200 OK", [("Cache-Control", "private")], 10, NOT_KEPT),
+        # an own age for nginx, of the first line, and only where the page is marked
+        ("MISS", "200 OK", [*PUBLIC, ("x-accel-expires", "5"), ("X-Accel-Expires", "9")], 10, MISS + OWN),
     ],
 )  # fmt: skip
-def test_what_leaves_no_mark(pages, more):
-    answered(pages, **more)
-    assert marks(pages) == []
+def test_what_nginx_is_told(pages, found, status, headers, size, lines):
+    assert pages.lines(found, status, headers, size) == lines
 
 
-@pytest.mark.parametrize("status", ["304 X", "500 X", "302 X"])
-def test_errors_and_conditions_say_nothing_of_the_page(pages, status):
-    answered(pages)
-    answered(pages, control="", status=status, through=True)
-    assert marks(pages) == ["a/.page"]
+def test_a_worker_has_only_so_much_kept_in_a_while(pages, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+
+    def kept(size=20_000, found="MISS"):
+        return pages.lines(found, "200 OK", PUBLIC, size) == MISS
+
+    assert [kept() for _ in range(6)] == [True] * 4 + [False] * 2
+    assert kept(found="EXPIRED")  # in the place of another one
+    assert not kept()
+    now[0] += module.PAUSE
+    # the smallest page costs a file
+    assert sum(kept(0) for _ in range(100)) == 100_000 // module.OVERHEAD
+    now[0] += module.PAUSE
+    assert kept(50_000)
 
 
-def test_no_more_than_so_many(pages, monkeypatch):
-    monkeypatch.setattr("flagon.inside.pages.MOST", 3)
-    for number in range(10):
-        answered(pages, f"/{number}")
-    assert (len(marks(pages)), len(pages._marked)) == (3, 3)
-
-
-def test_a_purge_is_noticed(pages):
-    answered(pages)
-    os.unlink(os.path.join(pages.directory, "a", ".page"))
-    answered(pages)
-    assert marks(pages) == ["a/.page"]
+def test_one_page_is_kept_however_small_the_share(tmp_path):
+    pages = Pages(str(tmp_path), share=1000, largest=1000)
+    assert pages.lines("MISS", "200 OK", PUBLIC, 1000) == MISS
+    assert pages.lines("MISS", "200 OK", PUBLIC, 0) == BYPASS
 
 
 @pytest.mark.parametrize(("status", "gone"), [("204 X", True), ("303 X", True), ("400 X", False), ("500 X", False)])
-def test_a_change_removes_the_page(pages, tmp_path, status, gone):
-    """nginx's own name for the key of http://a.example/x: levels=1:2."""
-    import hashlib
-
-    name = hashlib.md5(b"GET http://a.example/x").hexdigest()
-    path = tmp_path / "kept-pages" / name[-1] / name[-3:-1] / name
-    path.parent.mkdir(parents=True)
+@pytest.mark.parametrize("kind", ["GET ", "HEAD ", "GET cookies ", "HEAD cookies "])
+@pytest.mark.parametrize("target", ["/x", "/\xfc?\xff"])
+def test_a_change_removes_the_page(pages, tmp_path, status, gone, kind, target):
+    """nginx's own name for its key, in the bytes that the client sent; and nothing else."""
+    path = tmp_path / hashlib.md5(f"{kind}http://a.example{target}".encode("latin-1")).hexdigest()
+    other = tmp_path / ("0" * 32)
     path.write_text("page")
-    answered(pages)
-    environ = {"wsgi.url_scheme": "http", "HTTP_HOST": "a.example", "REQUEST_URI": "/x"}
-    pages.changed(environ, status)
+    other.write_text("page")
+    environ = {"wsgi.url_scheme": "http", "HTTP_HOST": "a.example", "REQUEST_URI": target}
+    pages.changed(url(environ), status)
     assert path.exists() != gone
+    assert other.exists()
+
+
+def test_the_key_that_a_change_forgets_is_nginxs():
+    key = '"$request_method $flagon_with_cookies$flagon_scheme://$flagon_host$request_uri"'
+    assert f"fastcgi_cache_key {key};" in cache.REQUESTS
+    text = cache.http({"CACHE_LOCK": ()}, "/run", 2**20)
+    assert 'default "cookies ";' in text
+    assert "levels=" not in text
+
+
+@pytest.mark.parametrize(
+    ("size", "memory", "in_memory", "room"),
+    [
+        (64 * 2**20, 256, False, 64 * 2**20),
+        (64 * 2**20, 4096, True, 16 * 2**20),
+        (64 * 2**20, 128, True, 8 * 2**20),
+        (4 * 2**20, 256, True, 4 * 2**20),
+        (64 * 2**20, 8, True, 2**20),
+    ],
+)
+def test_the_room(monkeypatch, size, memory, in_memory, room):
+    monkeypatch.setattr("flagon.places.in_memory", lambda spool: in_memory)
+    assert cache.room({"CACHE_SIZE": size}, "/spool", memory) == room
+
+
+@pytest.mark.parametrize("workers", [1, 3, 8, 512])
+def test_the_shares_of_all_workers_are_half_the_room(workers):
+    options = cache.options({"WEB_CONCURRENCY": workers}, "/spool", 16 * 2**20)
+    assert options["folder"] == "/spool/cache"
+    assert workers * options["share"] <= 8 * 2**20
+    assert options["largest"] <= min(options["share"], 2**20)
+
+
+def test_only_pages_are_removed(tmp_path):
+    """Whatever else somebody puts there, and whatever a name leads to."""
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "precious").write_text("")
+    good = ["0123456789abcdef" * 2, "f" * 32 + ".0000000012"]
+    for name in [*good, "file", "F" * 32, "0" * 31, "0" * 33, "0" * 32 + ".x"]:
+        (tmp_path / "cache" / name).write_text("")
+    (tmp_path / "cache" / ("a" * 32)).symlink_to(tmp_path / "precious")
+    assert cache._remove_pages(str(tmp_path / "cache")) == 3
+    assert sorted(os.listdir(tmp_path / "cache")) == sorted(["file", "F" * 32, "0" * 31, "0" * 33, "0" * 32 + ".x"])
+    assert (tmp_path / "precious").exists()
+    (tmp_path / "link").symlink_to(tmp_path / "cache")
+    with pytest.raises(OSError, match="link"):
+        cache._remove_pages(str(tmp_path / "link"))
+    assert NAME.fullmatch(good[0])

@@ -6,6 +6,8 @@
 import contextlib
 import io
 import os
+import subprocess
+import time
 
 import pytest
 from fakes import view_of_os
@@ -217,7 +219,33 @@ def test_what_an_earlier_start_left_is_removed(tmp_path):
     assert places.run_directory(None, fresh=False) == str(run)
     assert (run / "draining").exists()
     places.run_directory(None, fresh=True)
+    # the spool may be large: a process of its own removes it
+    deadline = time.monotonic() + 10
+    while (run / places.DISCARDED).exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert {path.name for path in run.iterdir()} == {"app.db", "app.db-wal", "app.db-shm", "lock"}
+
+
+def test_what_is_discarded_is_out_of_the_way_at_once(tmp_path, monkeypatch):
+    """Also what an earlier start was not given the time to remove; a link is removed, not what it leads to."""
+    spawned = []
+    monkeypatch.setattr(os, "posix_spawnp", lambda program, words, environ: spawned.append(words))
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away" / "file").write_text("")
+    for _ in range(2):
+        (tmp_path / "cache").mkdir()
+        places.discard(str(tmp_path / "cache"))
+        assert not (tmp_path / "cache").exists()
+    (tmp_path / "cache").symlink_to(tmp_path / "away")
+    places.discard(str(tmp_path / "cache"))
+    assert len(list((tmp_path / places.DISCARDED).iterdir())) == 3
+    assert {words[-1] for words in spawned} == {str(tmp_path / places.DISCARDED)}
+    monkeypatch.undo()
+    subprocess.run(spawned[0], check=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"away"}
+    assert (tmp_path / "away" / "file").exists()
+    with pytest.raises(FileNotFoundError):
+        places.discard(str(tmp_path / "nowhere"))
 
 
 def test_one_box_serves_from_a_run_directory(tmp_path):

@@ -31,6 +31,8 @@ CASES = {
     "spool-in-memory": ({}, {"spool_in_memory": True, "spool": "/run/flagon/spool"}, ["limits.conf", "client.conf", "slots.conf", "tuning.conf"]),
     "as-root": ({}, {"as_root": True}, ["main.conf"]),
     "old-nginx": ({}, {"max_headers": False}, ["limits.conf"]),
+    "cache-lock": ({"CACHE_LOCK": "/,/news/*,/a.b+c"}, {"gated": True}, ["http.conf", "app.conf", "locked.conf"]),
+    "cache-off": ({"CACHE": "off", "CACHE_LOCK": "/"}, {}, ["http.conf", "app.conf", "locked.conf", "wire.conf"]),
     "access-log-off": ({"ACCESS_LOG": "off"}, {}, ["logs.conf"]),
     "protection": (
         {"RATE_LIMIT": "0.5/3", "MAX_CONNECTIONS": "20", "FORCE_HTTPS": "on", "HSTS": "31536000;includesubdomains"},
@@ -68,7 +70,8 @@ def box(environ=None, **more):
     fields = {
         "run": "/run/flagon", "spool": "/tmp/.flagon-spool", "spool_in_memory": False, "listen": ["0.0.0.0:8080", "[::]:8080"],
         "nginx_workers": 2, "open_files": 4096, "fastcgi": True, "json_logs": True, "max_headers": True, "as_root": False,
-        "room": room.of(room.Spool("", more.get("spool_in_memory", False), 20 << 30), 512, 40), **more,
+        "room": room.of(room.Spool("", more.get("spool_in_memory", False), 20 << 30), 512, 40),
+        "cache_room": 64 * 2**20, **more,
     }  # fmt: skip
     return render.Box(values, **fields)
 

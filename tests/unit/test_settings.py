@@ -69,6 +69,7 @@ GOOD = [
     ("TRUSTED_PROXIES", "private", ("private",)), ("TRUSTED_PROXIES", "*", ("any",)), ("TRUSTED_PROXIES", "NONE", ("none",)),
     ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32", ("10.0.0.0/8", "2001:db8::/32")),
     ("TRUSTED_PROXIES", "private 192.0.2.1", ("private", "192.0.2.1")),
+    ("CACHE_LOCK", "/", ("/",)), ("CACHE_LOCK", "/a, /b/*,/a  /c.d-~/\xfc*", ("/a", "/b/*", "/c.d-~/\xfc*")), ("CACHE_LOCK", "/*", ("/*",)),
     ("DATA_DIR", "/srv/data/", "/srv/data"), ("RUNTIME_DIR", "/", "/"), ("DATA_DIR", "/srv/my-app_2.0/@d+e=f,g~", "/srv/my-app_2.0/@d+e=f,g~"),
     ("RUNTIME_DIR", "/donn\xe9es/\u6570\u636e", "/donn\xe9es/\u6570\u636e"), ("PRE_START_PATH", "/app/pre/", "/app/pre"), ("STATIC_PATH", "/srv/(a)&b", "/srv/(a)&b"),
     ("RUN_AS", "1000", "1000"), ("RUN_AS", "1000:1000", "1000:1000"), ("RUN_AS", "owner", "owner"), ("RUN_AS", "root", "root"),
@@ -77,6 +78,8 @@ GOOD = [
 BAD = [
     ("RATE_LIMIT", "many"), ("RATE_LIMIT", "10r/s"), ("RATE_LIMIT", "-1"), ("RATE_LIMIT", "0.05"), ("RATE_LIMIT", "100001"), ("RATE_LIMIT", "0"), ("RATE_LIMIT", "10/"),
     ("HSTS", "on"), ("HSTS", "1 year"), ("HSTS", "60; everywhere"), ("HSTS", "60\nX: y"), ("MAX_CONNECTIONS", "-1"),
+    ("CACHE_LOCK", "news"), ("CACHE_LOCK", "/a,b"), ("CACHE_LOCK", "*"), ("CACHE_LOCK", "/a*b"), ("CACHE_LOCK", "/a?b=1"), ("CACHE_LOCK", '/"'),
+    ("CACHE_LOCK", "/a\\"), ("CACHE_LOCK", "/$uri"), ("CACHE_LOCK", "/a;"), ("CACHE_LOCK", "/{"), ("CACHE_LOCK", "/#"), ("CACHE_LOCK", "/\x00"), ("CACHE_LOCK", ","),
     ("PORT", "0"), ("PORT", "65536"), ("PORT", "-1"), ("PORT", "+80"), ("PORT", "80.0"), ("PORT", "8080/tcp"), ("PORT", "$PORT"),
     ("PORT", "http"), ("PORT", "\u0668\u0660"), ("PORT", "1" * 400),
     ("WEB_CONCURRENCY", "513"),
