@@ -6,6 +6,7 @@
 import contextlib
 import io
 import os
+import tempfile
 import subprocess
 import time
 
@@ -37,11 +38,12 @@ def test_writable(tmp_path):
     assert not places.writable(str(tmp_path / "file"))
 
 
-def test_the_wanted_directory_comes_first(tmp_path):
-    """A folder of our own below it: it is emptied at each start."""
-    wanted = str(tmp_path / "mine" / "run")
-    assert places.run_directory(wanted) == wanted + "/flagon"
-    assert os.stat(wanted + "/flagon").st_mode & 0o777 == 0o700
+def test_the_wanted_directory_comes_first():
+    """A folder of our own below it: it is emptied at each start. Its name is short: sockets lie in it."""
+    with tempfile.TemporaryDirectory(prefix="f") as folder:
+        wanted = folder + "/mine/run"
+        assert places.run_directory(wanted) == wanted + "/flagon"
+        assert os.stat(wanted + "/flagon").st_mode & 0o777 == 0o700
 
 
 def test_the_first_usable_candidate(tmp_path):
