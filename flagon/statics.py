@@ -26,7 +26,7 @@ AT_THE_TOP = ("robots.txt", "favicon.ico")
 # What nginx sends from no folder, as a regular expression of nginx's and of Python's: hidden files (RFC 8615 has one
 # exception), and of what the application hands over also secrets, databases with all that lies beside them, and code.
 HIDDEN = r"/\.(?!well-known(?:/|$))"
-HELD_BACK = HIDDEN + r"|/(?:secret_key|uwsgi\.ini)[^/]{0,255}$|\.(?:db|sqlite)[^/]{0,255}$|\.py[co]?$"
+HELD_BACK = HIDDEN + r"|/(?:secret_key|uwsgi\.ini)[^/]*$|/(?=[^/]*$)[^/]*\.(?:db|sqlite)|\.py[co]?$"
 
 
 class Static(NamedTuple):

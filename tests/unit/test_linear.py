@@ -135,6 +135,7 @@ def test_the_patterns_are_found():
     found = {(module, name, function) for module, name, _, function in PATTERNS}
     assert ("flagon.inside.compress", "CODING", "match") in found
     assert ("flagon.inside.logs", "QUERY", "finditer") in found
+    assert ("flagon.inside.files", "HELD", "search") in found
     assert ("flagon.css", "URL", "finditer") in found
     assert {module for module, *_ in found} >= {"app.outages", "app.notes.forms", "flagon.inside.static_urls"}
     assert set(OWNERS) | set(USED_WITH) <= {key[:2] for key in PATTERNS}, "a line here is out of date"

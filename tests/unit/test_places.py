@@ -6,8 +6,8 @@
 import contextlib
 import io
 import os
-import tempfile
 import subprocess
+import tempfile
 import time
 
 import pytest
