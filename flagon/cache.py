@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from typing import Any
 
-from flagon.inside.pages import KEPT, NAME
 from flagon.nginx_text import matching
+from flagon.room import Spool
 
+KEPT = "kept-pages"  # in the run directory: leads to where nginx has the pages
+NAME = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?")  # of a page's file: MD5 of its key; one that is being written has more
 ROOM_IN_MEMORY = 16 * 2**20  # bytes, where the disk is memory, and no more than this part of the memory
 PART_OF_MEMORY = 16
+PART_OF_DISK = 8  # of what is free; flagon/room.py gives three quarters to bodies and responses
 LARGEST = 16  # one page takes at most this part of the room
 ZONE = "flagon_pages"
 # What carries credentials, a body or an upgrade never meets the cache: none of these is in the key.
@@ -24,14 +28,12 @@ CONDITIONS = (
 )
 
 
-def room(values: dict[str, Any], spool: str, memory: int) -> int:
+def room(values: dict[str, Any], spool: Spool, memory: int) -> int:
     """How many bytes kept pages may take, in a box of `memory` MB."""
-    from flagon import places
-
-    wanted: int = values["CACHE_SIZE"]
-    if not places.in_memory(spool):
-        return wanted
-    return max(2**20, min(wanted, ROOM_IN_MEMORY, memory * 2**20 // PART_OF_MEMORY))
+    most: int = min(values["CACHE_SIZE"], spool.free // PART_OF_DISK)
+    if spool.in_memory:
+        most = min(most, ROOM_IN_MEMORY, memory * 2**20 // PART_OF_MEMORY)
+    return max(2**20, most)
 
 
 def options(values: dict[str, Any], spool: str, size: int) -> dict[str, Any]:
@@ -41,13 +43,8 @@ def options(values: dict[str, Any], spool: str, size: int) -> dict[str, Any]:
 
 
 def prepare(run: str, spool: str) -> None:
-    """An empty cache: what another start has left may be of another release."""
-    from flagon import places
-
+    """An empty cache, in a spool that is empty."""
     place = os.path.join(spool, "cache")
-    if os.path.isdir(place):
-        with contextlib.suppress(OSError):
-            places.discard(place)
     os.makedirs(place, mode=0o700, exist_ok=True)
     os.symlink(place, os.path.join(run, KEPT))
 

@@ -90,7 +90,7 @@ def nginx_box(
         named=boot.proxies_named,
         files=site.files(boot, told, token),
         users=boot.users,
-        cache_room=cache.room(boot.values, spool, boot.size.memory),
+        cache_room=cache.room(boot.values, boot.spool, boot.memory),
     )
 
 

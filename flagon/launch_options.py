@@ -98,7 +98,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "static_manifest": statics.MANIFEST if values["STATIC_FILES"] else "",
         "static_host": values["STATIC_HOST"] or "",
         "compression": "" if values["COMPRESSION"] == "off" else values["COMPRESSION"],
-        "pages": cache.options(values, spool, cache.room(values, spool, boot.size.memory)) if values["CACHE"] else None,
+        "pages": cache.options(values, spool, cache.room(values, boot.spool, boot.memory)) if values["CACHE"] else None,
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,
         "database": database_options(boot.database),

@@ -178,14 +178,17 @@ def _empty(directory: str) -> None:
             os.unlink(path)
 
 
-def discard(path: str) -> None:
-    """Put a folder aside, for a process of its own to remove: a start does not wait for that, however much it holds.
+def discard(*paths: str) -> None:
+    """Put what lies in one folder aside, for a process of its own to remove: a start does not wait, however much it is.
 
     Raises OSError if it cannot be put aside.
     """
-    aside = os.path.join(os.path.dirname(path), DISCARDED)
+    if not paths:
+        return
+    aside = os.path.join(os.path.dirname(paths[0]), DISCARDED)
     os.makedirs(aside, mode=0o700, exist_ok=True)
-    os.rename(path, os.path.join(aside, str(time.time_ns())))
+    for path in paths:
+        os.rename(path, os.path.join(aside, f"{time.time_ns()}-{os.path.basename(path)}"))
     with contextlib.suppress(OSError):  # no process to be had: it goes with the next one
         os.posix_spawnp("nice", ["nice", "rm", "-rf", "--", aside], os.environ)
 
@@ -274,11 +277,9 @@ def spool(run: str, kept: list[str]) -> Spool:
 
 
 def empty_spool(folder: str) -> None:
-    """Without the bodies that an earlier start was killed over."""
-    for name in os.listdir(folder):
-        import shutil  # not at each cold start
-
-        shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+    """Without the bodies that an earlier start was killed over, and its pages, which may be of another release."""
+    with contextlib.suppress(OSError):
+        discard(*(os.path.join(folder, name) for name in os.listdir(folder) if name != DISCARDED))
 
 
 def _free(directory: str) -> int:

@@ -32,7 +32,6 @@ class Size(NamedTuple):
     workers: int
     nginx_workers: int
     reason: str
-    memory: int  # MB
 
 
 def _read(root: str, path: str) -> str:
@@ -120,7 +119,7 @@ def size(found: Machine, worker_memory: int) -> Size:
         f"{found.cpu:g} CPU from {found.cpu_source}, {found.memory} MB from {found.memory_source}: "
         f"{workers} workers by {limit}"
     )
-    return Size(workers, max(1, min(4, int(found.cpu))), reason, found.memory)
+    return Size(workers, max(1, min(4, int(found.cpu))), reason)
 
 
 def open_files() -> int:

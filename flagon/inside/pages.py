@@ -7,14 +7,13 @@ treat an answer as if there were no cache, before it looks at conditions, ranges
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import threading
 import time
 from typing import Any
 
-KEPT = "kept-pages"  # in the run directory: leads to where nginx has the pages
-NAME = re.compile(r"[0-9a-f]{32}(\.[0-9]+)?")  # of a page's file: MD5 of its key; one that is being written has more
 NOT_KEPT = "X-Accel-Expires: 0\r\n"
 END_NOT_KEPT = NOT_KEPT + "\r\n"
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))  # RFC 9110, section 9.2.1
@@ -100,8 +99,6 @@ class Pages:
         """
         if status[0] not in "23":
             return
-        import hashlib  # not in the boot, which reads the names above
-
         for kind in ("GET ", "HEAD ", "GET cookies ", "HEAD cookies "):
             name = hashlib.md5((kind + url).encode("latin-1"), usedforsecurity=False).hexdigest()
             with contextlib.suppress(OSError):

@@ -7,7 +7,8 @@ import pytest
 
 from flagon import cache
 from flagon.inside import pages as module
-from flagon.inside.pages import NAME, NOT_KEPT, Pages, storable, url
+from flagon.inside.pages import NOT_KEPT, Pages, storable, url
+from flagon.room import Spool
 
 PUBLIC = [("Cache-Control", "public, max-age=60")]
 MISS, BYPASS = "X-Flagon-Cache: miss\r\n", NOT_KEPT + "X-Flagon-Cache: bypass\r\n"
@@ -119,18 +120,21 @@ def test_the_key_that_a_change_forgets_is_nginxs():
 
 
 @pytest.mark.parametrize(
-    ("size", "memory", "in_memory", "room"),
+    ("size", "memory", "in_memory", "free", "room"),
     [
-        (64 * 2**20, 256, False, 64 * 2**20),
-        (64 * 2**20, 4096, True, 16 * 2**20),
-        (64 * 2**20, 128, True, 8 * 2**20),
-        (4 * 2**20, 256, True, 4 * 2**20),
-        (64 * 2**20, 8, True, 2**20),
+        (64, 256, False, 10_000, 64),
+        (64, 256, False, 80, 10),
+        (64, 4096, True, 2048, 16),
+        (64, 128, True, 2048, 8),
+        (64, 4096, True, 32, 4),
+        (4, 256, True, 2048, 4),
+        (64, 8, True, 2048, 1),
+        (64, 256, False, 0, 1),
     ],
 )
-def test_the_room(monkeypatch, size, memory, in_memory, room):
-    monkeypatch.setattr("flagon.places.in_memory", lambda spool: in_memory)
-    assert cache.room({"CACHE_SIZE": size}, "/spool", memory) == room
+def test_the_room(size, memory, in_memory, free, room):
+    spool = Spool("/spool", in_memory, free * 2**20)
+    assert cache.room({"CACHE_SIZE": size * 2**20}, spool, memory) == room * 2**20
 
 
 @pytest.mark.parametrize("workers", [1, 3, 8, 512])
@@ -155,4 +159,3 @@ def test_only_pages_are_removed(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "cache")
     with pytest.raises(OSError, match="link"):
         cache._remove_pages(str(tmp_path / "link"))
-    assert NAME.fullmatch(good[0])

@@ -250,6 +250,20 @@ def test_what_is_discarded_is_out_of_the_way_at_once(tmp_path, monkeypatch):
         places.discard(str(tmp_path / "nowhere"))
 
 
+def test_an_empty_spool_needs_no_process(tmp_path, monkeypatch):
+    spawned = []
+    monkeypatch.setattr(os, "posix_spawnp", lambda program, words, environ: spawned.append(words))
+    places.empty_spool(str(tmp_path))
+    assert spawned == []
+    for name in ("cache", "client_body"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("")
+    places.empty_spool(str(tmp_path))
+    places.empty_spool(str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [places.DISCARDED]
+    assert len(spawned) == 1
+
+
 def test_one_box_serves_from_a_run_directory(tmp_path):
     """`docker exec BOX flagon serve` must not empty the directory of the box that serves."""
     places.run_directory(None)
@@ -377,6 +391,9 @@ def test_the_spool_is_emptied_at_the_start(tmp_path):
     left.parent.mkdir(parents=True)
     left.write_bytes(b"x" * 100)
     places.empty_spool(str(tmp_path / "spool"))
+    deadline = time.monotonic() + 10  # a process of its own removes it
+    while list((tmp_path / "spool").iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.02)
     assert list((tmp_path / "spool").iterdir()) == []
 
 
