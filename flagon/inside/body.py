@@ -16,14 +16,26 @@ class BodyCut(OSError):
     """nginx went away in the middle of a request's body, or broke the protocol: there is nobody to answer."""
 
 
+class _Source(io.RawIOBase):
+    """What the interpreter's buffer reads from. It is closed with the buffer, which is no end of the request's body."""
+
+    def __init__(self, body: RequestBody) -> None:
+        super().__init__()
+        self._body = body
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        return self._body.readinto(target)
+
+
 class RequestBody:
     """A bounded, binary, read-only file over the STDIN records. Reads past the end give b"" (PEP 3333).
 
     Pieces and lines are the business of the interpreter's own buffer, of which this is the source: whatever the
     application asks for, no byte is moved again and again. A short body that is read at once does not need it.
     """
-
-    closed = False  # the buffer asks for it
 
     def __init__(self, records: Records, length: int, spool_directory: str | None = None) -> None:
         self._records = records
@@ -60,7 +72,7 @@ class RequestBody:
 
     def _buffered(self) -> io.BufferedReader:
         if self._buffer is None:
-            self._buffer = io.BufferedReader(self, min(max(self._length, 1), READ_SIZE))  # type: ignore[arg-type]
+            self._buffer = io.BufferedReader(_Source(self), min(max(self._length, 1), READ_SIZE))
         return self._buffer
 
     def read(self, size: int | None = -1) -> bytes:

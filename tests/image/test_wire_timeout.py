@@ -17,7 +17,7 @@ NAMED = [FASTCGI]  # gunicorn's own classes cannot tell which request they had
 
 @pytest.fixture(scope="module", params=WIRES)
 def box(request: pytest.FixtureRequest) -> Iterator[Probe]:
-    with Probe(request.param, TIMEOUT=2, THREADS=4) as box:
+    with Probe(request.param, TIMEOUT=2, THREADS=4, TRUSTED_PROXIES="private") as box:
         yield box
 
 
