@@ -108,6 +108,8 @@ class Boot:
         """Everything before the user's own programs may run: places, secrets, packages."""
         self.choose_places(fresh)
         self.resolve_secrets()
+        if fresh:  # not before: a start that ends over an unreadable secret changes nothing of the volume
+            self.warnings += places.keep_group_0_out(self.values["DATA_DIR"])
         self.install_packages()
 
     def choose(self) -> None:
@@ -139,8 +141,6 @@ class Boot:
                 f"set RUNTIME_DIR to a directory that only uid {os.geteuid()} may write"
             )
         data = self.values["DATA_DIR"]
-        if fresh:
-            self.warnings += places.keep_group_0_out(data)
         self.data: str | None = data if os.path.isdir(data) and places.writable(data) else None
         self.data_is_volume = self.data is not None and places.is_mount(self.data)
         self.environment = dict(self.settings.environment)

@@ -271,3 +271,17 @@ def test_nothing_in_the_log_of_a_database_that_refuses() -> None:
             wait_until(lambda: box.get("/ready").status_code == 503, 10, "/ready at 503")
             texts = [box.get("/ready").text, box.get("/notes").text, box.logs()]
             assert not [text for text in texts if "canary-db-x" in text]
+
+
+def test_a_start_that_ends_over_an_unreadable_secret_leaves_the_volume_as_it_was(volume: str) -> None:
+    """An arbitrary uid of group 0 has used it; the image's own uid is tried once, and changes nothing by that."""
+    mount = ["-v", f"{volume}:/data"]
+    with Box(files={"main.py": APP}, args=["--user", "4711:0", *mount]):
+        pass
+    done = run_once(files={"main.py": APP}, args=mount)
+    assert done.returncode == 78
+    assert "/data/secret_key exists and cannot be read" in done.stderr
+    look = docker("run", "--rm", *mount, "--entrypoint", "stat", IMAGE, "-c", "%a", "/data")
+    assert look.stdout.strip() == "770"
+    with Box(files={"main.py": APP}, args=["--user", "4711:0", *mount]) as box:
+        assert "READ-ONLY" not in box.logs()
