@@ -291,7 +291,7 @@ class Boot:
         nobody = values["TRUSTED_PROXIES"] == ("none",)
         if values["REAL_IP_HEADER"] is None:
             settings.set("REAL_IP_HEADER", platform.real_ip_header, platform.why)
-        elif nobody:
+        elif nobody and settings.sources["REAL_IP_HEADER"] != platform.why:  # a reload has the computed one pinned
             self.warnings.append(
                 f"REAL_IP_HEADER={values['REAL_IP_HEADER']} has no effect: no proxy is trusted. "
                 "Set TRUSTED_PROXIES to the address of the proxy that sends it, or to private"

@@ -77,6 +77,8 @@ def _application(boot: Boot) -> list[str]:
     done = subprocess.run(
         [boot.python, launcher, options, "--check"],
         capture_output=True, text=True, env=environment, cwd=boot.application.directory, check=False, timeout=120,
+        # A session of its own, without a terminal: it could type into that of whoever asks (TIOCSTI).
+        stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     return [] if done.returncode == 0 else [done.stderr.strip() or f"the import ended with code {done.returncode}"]
 

@@ -61,8 +61,11 @@ def _url(path: str) -> tuple[bool, str, int]:
     """(https, host, port) of a file that says exactly `http(s)://host:port`. Raises Sick, OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise Sick(f"{path} is no file")
+        if status.st_uid != os.geteuid():
+            raise Sick(f"{path} belongs to uid {status.st_uid}")
         text = os.read(descriptor, LONGEST_URL).decode("utf-8", "replace").removesuffix("\n")
     finally:
         os.close(descriptor)

@@ -57,7 +57,8 @@ def wanted(run_as: str, application: str) -> tuple[int, int] | None:
     """
     if run_as == "owner":
         status = os.stat(application)
-        return (status.st_uid, status.st_gid) if status.st_uid else (USER, GROUP)
+        # Where everybody may write, somebody may have led us: a folder of the application's may have become a link.
+        return (status.st_uid, status.st_gid) if status.st_uid and not status.st_mode & 0o002 else (USER, GROUP)
     if run_as == "root":
         return None
     if run_as:
@@ -106,7 +107,8 @@ def become(environ: Mapping[str, str], only_drop: bool = False) -> None:
     uid, gid = target
     if run_as == "owner" and target == (USER, GROUP):
         lines.append(
-            f"RUN_AS=owner: {os.getcwd()} belongs to root, so it is uid {uid} that runs; RUN_AS=root if root is meant"
+            f"RUN_AS=owner: {os.getcwd()} belongs to root, or everybody may write there, so it is uid {uid} that runs; "
+            "RUN_AS=root if root is meant"
         )
     if not only_drop:
         _prepare(environ, uid, gid)

@@ -84,21 +84,21 @@ def take(directory: str) -> str:
 
 
 def keep_group_0_out(data: str) -> list[str]:
-    """The owner of the data directory takes the write right of group 0, which any other uid here may have. Warnings.
+    """The owner of the data directory takes the rights of group 0, which any other uid here may have. Warnings.
 
     It is in the image for an arbitrary uid with gid 0 (OpenShift). Who owns the directory does not need it, and with it
-    another uid could put a secret_key of its own in the place of the box's.
+    another uid could read the database, and put a secret_key of its own in the place of the box's.
     """
     try:
         status = os.lstat(data)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_gid:
             return []
-        if status.st_mode & 0o020:
-            os.chmod(data, stat.S_IMODE(status.st_mode) & ~0o020)
+        if status.st_mode & 0o070:
+            os.chmod(data, stat.S_IMODE(status.st_mode) & ~0o070)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.EROFS):
             return []
-        return [f"{data} stays writable for every uid with gid 0: {error.strerror}"]
+        return [f"{data} stays open for every uid with gid 0: {error.strerror}"]
     return []
 
 

@@ -20,7 +20,9 @@ ANY = ("0.0.0.0/0", "::/0")
 NGINX_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "error", "critical": "crit"}
 
 # A health path that the application answers: limited as all of its paths, but asked over plain http.
-OWN_HEALTH = "    include fragments/slots.conf;\n    include fragments/app.conf;\n"
+OWN_HEALTH = (
+    "    if ($flagon_nonsense) { return 400; }\n    include fragments/slots.conf;\n    include fragments/app.conf;\n"
+)
 KEPT = 512  # connections to the application that an nginx process keeps at most
 
 # A directive of the user's own at http level takes the place of any of these.

@@ -29,6 +29,10 @@ HIDDEN = r"/\.(?!well-known(?:/|$))"
 HELD_BACK = HIDDEN + r"|/(?:secret_key|uwsgi\.ini)[^/]*$|/(?=[^/]*$)[^/]*\.(?:db|sqlite)|\.py[co]?$"
 
 
+# nginx's error log has the path as it is decoded, so that a line break in it would begin a line of a client's own.
+CONTROLS = "    if ($flagon_controls) { return 404; }\n"
+
+
 class Static(NamedTuple):
     """A folder that is served: below which path, for how long browsers may keep it, who answers for what is missing."""
 
@@ -69,7 +73,7 @@ def _headers(cache: str) -> str:
 def _location(files: Files, modifier: str, path: str, body: str) -> str:
     if Location(modifier == "=", path) in files.own:
         return ""
-    guard = "    if ($flagon_nonsense) { return 400; }\n"
+    guard = "    if ($flagon_nonsense) { return 400; }\n" + CONTROLS
     if files.https_only:
         guard += "    if ($flagon_insecure) { return 308 https://$flagon_server_name$request_uri; }\n"
     return f"location {modifier} {word(path)} {{\n{guard}{body}}}\n"
@@ -118,6 +122,7 @@ def maps(files: Files) -> str:
         if static.copies is not None
     ]
     text = "map $uri $flagon_digested {\n    " + "\n    ".join(lines) + "\n}\n"
+    text += 'map $uri $flagon_controls {\n    volatile;\n    default "";\n    "~[\\x00-\\x1f\\x7f]" 1;\n}\n'
     # $flagon_shown is the path of a file that nginx may look for. Volatile, as an inner redirect changes $uri.
     if files.statics or files.root:
         text += f'map $uri $flagon_shown {{\n    volatile;\n    default $uri;\n    "~{HIDDEN}" "";\n}}\n'
@@ -166,4 +171,5 @@ def root(files: Files) -> str:
     """What `location /` holds."""
     if not files.root:
         return "include fragments/throttle.conf;\ninclude fragments/app.conf;\n"
-    return f"root {evaluated(files.root)};\ntry_files $flagon_shown @app;\ncharset utf-8;\ncharset_types {TEXTS};\n"
+    text = f"{CONTROLS}root {evaluated(files.root)};\ntry_files $flagon_shown @app;\n"
+    return text + f"charset utf-8;\ncharset_types {TEXTS};\n"

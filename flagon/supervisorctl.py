@@ -21,5 +21,6 @@ def main() -> int:
     found = [*serving.paths(SOCKET), os.path.join(identity.RUN, SOCKET)]
     from supervisor import supervisorctl  # type: ignore[import-untyped,unused-ignore]
 
-    supervisorctl.main(["-s", f"unix://{found[0]}", *sys.argv[1:]])
+    # Without a file of ours it would take /app/supervisord.conf, and the plug-ins that one names.
+    supervisorctl.main(["-c", "/opt/flagon/supervisord.conf", "-s", f"unix://{found[0]}", *sys.argv[1:]])
     return 0

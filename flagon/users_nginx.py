@@ -33,7 +33,7 @@ class UsersNginx(NamedTuple):
     lines: tuple[str, ...] = ()  # for the boot
     http_directives: frozenset[str] = frozenset()  # of ours these give way
     locations: frozenset[Location] = frozenset()  # of ours these give way
-    named: tuple[str, ...] = ()  # locations that only an answer of the application's leads to: @name
+    named: tuple[str, ...] = ()  # where an answer of the application's may lead to: @name, or the beginning of a path
     old_socket: bool = False  # some file passes requests to /tmp/uwsgi.sock
 
     @property
@@ -85,9 +85,17 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         lines=tuple(lines),
         http_directives=frozenset(top) - REPEATABLE,
         locations=frozenset(filter(None, (nginx_text.location(one[1:]) for one in inner if one[0] == "location"))),
-        named=tuple(one[-1] for one in inner if one[0] == "location" and one[-1].startswith("@")),
+        named=tuple(dict.fromkeys(_target(one) for one in inner if one[0] == "location")),
         old_socket=_mentioned([*http, *server]),
     )
+
+
+def _target(words: tuple[str, ...]) -> str:
+    """What an answer of the application's may name to get to a location: @name, or the beginning of its path."""
+    found = nginx_text.location(words[1:])
+    if found is not None:
+        return found.name
+    return words[-1] if words[-1].startswith("@") else "/"  # a regular expression: any path may be meant
 
 
 def _mentioned(paths: list[str]) -> bool:

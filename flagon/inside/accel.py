@@ -1,7 +1,8 @@
 """X-Accel-Redirect: nginx answers with another location. Only what we say ourselves reaches our internal ones.
 
-An application may pass on headers of somebody else's response, so what it says is not trusted: its own and its user's
-locations may be named, as before, and never a path below /-/ or one of our named locations.
+An application may pass on headers of somebody else's response, so what it says is not trusted: it may name locations
+that the user's own nginx files have. Anything else would be another page of the application's, in the place of the one
+asked for.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Internal(str):
 
 
 def refusal(value: str, named: Iterable[str]) -> str:
-    """Why an X-Accel-Redirect of the application's is dropped; "" if it may pass. `named`: the user's own @locations.
+    """Why an X-Accel-Redirect of the application's is dropped; "" if it may pass.
+
+    `named`: the user's own locations, @names and beginnings of paths.
 
     A short list of constant texts: they are said once each.
     """
@@ -36,8 +39,12 @@ def refusal(value: str, named: Iterable[str]) -> str:
         return "it is no absolute path"
     # More than nginx resolves: a path that only looks like one of ours is not worth an argument.
     path = unquote(target.partition("?")[0], "latin-1")
-    if OURS.match(path) or OURS.match(posixpath.normpath(re.sub("//+", "/", path))):
+    resolved = posixpath.normpath(re.sub("//+", "/", path))
+    if OURS.match(path) or OURS.match(resolved):
         return "/-/ is Flagon's own"
+    beginnings = tuple(one for one in named if one.startswith("/"))
+    if not (resolved.startswith(beginnings) or (resolved + "/").startswith(beginnings)):
+        return "the user's nginx files have no location for it"
     return ""
 
 

@@ -106,7 +106,8 @@ def _compressible(headers: Headers) -> bool:
 def _varying(headers: Headers) -> Headers:
     """With Vary: Accept-Encoding, in a line of its own."""
     said = ",".join(value for name, value in headers if name.lower() == "vary").lower()
-    return headers if "accept-encoding" in said or "*" in said else [*headers, ("Vary", "Accept-Encoding")]
+    fields = {field.strip() for field in said.split(",")}
+    return headers if fields & {"accept-encoding", "*"} else [*headers, ("Vary", "Accept-Encoding")]
 
 
 def _of_other_bytes(headers: Headers) -> Headers:

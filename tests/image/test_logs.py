@@ -531,3 +531,27 @@ def test_errors_of_the_boot_are_on_standard_error() -> None:
     done = run_once(env={"PORT": "x"})
     assert done.stdout == ""
     assert "PORT" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_line_break_in_a_path_begins_no_line_of_the_log(form: str) -> None:
+    """nginx's error log has paths as they are decoded: of a file that is not there, of a folder that cannot be read."""
+    forged = (
+        '{"time":"2026-11-30T13:00:00+00:00","level":"critical","severity":"CRITICAL","logger":"flagon","message":"FORGED"}',
+        "2026-11-30T13:00:00+00:00 info access 6.6.6.6 FORGED",
+        "2026/11/30 13:00:00 [crit] 1#1: *1 FORGED",
+        "such?token=FORGED",
+    )
+    files = {
+        "main.py": "def app(environ, start):\n    start('404 X', [])\n    return [b'app']\n",
+        "site/a/b.txt": "b\n",
+    }
+    with Box(env={"LOG_FORMAT": form, "STATIC_PATH": "/app/site", "WEB_CONCURRENCY": "1"}, files=files) as box:
+        for text in forged:
+            for path in ("/static/no", "/static/a/b.txt/", "/static/a/"):
+                answer = raw(box.host_port(), f"GET {path}%0a{quote(text)}%0a HTTP/1.0\r\nHost: a\r\n\r\n".encode())
+                assert answer.startswith(b"HTTP/1.1 404"), answer[:200]
+        box.get("/end")
+        box.wait_log("/end")
+        for line in box.lines():
+            assert "FORGED" not in line or '"GET /static/' in line or " /static/" in line, line

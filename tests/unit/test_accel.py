@@ -58,7 +58,21 @@ def test_neither_is_what_is_no_path(value):
 
 @pytest.mark.parametrize("value", FINE)
 def test_the_users_own_locations_are(value):
-    assert refusal(value, ["@files"]) == ""
+    assert refusal(value, ["@files", "/"]) == ""
+    if value.startswith("/"):
+        assert refusal(value, ["@files"]) == "the user's nginx files have no location for it"
+
+
+@pytest.mark.parametrize(
+    "value", ["/options", "/filesystem", "/files/../options", "/x/files/a", "/%2e%2e/options", "/"]
+)
+def test_another_page_of_the_applications_is_not_in_its_place(value):
+    assert refusal(value, ["/files/"]) == "the user's nginx files have no location for it"
+
+
+@pytest.mark.parametrize("value", ["/files/a", "/files/", "//files/a?x=1", "/files/%61"])
+def test_the_beginning_of_a_path_is_what_a_location_names(value):
+    assert refusal(value, ["/files/"]) == ""
 
 
 def test_no_reason_holds_what_was_sent():
@@ -84,7 +98,7 @@ def answered(headers, named=()):
 @pytest.mark.parametrize("name", ["X-Accel-Redirect", "x-accel-redirect", "X-ACCEL-redirect"])
 def test_on_the_http_wire(name):
     kept, said = answered(
-        [("A", "1"), (name, "/-/x"), ("B", "2"), (name, "@x"), (name, "/own/x"), (name, Internal("/-/x"))]
+        [("A", "1"), (name, "/-/x"), ("B", "2"), (name, "@x"), (name, "/own/x"), (name, Internal("/-/x"))], ["/own/"]
     )
     assert kept == [("A", "1"), ("B", "2"), (name, "/own/x"), (name, "/-/x")]
     assert said == {
@@ -134,7 +148,8 @@ def asked(value, **more):
 
 
 def test_what_may_pass_on_the_fastcgi_wire():
-    assert asked("/own/x")["X-Accel-Redirect"] == "/own/x"
+    assert asked("/own/x", named_locations=["/own/"])["X-Accel-Redirect"] == "/own/x"
+    assert asked("/own/x")["X-Accel-Redirect"] is None
     assert asked(Internal("/-/x"))["X-Accel-Redirect"] == "/-/x"
     assert asked("@own", named_locations=["@own"])["X-Accel-Redirect"] == "@own"
     assert asked("/-/x", named_locations=None)["X-Accel-Redirect"] == "/-/x", "the user's own nginx.conf as a whole"

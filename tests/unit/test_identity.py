@@ -69,7 +69,7 @@ def test_what_is_accepted_is_the_setting_s_own(text):
 
 def test_owner(calls, monkeypatch):
     class Status:
-        st_uid, st_gid = 1234, 56
+        st_uid, st_gid, st_mode = 1234, 56, 0o775
 
     view_of_os(monkeypatch, identity, stat=lambda path: Status if path == "." else os.stat(path))
     identity.become({"RUN_AS": "owner"})
@@ -81,7 +81,7 @@ def test_owner_never_means_root(calls, monkeypatch):
     """The application may have removed a working directory below its own; the engine makes it anew, as root's."""
 
     class Status:
-        st_uid, st_gid = 0, 0
+        st_uid, st_gid, st_mode = 0, 0, 0o755
 
     view_of_os(monkeypatch, identity, stat=lambda path: Status)
     identity.become({"RUN_AS": "owner"})
@@ -335,3 +335,13 @@ def test_why_root_has_not_read_it_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(root_secrets, "refused", {path: "/app can be written by uid 10001, gid 0"})
     with pytest.raises(settings.SettingsError, match="not read as root, because /app can be written by uid 10001"):
         settings.resolve({"SECRET_KEY_FILE": path}, str(tmp_path))
+
+
+def test_an_owner_is_nobody_whose_folder_everybody_may_write(monkeypatch):
+    """A working directory below a folder of the application's may have become a link to it."""
+
+    class Status:
+        st_uid, st_gid, st_mode = 2000, 2000, 0o777
+
+    view_of_os(monkeypatch, identity, stat=lambda path: Status)
+    assert identity.wanted("owner", ".") == (identity.USER, identity.GROUP)

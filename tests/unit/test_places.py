@@ -152,15 +152,15 @@ def test_who_may_rename_the_run_directory(tmp_path, mode, is_open):
 @pytest.mark.parametrize(
     ("owner", "group", "mode", "then"),
     [
-        (0, 0, 0o770, 0o750),
-        (0, 0, 0o2775, 0o2755),
+        (0, 0, 0o770, 0o700),
+        (0, 0, 0o2775, 0o2705),
         (0, 0, 0o700, 0o700),
         (0, 5, 0o770, 0o770),
         (7, 0, 0o770, 0o770),
-        (0, 0, 0o777, 0o757),
+        (0, 0, 0o777, 0o707),
     ],
 )
-def test_the_owner_of_the_data_takes_group_0s_write_right(tmp_path, uid, owner, group, mode, then):
+def test_the_owner_of_the_data_takes_group_0s_rights(tmp_path, uid, owner, group, mode, then):
     data = tmp_path / "data"
     data.mkdir()
     if os.geteuid() == 0:
