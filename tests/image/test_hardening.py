@@ -112,11 +112,18 @@ def test_the_run_directory_is_for_this_user_only(image: str) -> None:
     with Box(image=image, files={"main.py": APP, "prestart.sh": "umask 000\n"}) as box:
         is_closed(box, "/run/flagon", 10001, ("4711", "4711:4711", "4711:10001"))
         mode = box.exec("stat", "-c", "%a %U:%G", "/data", user="0").strip()
-        assert mode == "750 flagon:root"
+        assert mode == "700 flagon:root"
         planted = docker(
-            "exec", "-u", "4711", box.name, "sh", "-c", "mv /data/secret_key /data/x; echo x > /data/y", check=False
+            "exec",
+            "-u",
+            "4711",
+            box.name,
+            "sh",
+            "-c",
+            "ls /data || mv /data/secret_key /data/x; echo x > /data/y",
+            check=False,
         )
-        assert planted.stderr.count("Permission denied") == 2
+        assert planted.stderr.count("Permission denied") == 3
         for verb in ("reload", "purge"):
             done = docker("exec", "-u", "4711", box.name, "flagon", verb, check=False)
             assert done.returncode != 0
