@@ -85,6 +85,7 @@ def nginx_box(
         max_headers=bool(versions().get("max_headers", True)),
         app_routes=frozenset(told.routes),
         mark=sqlite + MARK if told.migrations and sqlite else "",
+        log_mark=boot.output.mark.decode(),
         gated=gated,
         debug=boot.debug,
         named=boot.proxies_named,

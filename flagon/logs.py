@@ -1,8 +1,8 @@
 """The one place where every program's bytes become lines and records on standard output.
 
 What a program prints may be a client's text. It is never taken for a record of ours: our own formatters begin each
-record with a mark, a random word of this start that is taken off here; a line without it can neither look like a record
-in text mode nor claim one of our loggers in JSON.
+record with a mark, a random word of this start that is taken off here, and so does nginx each line of its access log; a
+line without it can neither look like a record in text mode nor claim one of our loggers in JSON.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ LIKE_A_RECORD = re.compile(
     "[\u00ad\u061c\u180e\u200b-\u200f\u2060-\u2065\ufeff]*"
     r"\d{4}[^\w\s]\d\d[^\w\s]\d\d(?:[Tt]\d\d|[ _]\S{1,40} (?:debug|info|warning|error|critical) )"
 )
-ACCESS = re.compile(r"[\dT:+-]{1,40} (?:info|error) access ")  # nginx's; what is a client's it has escaped
 # nginx's error log: 2026/11/22 19:26:07 [error] 12#12: *3 text
 NGINX_LEVELS = {
     "[debug]": "debug", "[info]": "info", "[notice]": "info", "[warn]": "warning", "[error]": "error",
@@ -108,10 +107,8 @@ class Output:
     def line(self, logger: str, line: bytes) -> bytes:
         """One line of a program -> one record. A JSON object, and text in text mode, passes, but for what is ours."""
         if line[:1] == b"{":
-            if _is_access_line(logger, line) and _is_plain(line):
-                return line + b"\n"
-            text = line.decode("utf-8", "replace")  # nginx writes a client's bytes as they are: they need not be UTF-8
-            if _is_access_line(logger, line) or _is_programs_own(text):
+            text = line.decode("utf-8", "replace")
+            if _is_programs_own(text):
                 return _json_line(text)
         text = line.decode("utf-8", "backslashreplace").rstrip("\r")
         if logger == "nginx":
@@ -121,24 +118,9 @@ class Output:
         if self.as_json:
             return self.wrap(logger, "info", text)
         text = visible(text)
-        if LIKE_A_RECORD.match(text) and not (logger == "nginx" and ACCESS.match(text)):
+        if LIKE_A_RECORD.match(text):
             text = CONTINUED[1:] + text
         return text.encode("utf-8", "replace") + b"\n"
-
-
-def _is_access_line(logger: str, line: bytes) -> bool:
-    """nginx's own JSON, escaped by it: not worth a parse each."""
-    return logger == "nginx" and line.startswith(b'{"time":"') and line.endswith(b'"}')
-
-
-def _is_access_log(data: bytes) -> bool:
-    """A piece of nginx's access log as JSON, whole lines only: it passes as it is."""
-    return (
-        data.startswith(b'{"time":"')
-        and data.endswith(b'"}\n')
-        and data.count(b"\n") == data.count(b'"}\n{"time":"') + 1
-        and _is_plain(data)
-    )
 
 
 def _is_plain(data: bytes) -> bool:
@@ -210,14 +192,23 @@ class Lines:
 
     def feed(self, data: bytes) -> None:
         """Bytes as they were read."""
-        if not self.rest and self.logger == "nginx" and _is_access_log(data):
-            self.output.write(data)  # the tap is for last words, and these are none
+        if self.logger == "nginx" and not self.rest and self._is_access_log(data):
+            self.output.write(data.replace(self.mark, b""))  # the tap is for last words, and these are none
             return
         self.rest += data
         if b"\n" in data:
             self._whole_lines()
         if len(self.rest) > LONGEST_LINE:
             self.close()
+
+    def _is_access_log(self, data: bytes) -> bool:
+        """Whole lines of nginx's own, in which it has escaped what is a client's: not worth a look at each."""
+        return (
+            data.startswith(self.mark)
+            and data.endswith(b"\n")
+            and data.count(b"\n") == data.count(b"\n" + self.mark) + 1
+            and _is_plain(data)
+        )
 
     def _whole_lines(self) -> None:
         *lines, rest = bytes(self.rest).split(b"\n")

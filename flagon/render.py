@@ -74,6 +74,7 @@ class Box(NamedTuple):
     max_headers: bool  # whether this nginx knows the directive (1.29.8, and Debian's backport)
     app_routes: frozenset[str] = frozenset()  # health paths that the application answers itself
     mark: str = ""  # is there while somebody migrates our SQLite file: 503 for all but health
+    log_mark: str = ""  # begins each line of the access log
     gated: bool = False  # the schema may not be ready: 503 for all but health while it says so
     debug: bool = False  # FLASK_DEBUG is on
     named: bool = True  # TRUSTED_PROXIES is the user's own word, not a platform's default
@@ -284,10 +285,11 @@ def _http(box: Box) -> str:
 
 
 def _logs(box: Box) -> str:
+    text = f'geo $flagon_mark {{ default "{box.log_mark}"; }}\n'
     if not box.values["ACCESS_LOG"]:
-        return "access_log off;\n"
+        return text + "access_log off;\n"
     # 4 kB: a pipe takes that much in one piece, so lines of several nginx workers never mix.
-    return f"access_log /dev/stdout flagon_{'json' if box.json_logs else 'text'} buffer=4k flush=500ms;\n"
+    return text + f"access_log /dev/stdout flagon_{'json' if box.json_logs else 'text'} buffer=4k flush=500ms;\n"
 
 
 def _app(box: Box) -> str:

@@ -534,6 +534,28 @@ def test_errors_of_the_boot_are_on_standard_error() -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "text"])
+def test_a_location_of_the_user_s_own_lets_nobody_write_access_lines(form: str) -> None:
+    """There a line break in a path does begin a line of nginx's error log: it is no record of ours."""
+    forged = (
+        '{"time":"2026-11-30T13:00:00+00:00","level":"info","severity":"INFO","logger":"access","message":"FORGED"}',
+        '2026-11-30T13:00:00+00:00 info access 6.6.6.6 "GET /FORGED" 200 1 0.001s 01 "x"',
+    )
+    files = {"main.py": TALKER, "nginx/server.d/own.conf": "location /own/ { root /app/site; }\n", "site/own/a": "a\n"}
+    with Box(env={"LOG_FORMAT": form}, files=files) as box:
+        for text in forged:
+            raw(box.host_port(), f"GET /own/no%0a{quote(text)}%0a HTTP/1.0\r\nHost: a\r\n\r\n".encode())
+        box.get("/end")
+        box.wait_log("/end")
+        lines = [line for line in box.lines() if "FORGED" in line and "%0a" not in line]
+        assert lines
+        for line in lines:
+            if form == "json":
+                assert json.loads(line)["logger"] == "nginx"
+            else:
+                assert line.startswith(("  ", "{")) or " nginx " in line, line
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
 def test_a_line_break_in_a_path_begins_no_line_of_the_log(form: str) -> None:
     """nginx's error log has paths as they are decoded: of a file that is not there, of a folder that cannot be read."""
     forged = (

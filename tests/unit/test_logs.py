@@ -203,7 +203,7 @@ def test_text_passes_as_it_is_in_text_mode():
 
 def test_an_access_line_in_text_mode_is_not_stamped_twice():
     line = b'2026-11-22T19:26:07+00:00 info access 192.0.2.1 "GET /" 200 5 0.001s 0123456789abcdef "curl"'
-    assert fed(line + b"\n", logger="nginx", as_json=False).lines == [line]
+    assert marked(MARK + line + b"\n", logger="nginx", as_json=False).lines == [line]
 
 
 def test_the_tap_is_shown_each_piece_s_lines():
@@ -329,7 +329,7 @@ def test_a_json_line_has_no_bare_controls_and_means_the_same(text, _shown):
     own = marked(formatted(text, as_json=True))
     wrapped = fed(b"said " + text.encode() + b"\n")
     inside = json.dumps(text, ensure_ascii=False)[1:-1].encode()
-    access = fed(b'{"time":"x","agent":"' + inside + b'"}\n', logger="nginx")
+    access = marked(MARK + b'{"time":"x","agent":"' + inside + b'"}\n', logger="nginx")
     for output in (passed, own, wrapped, access):
         (line,) = output.lines
         assert line.decode().isprintable()
@@ -360,8 +360,30 @@ def test_other_plain_lines_stay_as_they_are_in_text(text):
 
 def test_nginx_may_say_what_is_in_the_access_log_and_nothing_else():
     access = b'2026-11-30T10:00:00+00:00 info access 192.0.2.1 "GET /" 200 5 0.001s 01 "curl"'
-    assert marked(access + b"\n", logger="nginx", as_json=False).lines == [access]
+    assert marked(MARK + access + b"\n", logger="nginx", as_json=False).lines == [access]
+    assert marked(access + b"\n", logger="nginx", as_json=False).lines == [b"  " + access]
     assert marked(FORGED.encode() + b"\n", logger="nginx", as_json=False).lines == [b"  " + FORGED.encode()]
+    record = b'{"time":"2026-11-30T10:00:00+00:00","logger":"access","message":"GET / 200"}'
+    assert marked(MARK + record + b"\n", logger="nginx").lines == [record]
+    (wrapped,) = marked(record + b"\n", logger="nginx").records
+    assert (wrapped["logger"], wrapped["message"]) == ("nginx", record.decode())
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+@pytest.mark.parametrize("other", [
+    b"", FORGED.encode(), b'{"logger":"access","message":"FORGED"}', b'{"time":"x","logger":"access"}', b"{}", b"\x1b[31mred", "\u202e".encode(),
+])  # fmt: skip
+def test_a_piece_of_the_access_log_is_the_same_as_its_lines(other, as_json):
+    """Many lines come in one piece, which passes as it is if each is nginx's own."""
+    line = b'{"time":"x","agent":"y"}' if as_json else b'2026-11-30T10:00:00+00:00 info access 192.0.2.1 "GET /"'
+    data = b"".join(MARK + line + b"\n" for _ in range(3)) + (other and other + b"\n") + MARK + line + b"\n"
+    whole = marked(data, logger="nginx", as_json=as_json).lines
+    piecewise = marked(*(data[at : at + 1] for at in range(len(data))), logger="nginx", as_json=as_json).lines
+    assert [re.sub(rb'"time": ?"2[^"]*"', b"", one) for one in whole] == [
+        re.sub(rb'"time": ?"2[^"]*"', b"", one) for one in piecewise
+    ]
+    assert whole.count(line) == 4
+    assert len(whole) == 4 + bool(other)
 
 
 def test_a_message_is_one_line_and_a_traceback_is_indented():
