@@ -21,8 +21,8 @@ from .box import Box, raw, size, wait_until
 from .processes import parts
 from .test_fuzz import exchange
 
-BATCHES = size(16, 200)
-ANSWERS = size(200, 3000)
+BATCHES = size(6, 60)
+ANSWERS = size(200, 2000)
 NAMES = size(40, 200)
 TOGETHER = 20
 LONGEST = 8000  # of a header, and of a request line: HEADER_SIZE is 8k
