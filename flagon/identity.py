@@ -93,7 +93,9 @@ def become(environ: Mapping[str, str], only_drop: bool = False) -> None:
     """Become the user that the container's environment names, if this is root. Raises CannotDrop.
 
     Before that, if not `only_drop`, what needs root: an empty data directory is handed over, and those files are read
-    that `<NAME>_FILE` names and only root can read (flagon/root_secrets.py).
+    that `<NAME>_FILE` names and only root can read (flagon/root_secrets.py). Where a root shell may read from the same
+    terminal, it returns in a child process with a terminal of its own (flagon/terminal.py). `only_drop` is for programs
+    that run no code of the application's and replace themselves by no other: nobody can reach into such a process.
     """
     global was_root
     if os.geteuid() != 0:
@@ -112,6 +114,8 @@ def become(environ: Mapping[str, str], only_drop: bool = False) -> None:
         )
     if not only_drop:
         _prepare(environ, uid, gid)
+        if _shares_terminal():
+            _leave_terminal(uid)
     try:
         os.setgroups([])
         os.setgid(gid)
@@ -132,6 +136,37 @@ def _prepare(environ: Mapping[str, str], uid: int, gid: int) -> None:
         from flagon import root_secrets
 
         root_secrets.keep(environ, uid, gid)
+
+
+def _shares_terminal() -> bool:
+    """Whether somebody else may read from a terminal of this process: it has not begun the terminal's session."""
+    terminals = [number for number in (0, 1, 2) if os.isatty(number)]
+    if os.getsid(0) == os.getpid():
+        return not all(map(_is_controlling, terminals))
+    if terminals:
+        return True
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def _is_controlling(terminal: int) -> bool:
+    try:
+        os.tcgetpgrp(terminal)
+    except OSError:
+        return False
+    return True
+
+
+def _leave_terminal(uid: int) -> None:
+    from flagon import terminal
+
+    try:
+        terminal.leave(uid)
+    except OSError as error:
+        raise CannotDrop(f"no terminal of its own for uid {uid}: {error.strerror}") from None
 
 
 class Lowered:

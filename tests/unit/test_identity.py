@@ -19,6 +19,7 @@ def calls(monkeypatch, tmp_path):
     view_of_os(monkeypatch, identity, geteuid=lambda: 0)
     for name in ("setgroups", "setgid", "setuid", "setegid", "seteuid", "fchown"):
         view_of_os(monkeypatch, identity, **{name: lambda *arguments, name=name: found.append((name, *arguments))})
+    monkeypatch.setattr(identity, "_shares_terminal", lambda: False)  # pytest's own
     monkeypatch.setattr(identity, "RUN", str(tmp_path / "no-run"))
     monkeypatch.setattr(identity, "DATA", str(tmp_path / "no-data"))
     monkeypatch.setattr(identity, "lines", [])
