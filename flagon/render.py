@@ -333,7 +333,7 @@ def fragments(box: Box) -> dict[str, str]:
         "health.conf": _health(box),
         "app.conf": _app(box),
         "wire.conf": _fastcgi(box) if box.fastcgi else _http(box),
-        "files.conf": statics.fragment(box.files),
+        "files.conf": statics.fragment(box.files, room.texts(box.room)),
         "root.conf": statics.root(box.files),
         "users-http.conf": _included(box.users.http),
         "users-server.conf": _included(box.users.server),

@@ -10,6 +10,9 @@ MOST_REQUESTS = 1024
 SAID_OF_NO_LIMIT = 2048 * MEGABYTE  # who says that there is none may send as much
 REQUEST_BUFFERS = 49 * KILOBYTE  # of one request: its headers, and its response's
 BUFFER = 16 * KILOBYTE
+# nginx, for a client that asks for a static text compressed and does not read it: zlib takes 264 kB of these, the rest
+# is buffers (statics.GZIP) and the request.
+TEXT = 320 * KILOBYTE
 # Bodies below the first cost a request's own buffers. nginx holds those below the second in memory
 # (client_body_buffer_size and a quarter, ngx_http_read_client_request_body) and spools the others.
 UNCOUNTED, IN_MEMORY = 20_000, 100_000
@@ -31,6 +34,7 @@ class Room(NamedTuple):
     responses: int  # spooled, all together
     requests: int  # under way
     buffers: int  # of a response, each of 16 kB, before it is spooled
+    texts: int  # static ones that are compressed at a time; further ones are sent as they are
 
     @property
     def largest_body(self) -> int:
@@ -60,6 +64,7 @@ def of(spool: Spool, memory: int, concurrent: int) -> Room:
         responses=max(responses, SMALLEST),
         requests=requests,
         buffers=max(4, min(buffers, 16)),
+        texts=min(limit // 16 // TEXT + 1, 65535),
     )
 
 
@@ -183,6 +188,14 @@ def limits(room: Room, largest: int) -> list[str]:
         if one.slots > 1:
             lines.append(f"limit_conn {_zone(one)}_of_a_client {of_one_client(one.slots)};")
     return lines
+
+
+def texts(room: Room) -> list[str]:
+    """For a static location: how many texts are compressed at a time."""
+    return [
+        f"limit_conn flagon_texts {room.texts};",
+        f"limit_conn flagon_texts_of_a_client {of_one_client(room.texts)};",
+    ]
 
 
 def _counted(room: Room, every: list[Class]) -> list[tuple[int, Class]]:

@@ -18,7 +18,10 @@ RESTORED = (
     "Strict-Transport-Security", "X-Robots-Tag",
 )  # fmt: skip
 TEXTS = "text/css text/plain text/javascript application/javascript application/json image/svg+xml text/xml"
-GZIP = f"    gzip on;\n    gzip_comp_level 5;\n    gzip_min_length 1000;\n    gzip_types {TEXTS};\n"
+GZIP = (
+    f"    gzip on;\n    gzip_comp_level 4;\n    gzip_min_length 1000;\n    gzip_types {TEXTS};\n"
+    "    gzip_buffers 2 8k;\n    output_buffers 1 16k;\n"  # what room.TEXT counts with
+)
 COPIES = "/opt/flagon/static"  # what `flagon static build` has made
 DIGEST = 12  # hexadecimal digits of SHA-256 in a name: 48 bits, so that two versions of one file never meet
 MANIFEST = COPIES + "/manifest.json"
@@ -79,7 +82,21 @@ def _location(files: Files, modifier: str, path: str, body: str) -> str:
     return f"location {modifier} {word(path)} {{\n{guard}{body}}}\n"
 
 
-def _static(files: Files, static: Static) -> str:
+def _counted(limits: list[str]) -> str:
+    """For a static location: texts are compressed within these `limits`, beyond them sent as they are.
+
+    Only GETs of files that are there: nginx asks `limit_conn` once for a request, and what is missing goes to the
+    application, whose limits are others. An `if` that is true has no try_files, which a file does not need.
+    """
+    return (
+        '    if (-f "$flagon_unpacked$request_filename") { set $flagon_packed 1; }\n'
+        + "".join(f"    {line}\n" for line in limits)
+        + "    limit_conn_status 419;\n    limit_conn_log_level info;\n"  # @unpacked in nginx.conf: here again
+        "    if ($flagon_crowded) { gzip off; }\n    add_header Vary $flagon_crowded;\n"
+    )
+
+
+def _static(files: Files, static: Static, limits: list[str]) -> str:
     bare = static.url.rstrip("/")
     text = f"    alias {evaluated(static.folder.rstrip('/') + '/')};\n"
     text += f"    charset utf-8;\n    charset_types {TEXTS};\n{GZIP}"
@@ -89,6 +106,7 @@ def _static(files: Files, static: Static) -> str:
         text += '    if ($flagon_shown = "") { return 404; }\n    index index.html;\n'
     else:
         text += "    try_files $flagon_shown @app;\n"
+    text += _counted(limits)
     text = _location(files, "^~", static.url, text + _headers(static.cache))
     if static.strict:
         target = evaluated(static.url, "$flagon_scheme://$flagon_host")
@@ -114,6 +132,28 @@ DIGESTED = rf"(?<flagon_copy>.+\.[0-9a-f]{{{DIGEST}}}(?:\.[^./]*)?)$"
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
+# For http level. $flagon_unpacked is empty if a shown file may go out compressed; else no path below it exists. It may
+# match too much ("gzip" in a name), never too little. $flagon_crowded is set once there was no place.
+PACKED = """map "$request_method:$flagon_shown $http_accept_encoding" $flagon_unpacked {
+    volatile;
+    default /dev/null;
+    "~*^GET:/.*gzip" "";
+}
+map $flagon_packed $flagon_packer {
+    volatile;
+    default "";
+    1 $flagon_client;
+}
+limit_conn_zone $flagon_packed zone=flagon_texts:64k;
+limit_conn_zone $flagon_packer zone=flagon_texts_of_a_client:1m;
+map $limit_conn_status $flagon_crowded {
+    volatile;
+    default "";
+    REJECTED Accept-Encoding;
+}
+"""
+
+
 def maps(files: Files) -> str:
     """For http level: $flagon_digested is the copy that a digested path stands for."""
     lines = ['default "";'] + [
@@ -123,6 +163,8 @@ def maps(files: Files) -> str:
     ]
     text = "map $uri $flagon_digested {\n    " + "\n    ".join(lines) + "\n}\n"
     text += 'map $uri $flagon_controls {\n    volatile;\n    default "";\n    "~[\\x00-\\x1f\\x7f]" 1;\n}\n'
+    if files.statics:
+        text += PACKED
     # $flagon_shown is the path of a file that nginx may look for. Volatile, as an inner redirect changes $uri.
     if files.statics or files.root:
         text += f'map $uri $flagon_shown {{\n    volatile;\n    default $uri;\n    "~{HIDDEN}" "";\n}}\n'
@@ -151,9 +193,10 @@ def _copies(files: Files) -> str:
     )
 
 
-def fragment(files: Files) -> str:
-    """The locations. A location that the user's own file defines is left to it."""
-    text = "".join(_static(files, static) for static in files.statics)
+def fragment(files: Files, limits: list[str]) -> str:
+    """The locations; `limits` are room.texts. A location that the user's own file defines is left to it."""
+    text = 'set $flagon_packed "";\n' if files.statics else ""
+    text += "".join(_static(files, static, limits) for static in files.statics)
     text += "".join(_one(files, path, file) for path, file in files.top)
     if files.index_page:
         text += _location(files, "=", "/", f"    index {evaluated(files.index_page)};\n{_headers('')}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import select
 import shutil
 import socket
@@ -13,11 +14,13 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 
 from .apps.wire import FASTCGI, WIRES, Answer, Probe, read_answer
 from .box import Box, wait_until
+from .processes import parts
 
 MB = 1 << 20
 SMALL = ["-m", "256m", "--memory-swap", "256m"]
@@ -30,6 +33,14 @@ app = Flask(__name__)
 @app.post("/take")
 def take(name=""):
     return str(len(request.get_data()))
+"""
+SLOW = """import time
+from flask import Flask
+app = Flask(__name__)
+@app.errorhandler(404)
+def missing(error):
+    time.sleep(1)
+    return "not here", 404
 """
 
 
@@ -170,6 +181,87 @@ def test_slow_readers_do_not_fill_the_memory(hardened: Probe) -> None:
         for wire in wires:
             wire.close()
     assert hardened.ask("/tell").status_code == 200
+
+
+class Readers:
+    """`count` clients ask for a static text, compressed, and read nothing; returned once all of them are answered."""
+
+    def __init__(self, box: Box, count: int, clients: int) -> None:
+        self.wires = []
+        for number in range(count):
+            wire = socket.socket()
+            self.wires.append(wire)
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            wire.connect((box.ip, 8080))
+            wire.sendall(text("big.js", f"203.0.113.{number % clients}"))
+        deadline = time.monotonic() + 20
+        for wire in self.wires:
+            wire.settimeout(max(0.1, deadline - time.monotonic()))
+            wire.recv(1, socket.MSG_PEEK)
+
+    def packed(self) -> int:
+        """How many of them get it compressed. All get it, and caches are told in either case."""
+        heads = [wire.recv(2000) for wire in self.wires]
+        assert all(head.startswith(b"HTTP/1.1 200") and b"\r\nVary: Accept-Encoding\r\n" in head for head in heads)
+        return sum(b"\r\nContent-Encoding: gzip\r\n" in head for head in heads)
+
+    def __enter__(self) -> Readers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for wire in self.wires:
+            wire.close()
+
+
+def nginx(box: Box) -> dict[int, int]:
+    """nginx's workers: pid -> kB of memory of its own. The kernel's for their sockets is not theirs."""
+    pids = parts(box)["nginx worker"]
+    words = box.exec("grep", "-h", "RssAnon", *(f"/proc/{pid}/status" for pid in pids)).split()
+    return dict(zip(pids, map(int, words[1::3]), strict=True))
+
+
+def text(name: str, client: str) -> bytes:
+    return (
+        f"GET /static/{name} HTTP/1.1\r\nHost: box.test\r\nAccept-Encoding: gzip\r\nX-Forwarded-For: {client}\r\n\r\n"
+    ).encode()
+
+
+def test_static_texts_that_nobody_reads_do_not_fill_the_memory() -> None:
+    """26 are compressed at a time where there are 128 MB, 19 of them one client's; the others are sent as they are."""
+    big, odd = random.Random(1).randbytes(MB).hex(), "a?b %41.css"
+    files = {
+        "app.py": SLOW,
+        "static/big.js": big,
+        f"static/{odd}": "a { color: red }\n" * 200,
+    }
+    env = {"MAX_CONNECTIONS": "1", "TRUSTED_PROXIES": "private", "WORKER_CLASS": FASTCGI}
+    with Box(files=files, env=env, args=["-m", "128m", "--memory-swap", "128m"]) as box:
+
+        def encoding(path: str = "big.js") -> str:
+            answer = box.get(f"/static/{path}", headers={"X-Forwarded-For": "198.51.100.7", "Accept-Encoding": "gzip"})
+            assert (answer.status_code, answer.headers["Vary"]) == (200, "Accept-Encoding")
+            assert answer.text == files["static/" + unquote(path)]
+            return answer.headers.get("Content-Encoding", "none")
+
+        assert {encoding(), encoding(quote(odd))} == {"gzip"}
+        quiet = nginx(box)
+        with Readers(box, 300, clients=50) as readers:
+            crowded = nginx(box)
+            assert crowded.keys() == quiet.keys()
+            assert sum(crowded.values()) - sum(quiet.values()) < 128 * 1024 // 8
+            assert {encoding(), encoding(quote(odd))} == {"none"}
+            assert box.get("/up").status_code == 200
+            # What is not there is the application's, as before, and within MAX_CONNECTIONS.
+            asked = [socket.create_connection((box.ip, 8080), timeout=10) for _ in range(3)]
+            for wire in asked:
+                wire.sendall(text("missing.css", "198.51.100.8"))
+            assert sorted(read_answer(wire).status for wire in asked) == [404, 429, 429]
+            assert readers.packed() == 26
+        wait_until(lambda: encoding() == "gzip", 10, "the places")
+        with Readers(box, 60, clients=1) as readers:
+            assert encoding() == "gzip"  # another client
+            assert readers.packed() == 19
+        assert nginx(box).keys() == quiet.keys()
 
 
 def test_the_boot_says_where_bodies_go(hardened: Probe) -> None:

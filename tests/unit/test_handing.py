@@ -311,7 +311,7 @@ def test_which_folders_are_served(statics, values, expected, root):
 
 
 def test_paths_are_quoted_for_nginx():
-    text = fragment(Files(statics=(Static("/s/", '/a "b" $c\\d'),)))
+    text = fragment(Files(statics=(Static("/s/", '/a "b" $c\\d'),)), [])
     assert 'alias "/a \\"b\\" ${flagon_dollar}c\\\\d/";' in text
 
 
@@ -319,6 +319,6 @@ def test_a_location_of_the_users_own_wins():
     files = Files(
         statics=(Static("/s/", "/a", strict=True), Static("/t/", "/b")), top=(("/robots.txt", "/a/robots.txt"),)
     )
-    assert fragment(files).count("location") == 4
+    assert fragment(files, []).count("location") == 4
     own = files._replace(own=frozenset({Location(False, "/s/"), Location(True, "/robots.txt"), Location(False, "/t/")}))
-    assert fragment(own).count("location") == 1
+    assert fragment(own, []).count("location") == 1

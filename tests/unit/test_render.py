@@ -123,11 +123,12 @@ def test_a_variable_belongs_to_nginx_conf_or_nginx():
         conf = file.read()
     for _, fragments in all_cases():
         text = "".join(fragments.values())
-        ours = set(re.findall(r"\$(flagon_\w+)", text)) - {"flagon_trusted", "flagon_draining"}
+        ours = set(re.findall(r"\$(flagon_\w+)", text)) - {"flagon_trusted", "flagon_draining", "flagon_packed"}
         ours -= set(re.findall(r"\?<(flagon_\w+)>", text))  # named by a regular expression
         assert all(re.search(rf"^\s*(map|geo) .*\${name} {{", conf + text, re.MULTILINE) for name in ours), ours
         assert "geo $realip_remote_addr $flagon_trusted {" in text
         assert "set $flagon_draining /run/flagon/draining;" in text
+        assert ("$flagon_packed" in text) == ('set $flagon_packed "";\n' in text)
 
 
 TIMES = ["TIMEOUT", "CLIENT_TIMEOUT", "SEND_TIMEOUT", "KEEPALIVE_TIMEOUT", "STOP_TIMEOUT"]

@@ -48,6 +48,17 @@ def test_all_responses_together_fit(memory, in_memory, free):
     assert 4 <= found.buffers <= 16
 
 
+@pytest.mark.parametrize("memory", [64, 128, 256, 512, 1024, 4096, 65536, 10**7])
+def test_all_static_texts_together_fit(memory):
+    found = made(memory, False, GB)
+    assert found.texts * room.TEXT <= memory * MB // 16 + room.TEXT
+    assert 13 <= found.texts <= 65535
+    assert room.texts(found) == [
+        f"limit_conn flagon_texts {found.texts};",
+        f"limit_conn flagon_texts_of_a_client {found.texts * 3 // 4};",
+    ]
+
+
 def test_threads_and_backlog_are_never_refused():
     assert made(256, True, GB, 3000).requests == 6000
     assert made(256, True, GB, 10**6).requests == 65535
