@@ -17,39 +17,67 @@ PEER, PEER_HEADER = "FLAGON_PEER", "HTTP_X_FLAGON_PEER"
 
 
 class Family(NamedTuple):
-    """Names in capitals with underscores, as CGI writes them. Beginnings count with and without a leading X_."""
+    """Names in capitals with underscores, as CGI writes them. Beginnings count with or without an X_ or HTTP_."""
 
     beginnings: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ()
+    words: frozenset[str] = frozenset()
+    pairs: tuple[tuple[frozenset[str], frozenset[str]], ...] = ()  # one of the first, and one of the second as the end
     whole: frozenset[str] = frozenset()
     but: tuple[str, ...] = ()  # beginnings of ordinary names
 
-    def has(self, name: str) -> bool:
+    def has(self, name: Name) -> bool:
         """Whether this name is in it."""
-        bare = name.removeprefix("X_")
-        return name in self.whole or (
-            not bare.startswith(self.but)
-            and (
-                bare.startswith(self.beginnings)
-                or ("_" + bare).endswith(self.ends)
-                or any(piece in name for piece in self.pieces)
-            )
+        if name.whole in self.whole:
+            return True
+        return not name.bare.startswith(self.but) and (
+            name.bare.startswith(self.beginnings)
+            or name.barest.startswith(self.beginnings)
+            or ("_" + name.bare).endswith(self.ends)
+            or any(piece in name.whole for piece in self.pieces)
+            or not self.words.isdisjoint(name.words)
+            or any(name.last in second and not first.isdisjoint(name.words) for first, second in self.pairs)
         )
+
+
+class Name:
+    """One header's name, taken apart."""
+
+    __slots__ = ("bare", "barest", "last", "whole", "words")
+
+    def __init__(self, name: str) -> None:
+        self.whole = name
+        self.bare = name.removeprefix("X_")
+        self.barest = self.bare.removeprefix("HTTP_").removeprefix("X_")
+        *self.words, self.last = self.bare.split("_")
 
 
 def _words(text: str, before: str = "") -> tuple[str, ...]:
     return tuple(before + word for word in text.split())
 
 
+def _pair(first: str, second: str) -> tuple[frozenset[str], frozenset[str]]:
+    return frozenset(first.split()), frozenset(second.split())
+
+
 _WHO = "CLIENT REMOTE SOCKET REAL SOURCE SRC PEER ORIGIN TRUE VIEWER VISITOR"
+_IP = "IP IPV4 IPV6 IPADDR IPADDRESS"
+# Where an address is: of an edge network's, though it speaks of an IP.
+GEOGRAPHY = Family(
+    pairs=(_pair("IP GEOIP", "COUNTRY CITY REGION CONTINENT CODE TIMEZONE LATITUDE LONGITUDE NAME NUMBER ASN"),),
+    but=("SEC_",),
+)
 ADDRESS = Family(
     ends=(
-        *_words("_IP _IPV4 _IPV6 _IPADDR _IPADDRESS _IP_ADDR _IP_ADDRESS USERIP _XFF _COMING_FROM _COMMING_FROM"),
-        *(who + end for who in _WHO.split() for end in _words("IP IPV4 IPV6 ADDR ADDRESS _ADDR _ADDRESS")),
+        *_words("_IP _IPV4 _IPV6 _IPADDR _IPADDRESS USERIP _XFF _COMING_FROM _COMMING_FROM _LOCAL_ADDR"),
+        *(who + end for who in _WHO.split() for end in _words("_ADDR _ADDRESS ADDR ADDRESS " + _IP)),
     ),
     pieces=("CONNECTING_",),
+    words=frozenset(_IP.split()),  # X-Custom-IP-Authorization
+    but=("SEC_",),
 )
+_PLACES = "HOST HOSTNAME PORT PATH PREFIX PROTO PROTOCOL SCHEME SERVER URI URL"
 # Scheme, host, port and path, and what only a proxy may tell another kind of server.
 PLACE = Family(
     beginnings=(
@@ -60,58 +88,87 @@ PLACE = Family(
         *_words("CLIENT SSL ORIG_HOST HOST TEMP PROTO", "FASTLY_"),
         *_words("EXTERNAL ORIGINAL INTERNAL DOWNSTREAM", "ENVOY_"),
         *_words("URI URL PATH HOST SCHEME PORT", "REQUEST_"),
-        *_words("SCRIPT_NAME PATH_INFO PATH_PREFIX PATH_TRANSLATED CONTEXT_PATH INGRESS_PATH BASE_PATH BASE_URL"),
-        *_words("SERVER_NAME SERVER_PORT SERVER_ADDR HOST_ HTTP_HOST HTTP_DESTINATION HTTPS_ ARR_SSL URL_ URI_"),
-        *(side + "_" + what for side in "BACKEND FRONTEND GATEWAY VIRTUAL EXTERNAL PUBLIC UPSTREAM EDGE".split()
-          for what in "HOST PORT PATH URL".split()),
-        *_words("FRONT_END_ REWRITE_ ACCEL_ SENDFILE FLAGON_"),
+        *_words("NAME PATH PREFIX URI URL FILENAME", "SCRIPT_"),
+        *_words("PATH_INFO PATH_PREFIX PATH_TRANSLATED CONTEXT_PATH BASE_PATH BASE_URL SERVER_NAME SERVER_PORT"),
+        *_words("SERVER_ADDR SERVER_PROTOCOL HOST_ HTTP_HOST HTTP_URL HTTP_URI HTTP_DESTINATION HTTPS_ ARR_SSL"),
+        *_words("URL_ URI_ FRONT_END_ REWRITE_ ACCEL_ SENDFILE FLAGON_"),
     ),
-    ends=_words("_SCHEME _PROTO"),
-    pieces=("FORWARDED", *_words("FOR HOST PROTO PORT SERVER URI URL PREFIX SSL SCHEME", "FORWARD_")),
-    whole=frozenset(_words("PROXY X_PROXY HTTPS X_HTTPS X_SSL X_HOST X_HOSTNAME X_PORT X_URL X_URI X_PREFIX X_PROTO")),
+    ends=_words("_SCHEME _PROTO _HTTPS _SSL"),
+    pieces=(
+        *_words("FORWARDED FORWARED FOWARDED FORWARDER"),
+        *_words("FOR HOST PROTO PORT SERVER URI URL PREFIX SSL SCHEME", "FORWARD_"),
+    ),
+    pairs=(
+        _pair("OVERRIDE PROXIED REMAPPED REPLACED REWRITTEN MATCHED UNENCODED EFFECTIVE ROOT MOUNT", _PLACES),
+        _pair("BACKEND FRONTEND GATEWAY INGRESS VIRTUAL EXTERNAL PUBLIC UPSTREAM EDGE REQUEST", _PLACES),
+        _pair(_PLACES, "OVERRIDE OVERRIDDEN"),
+        _pair("IS", "SECURE TLS"),
+    ),
+    whole=frozenset(
+        "PROXY X_PROXY HTTPS X_HTTPS X_SSL X_SECURE X_HOST X_HOSTNAME X_PORT PORT X_URL URL X_URI URI X_PREFIX"
+        " X_PROTO PROTO X_PROTOCOL PROTOCOL".split()
+    ),
     but=(
-        *_words("PROXY_AUTH PROXY_CONNECTION"),
+        *_words("PROXY_AUTH PROXY_CONNECTION SEC_ COLOR_SCHEME"),
         *(word + what for word in ("ORIGINAL_", "ORIG_") for what in "FILE CONTENT SIZE NAME MESSAGE TRACE".split()),
     ),
 )  # fmt: skip
-# Who the user is, or which certificate he has: for a proxy to say that has asked him.
+# Who the user is, or which certificate he has: for a proxy to say that has asked him. Not a token that is all by itself
+# (X-Access-Token, X-Id-Token, X-Jwt): clients send those, and applications check them. A name they can but believe.
 USER = Family(
     beginnings=(
         *_words("USER EMAIL PREFERRED GROUP ROLE NAME LOGIN UID AUTH ACCESS_TOKEN ID_TOKEN", "FORWARDED_"),
         *_words("REQUEST USER EMAIL NAME GROUP ROLE SUBJECT LOGIN CLAIM PRINCIPAL CERT CN DN TYPE", "AUTH_"),
-        *_words("NAME EMAIL GROUP ROLE LOGIN DN PRINCIPAL CLAIM INFO", "USER_"),
+        *_words("NAME EMAIL GROUP ROLE LOGIN DN PRINCIPAL CLAIM INFO IS_", "USER_"),
         *_words("DN VERIF SUBJECT ISSUER SERIAL S_DN I_DN CN FINGERPRINT", "CLIENT_"),
-        *_words("REMOTE_ AUTHENTICATED AUTHENTIK AUTHELIA WEBAUTH USERNAME USERINFO IMPERSONATE SSL_ TLS_"),
-        *_words("GOOG_AUTHENTICATED GOOG_IAP APPENGINE_USER APPENGINE_AUTH MS_CLIENT_PRINCIPAL MS_TOKEN"),
-        *_words("AMZN_OIDC AMZN_MTLS VERCEL_OIDC TAILSCALE CF_ACCESS CF_CERT NGROK_AUTH"),
-        *_words("TOKEN_SUBJECT TOKEN_USER JWT_ASSERTION JWT_CLAIM JWT_PAYLOAD JWT_SUB"),
+        *_words("REMOTE_ AUTHENTICATED AUTHENTIK AUTHELIA WEBAUTH USERNAME USERINFO IMPERSONATE SSL_ TLS_ MTLS_ CERT_"),
+        *_words("GOOG_AUTHENTICATED GOOG_IAP IAP_ APPENGINE_USER APPENGINE_AUTH MS_CLIENT_PRINCIPAL MS_TOKEN"),
+        *_words("MS_ASPNETCORE_ AMZN_OIDC AMZN_MTLS VERCEL_OIDC TAILSCALE CF_ACCESS CF_CERT NGROK_AUTH CLERK_AUTH"),
+        *_words("TOKEN_SUBJECT TOKEN_USER JWT_ CERTIFICATE GAP_AUTH L5D_CLIENT DAPR_CALLER KUBEFLOW_USER SP_USER"),
         *_words("CONSUMER_ CREDENTIAL_ ANONYMOUS_CONSUMER SHIB_ SHIBBOLETH_ OIDC_ MELLON_ SAML_ SSO_ POMERIUM_ VOUCH_"),
         *_words("TELEPORT_ OAM_ KRB_ LDAP_ NTLM_ PINGACCESS_ SM_ SMUSER IV_USER IV_GROUP IV_CREDS IV_REMOTE EPPN"),
-        *_words("EDUPERSON EDU_PERSON MSISDN"),
+        *_words("REPLIT_USER SANDSTORM_ YNH_ RSTUDIO_CONNECT SF_CONTEXT PRINCIPAL_ IDENTITY_ EDUPERSON EDU_PERSON"),
+        # What operators of mobile networks add of their customers.
+        *_words("UIDH UP_CALLING UP_SUBNO JPHONE_UID HUAWEI_USER"),
     ),
     ends=(
-        *(who + end for who in "REMOTE AUTH AUTHENTICATED WEBAUTH PROXY LOGGED_IN".split()
-          for end in _words("_USER USER _USERNAME _USER_NAME")),
-        "_API_USERINFO",
+        *_words("_USER _USERNAME _USER_NAME _DN _PRINCIPAL _IDENTITY _IS_ADMIN _IS_AUTHENTICATED _IS_SUPERUSER"),
+        *_words("REMOTEUSER AUTHUSER AUTHENTICATEDUSER WEBAUTHUSER PROXYUSER LOGGED_INUSER _API_USERINFO"),
     ),
-    pieces=tuple(who + cert for who in "CLIENT PEER USER SSL TLS".split() for cert in ("_CERT", "CERT")),
-    whole=frozenset("X_USER X_EMAIL X_GROUP X_GROUPS X_ROLE X_ROLES".split()),
-    but=_words("ADDR IP HOST PORT PROTO SCHEME SSL HTTPS CLIENT", "REMOTE_"),
+    pieces=("MSISDN", *(who + cert for who in "CLIENT PEER USER SSL TLS".split() for cert in ("_CERT", "CERT"))),
+    pairs=(
+        _pair(
+            "AUTH AUTHENTICATED AUTHENTICATION CLAIM CLAIMS CURRENT EFFECTIVE IAP IDENTITY IDP IMPERSONATE IMPERSONATED"
+            " ISSUER JWT LOGGED LOGIN LOGON MASQUERADE OAUTH OAUTH2 OIDC OPENID PRINCIPAL PROXIED PROXY REMOTE SAML"
+            " SESSION SSO SUBJECT SUDO TOKEN TRUSTED USER VERIFIED",
+            "CN EMAIL GROUP GROUPS LOGIN MAIL PERMISSIONS ROLE ROLES SUB SUBJECT UID UPN USERID",
+        ),
+    ),
+    whole=frozenset(
+        "X_EMAIL X_MAIL MAIL X_GROUP X_GROUPS X_ROLE X_ROLES X_LOGIN X_CERT CERT X_XFCC XFCC CN GIVENNAME DISPLAYNAME"
+        " AFFILIATION UNSCOPED_AFFILIATION ENTITLEMENT PERSISTENT_ID TARGETED_ID".split()
+    ),
+    but=(
+        *_words("ADDR IP HOST PORT PROTO SCHEME SSL HTTPS CLIENT", "REMOTE_"),
+        *_words("SEC_ JWT_TOKEN JWT_ACCESS JWT_REFRESH JWT_BEARER JWT_AUTHORIZATION IDENTITY_TOKEN"),
+    ),
 )  # fmt: skip
 # What an edge network says of a request: country, cache, queue. True only where that network is what sends it.
 EDGE = Family(
     beginnings=(
         *_words("CF_ CLOUDFRONT_ FASTLY_ FLY_ AKAMAI_ SUCURI_ RAILWAY_ AZURE_ ENVOY_ APPENGINE_ CLOUDTASKS_"),
-        *_words("CLOUDSCHEDULER_ ARR_ NF_ VERCEL_ AMZN_TLS"),
+        *_words("CLOUDSCHEDULER_ ARR_ NF_ VERCEL_ AMZN_TLS AMZN_WAF ISTIO_ L5D_ EO_ CDN_REQUEST FD_HEALTHPROBE"),
+        *_words("GEOIP CLIENT_GEO"),
     ),
     but=_words("CF_WEBHOOK NF_SIGN VERCEL_SIGNATURE"),  # of their webhooks, which go to anybody
 )
-FAMILIES = (("address", ADDRESS), ("user", USER), ("place", PLACE), ("edge", EDGE))
+FAMILIES = (("edge", GEOGRAPHY), ("address", ADDRESS), ("user", USER), ("place", PLACE), ("edge", EDGE))
 
 
 def claim(name: str) -> str:
     """What a header of this name claims: `address`, `user`, `place`, `edge`, or nothing. As CGI spells it."""
-    return next((what for what, family in FAMILIES if family.has(name)), "")
+    parts = Name(name)
+    return next((what for what, family in FAMILIES if family.has(parts)), "")
 
 
 class Peer:

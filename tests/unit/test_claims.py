@@ -19,6 +19,8 @@ X-Originating-IP X-Remote-IP X-Remote-Addr X-Azure-ClientIP X-Azure-SocketIP X-A
 X-ProxyUser-Ip X-NF-Client-Connection-IP X-Source-IP X-Client-Address X-HTTP-Client-IP Incap-Client-IP X-Sucuri-ClientIP
 Akamai-Client-IP EO-Connecting-IP Ali-CDN-Real-IP CloudFront-Viewer-Address X-Coming-From X-RealIP X-User-IP X-XFF
 X-Envoy-External-Address X-Peer-Address Remote-Addr X-ClientIP X-Some-New-CDN-Client-IP X-Whoever-IPv6
+X-Custom-IP-Authorization X-IP X-IP-Trail X-Client-IPAddr RlnClientIpAddr X-Proxied-User-IP X-Host-IP X-Cdn-Src-Ip Local-Addr
+X-Override-IP X-IP-Override X-Ip-Chain
 """.split()
 PLACE = """
 Proxy Forwarded Forwarded-For X-Forwarded X-Forwarded-By X-Forwarded-For X-Forwarded-Host X-Forwarded-Port
@@ -30,6 +32,11 @@ X-Original-URI X-Original-Path X-Rewrite-URL X-Script-Name Script-Name X-Path-In
 X-Http-DestinationURL X-Backend-Host X-Proxy-Host X-Proxy-Url Proxy-Host X-Server-Name X-Envoy-Original-Path
 X-Envoy-Original-Host X-Envoy-Internal X-Real-Port X-Client-Port X-Ingress-Path X-Request-Uri X-Hostname X-Accel-Mapping
 Fastly-Orig-Host X-Flagon-Peer X-Flagon-Debugger Flagon-Peer X-URL-Rewritten X-External-Host WL-Proxy-SSL
+X-Protocol Protocol X-Is-Https X-Is-Ssl X-Is-Secure X-Is-TLS X-Secure X-Nfsn-Https X-Request-Is-Https X-Override-Host X-Override-URL
+X-Override-Path X-Override-Proto X-Host-Override X-Http-Path-Override X-HTTP-Scheme-Override X-Script-Path X-Script-URL
+X-Http-Url Http-Url Http-Uri Url Uri Unencoded-Url X-Proxied-Host X-Amzn-Remapped-Host X-Replaced-Path X-Matched-Path X-Root-Path
+X-Mount-Path X-Ingress-Host X-Gateway-Protocol X-Request-Protocol Server-Protocol X-Ning-Request-Uri X-Forwarder-For X-Forwared-For
+X-Fowarded-For X-Edge-Proto X-Upstream-Url X-HTTP-Proxy-Host X-Frontend-Scheme Port
 """.split()
 USER = """
 X-Forwarded-User X-Forwarded-Email X-Forwarded-Preferred-Username X-Forwarded-Groups X-Forwarded-Access-Token
@@ -45,11 +52,23 @@ Client-Cert-Chain X-ARR-ClientCert X-Proxy-User X-Consumer-Username X-Credential
 X-Userinfo X-Pomerium-Jwt-Assertion X-Vouch-User Shib-Session-Id OIDC-Claim-Email SM-User SMUSER IV-User OAM-Remote-User
 X-Appengine-User-Email X-Appengine-User-Is-Admin Auth-User X-Endpoint-Api-Userinfo Impersonate-User Teleport-Jwt-Assertion
 Ngrok-Auth-User-Email X-TLS-Client-Cert X-Email X-Groups X-Jwt-Claim-Sub Eppn
+X-Proxied-User X-Iap-User X-Iap-Email X-Effective-User X-Sudo-User X-Api-User X-Current-User X-Real-User X-Logged-In-User X-Acting-User
+X-Verified-Email X-Session-Email X-Login-Email X-Trusted-User X-On-Behalf-Of-User X-Masquerade-User-DN X-Proxied-User-DN X-Kong-Username
+X-Rest-Username X-Known-Username User X-Login X-Jwt-Email X-Jwt-Sub X-Jwt-Roles X-Kong-Jwt-Email X-Oauth-Email X-Session-Roles
+X-Cert X-Cert-Subject Cert-Subject Cert-Issuer X-Certificate X-Certificate-Dn X-Subject-Dn X-Issuer-Dn X-Mtls-Subject XFCC
+MS-ASPNETCORE-CLIENTCERT MS-ASPNETCORE-WINAUTHTOKEN GAP-Auth L5d-Client-Id Dapr-Caller-App-Id Kubeflow-Userid X-SP-UserId
+X-Replit-User-Id X-Replit-User-Name X-Sandstorm-User-Id X-Sandstorm-Permissions Ynh-User Ynh-User-Email RStudio-Connect-Credentials
+Sf-Context-Current-User Sf-Context-Current-User-Email X-Rh-Identity X-Principal X-Identity X-User-Is-Admin X-Is-Admin X-Is-Authenticated
+HTTP-SM-User HTTP-SM-Userdn X-HTTP-Remote-User X-Webobjects-Remote-User X-Domino-Username X-MSISDN X-Nokia-MSISDN
+X-Wap-Network-Client-Msisdn X-Up-Calling-Line-Id X-Up-Subno X-UIDH X-Huawei-Userid Affiliation Unscoped-Affiliation Mail Cn
+X-Remote-User-Email X-Proxy-Groups X-User-Permissions X-Clerk-Auth-Status X-Consumer-Groups X-Auth-Roles X-Auth-Subject
 """.split()
 EDGE = """
 CF-IPCountry CF-Ray CloudFront-Viewer-Country CloudFront-Is-Mobile-Viewer Fastly-FF Fly-Region Fly-Request-Id
 Fly-Replay-Src X-Azure-FDID X-Azure-Ref X-Appengine-Country X-Appengine-Cron X-Appengine-Queuename X-Envoy-Attempt-Count
 X-NF-Geo X-Vercel-Id X-Vercel-IP-Country X-CloudTasks-Queuename X-Akamai-Edgescape X-Railway-Edge
+X-GeoIP-Country GeoIP-City-Name X-IP-Country X-Vercel-IP-Country-Region X-Vercel-IP-Postal-Code X-Vercel-IP-As-Number EO-Client-IPCountry
+CDN-RequestCountryCode X-Amzn-Waf-Bot L5d-Dst-Canonical X-Istio-Attributes X-Client-Geo-Location X-FD-HealthProbe
 """.split()
 # Any client may send these, and applications wait for them.
 ORDINARY = """
@@ -66,6 +85,35 @@ X-File-Name X-Upload-Content-Type Upload-Offset Tus-Resumable HX-Request HX-Curr
 X-User-Id X-Token X-Session-Id X-Zip X-Skip-Cache X-VIP X-Clip X-Membership X-Realm X-Address X-Shipping-Address
 Proxy-Authorization Proxy-Connection CDN-Loop Priority Early-Data Last-Event-ID X-WP-Nonce X-Locale X-Tenant-Id X-Purpose
 ngrok-skip-browser-warning X-Amz-Date X-Amz-Content-Sha256 X-Ms-Version X-Ms-Date SOAPAction X-Moz X-Wap-Profile
+Stripe-Account Stripe-Version X-GitHub-Hook-ID X-GitHub-Hook-Installation-Target-ID X-GitHub-Hook-Installation-Target-Type
+X-GitHub-Enterprise-Version X-Hub-Signature X-Slack-Request-Timestamp X-Slack-Retry-Num X-Slack-Retry-Reason I-Twilio-Idempotency-Token
+X-Twilio-Email-Event-Webhook-Signature X-Shopify-Topic X-Shopify-Shop-Domain X-Shopify-Webhook-Id X-Shopify-API-Version
+X-Shopify-Access-Token Twitch-Eventsub-Message-Id Twitch-Eventsub-Message-Signature Twitch-Eventsub-Message-Type
+Twitch-Eventsub-Subscription-Type PayPal-Auth-Algo PayPal-Cert-Url PayPal-Cert-Id PayPal-Transmission-Id PayPal-Transmission-Sig Svix-Id
+Svix-Timestamp Svix-Signature Webhook-Id Webhook-Signature X-Signature X-Signature-Ed25519 X-Signature-Timestamp X-Line-Signature
+X-Zm-Signature X-Hubspot-Signature-V3 X-Xero-Signature Intuit-Signature X-Square-HmacSha256-Signature X-Event-Key X-Hook-UUID
+X-Request-UUID X-Gitlab-Event X-Gitlab-Instance X-Gitlab-Event-UUID X-Atlassian-Token X-Hook-Secret X-Hook-Signature X-Trello-Webhook
+Typeform-Signature Calendly-Webhook-Signature Sentry-Hook-Resource Sentry-Hook-Signature Sentry-Trace Linear-Signature Linear-Event
+X-Pagerduty-Signature X-Mandrill-Signature X-Amz-Sns-Message-Type X-Amz-Sns-Topic-Arn X-Amz-Security-Token X-Amz-Target
+X-Amz-Meta-Author X-Amz-Cf-Id X-Goog-Channel-Token X-Goog-Resource-Uri X-Goog-Resource-Id X-Goog-Message-Number X-Goog-Api-Key
+X-Goog-Api-Client X-Goog-User-Project X-Goog-Upload-Protocol X-Goog-Upload-Command X-Android-Package X-Android-Cert
+X-Ios-Bundle-Identifier Login-Customer-Id Developer-Token Ce-Id Ce-Source Ce-Type Ce-Subject WebHook-Request-Origin
+WebHook-Request-Callback Aeg-Event-Type X-Contentful-Topic X-Contentful-Webhook-Name X-WC-Webhook-Topic X-WC-Webhook-Source
+X-Docusign-Signature-1 X-Razorpay-Signature X-Paystack-Signature X-CC-Webhook-Signature Upstash-Signature X-Zendesk-Webhook-Signature
+X-Okta-Verification-Challenge Circleci-Signature X-Gitea-Event X-Pusher-Key X-Pusher-Signature X-RapidAPI-Key X-RapidAPI-Host
+X-RapidAPI-Proxy-Secret X-B3-SpanId X-B3-ParentSpanId X-B3-Sampled X-B3-Flags Uber-Trace-Id X-Datadog-Trace-Id X-Datadog-Parent-Id
+Newrelic Grpc-Timeout X-Grpc-Web Connect-Protocol-Version MCP-Protocol-Version Mcp-Session-Id X-Firebase-AppCheck
+X-Firebase-GMPID X-Parse-Application-Id X-Stainless-Lang OpenAI-Organization Anthropic-Version X-Livewire X-Up-Version X-Up-Target
+X-Up-Mode X-Up-Validate X-Turbo-Request-Id Sec-GPC Sec-CH-Prefers-Color-Scheme Sec-CH-Prefers-Reduced-Motion Sec-CH-UA-Mobile
+Sec-CH-UA-Full-Version-List Sec-Fetch-Mode Sec-Fetch-Dest Sec-Purpose Sec-WebSocket-Key Sec-WebSocket-Version
+Sec-WebSocket-Extensions Device-Memory Viewport-Width DPR Downlink ECT RTT X-Color-Scheme X-Country X-Country-Code X-Currency
+X-Account-Id X-Org-Id X-Organization-Id X-Project-Id X-Workspace-Id X-Store-Id X-Platform X-Access-Token X-Id-Token X-Refresh-Token
+X-Jwt X-Jwt-Token Jwt X-Identity-Token Access-Token Token Auth-Token X-Session-Token X-Client-Name X-Client-Platform X-Callback-Url
+X-Webhook-Url Target-URL X-Return-Path X-Event-Type X-Hasura-Role Digest Content-Digest Signature Signature-Input Prefer Upload-Length
+Lock-Token If Overwrite Timeout X-OC-Mtime OCS-ApiRequest OData-Version X-HTTP-Method HTTP-Accept X-Transaction-Id On-Behalf-Of
+X-Subdomain X-Password Priority-Hint X-Voip X-Ship-To X-Trace-Id X-Debug-Session Subject X-Usage X-User-Timezone X-User-Locale
+Content-Language X-Upload-Name X-Use-HTTP-Status-Code-Override X-WOPI-Override X-WOPI-Proof Service-Worker Purpose
+X-Requested-By X-Forge-Version X-Reuse X-Ssh-Key X-Sslmode
 """.split()
 
 
