@@ -17,6 +17,7 @@ ROOM_IN_MEMORY = 16 * 2**20  # bytes, where the disk is memory, and no more than
 PART_OF_MEMORY = 16
 PART_OF_DISK = 8  # of what is free; flagon/room.py gives three quarters to bodies and responses
 LARGEST = 16  # one page takes at most this part of the room
+RESERVED = 4  # that part of the share is for the paths of CACHE_LOCK, where there are any
 ZONE = "flagon_pages"
 # What carries credentials, a body or an upgrade never meets the cache: none of these is in the key.
 REQUEST = '"$request_method:$http_authorization:$http_transfer_encoding:$http_upgrade:$content_length"'
@@ -39,7 +40,12 @@ def room(values: dict[str, Any], spool: Spool, memory: int) -> int:
 def options(values: dict[str, Any], spool: str, size: int) -> dict[str, Any]:
     """What a worker needs to know of the cache: flagon.inside.pages.Pages."""
     share = size // 2 // values["WEB_CONCURRENCY"]
-    return {"folder": os.path.join(spool, "cache"), "share": share, "largest": min(share, size // LARGEST)}
+    return {
+        "folder": os.path.join(spool, "cache"),
+        "share": share,
+        "largest": min(share, size // LARGEST),
+        "reserved": share // RESERVED if values["CACHE_LOCK"] else 0,
+    }
 
 
 def prepare(run: str, spool: str) -> None:
@@ -95,11 +101,13 @@ fastcgi_cache_revalidate on;
 fastcgi_cache_use_stale error timeout http_500 http_503;
 """
 
-# In `location @locked`, for the paths of CACHE_LOCK.
+# In `location @locked`, for the paths of CACHE_LOCK. Where a page turns out not to be kept, those who wait get it one
+# after the other, and nginx looks every half second only: so nobody waits for longer than this.
 LOCK = """\
+fastcgi_param FLAGON_LOCKED 1;
 fastcgi_cache_lock on;
-fastcgi_cache_lock_timeout 5s;
-fastcgi_cache_lock_age 5s;
+fastcgi_cache_lock_timeout 2s;
+fastcgi_cache_lock_age 2s;
 """
 
 

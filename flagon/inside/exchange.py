@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 class Exchange:
     """One request and its response on one connection."""
 
-    __slots__ = ("_body", "_changes", "_data", "_descriptor", "_found", "_keep", "_server", "_slot", "_unbuffered")
+    __slots__ = (
+        "_body",
+        "_changes",
+        "_data",
+        "_descriptor",
+        "_found",
+        "_keep",
+        "_locked",
+        "_server",
+        "_slot",
+        "_unbuffered",
+    )
     hands_over = True  # nginx may be told to send a file in the application's place
 
     def __init__(self, server: Server, descriptor: int, slot: Slot, data: bytes) -> None:
@@ -36,6 +47,7 @@ class Exchange:
         self._unbuffered = False
         self._keep = False
         self._found: str | None = None  # what nginx's cache said; empty: not asked, None: not in this location
+        self._locked = False  # of a path that CACHE_LOCK names
         self._changes = ""  # the url whose page may be untrue afterwards
 
     def run(self) -> bool:
@@ -48,6 +60,7 @@ class Exchange:
             return False
         server = self._server
         found = self._found = environ.pop("FLAGON_CACHE", None)
+        self._locked = environ.pop("FLAGON_LOCKED", "") != ""
         response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
         if server.compression is not None:
             response.compress = server.compression, environ
@@ -171,7 +184,7 @@ class Exchange:
             return ""
         if self._changes:
             pages.changed(self._changes, status)
-        return "" if self._found is None else pages.lines(self._found, status, headers, size)
+        return "" if self._found is None else pages.lines(self._found, status, headers, size, self._locked)
 
     def begin_stream(self, unbuffered: bool, events: bool) -> bool:
         """A response that is not whole begins; False if it is unbuffered and STREAMS_MAX run already."""

@@ -53,31 +53,33 @@ def storable(status: str, headers: Headers) -> bool:
 class Pages:
     """What one worker says of its answers, and how much it has nginx keep.
 
-    share    bytes in PAUSE seconds: with this, all workers' shares and nginx's own look now and then, the cache
-             stays near its size however many pages are asked for
-    largest  bytes of one page
+    share     bytes in PAUSE seconds: with this, all workers' shares and nginx's own look now and then, the cache
+              stays near its size however many pages are asked for
+    largest   bytes of one page
+    reserved  bytes of the share for pages that others wait for (CACHE_LOCK): a flood of other paths does not take them
     """
 
-    def __init__(self, folder: str, share: int, largest: int) -> None:
-        self.folder, self.share, self.largest = folder, share, largest
+    def __init__(self, folder: str, share: int, largest: int, reserved: int = 0) -> None:
+        self.folder, self.share, self.largest, self.reserved = folder, share, largest, reserved
         self._lock = threading.Lock()
         self._until = 0.0
         self._taken = 0
 
-    def lines(self, found: str, status: str, headers: Headers, size: int | None) -> str:
+    def lines(self, found: str, status: str, headers: Headers, size: int | None, locked: bool = False) -> str:
         """Header lines for nginx: of an answer that has Cache-Control, or is to a question of nginx's own.
 
-        found  what nginx's cache said to this request ($upstream_cache_status); empty if the request never met it
-        size   bytes of the body; None: not known yet
+        found   what nginx's cache said to this request ($upstream_cache_status); empty if the request never met it
+        size    bytes of the body; None: not known yet
+        locked  others may wait for this page
         """
         if found == "EXPIRED" and status[:3] in IN_PLACE:
             return ""
-        if found and storable(status, headers) and self._fits(size, found == "EXPIRED"):
+        if found and storable(status, headers) and self._fits(size, found == "EXPIRED", locked):
             own = [f"X-Accel-Expires: {value}\r\n" for name, value in headers if name.lower() == "x-accel-expires"]
             return "X-Flagon-Cache: miss\r\n" + "".join(own[:1])
         return NOT_KEPT * bool(found) + "X-Flagon-Cache: bypass\r\n" * bool(SHARED.search(_control(headers)))
 
-    def _fits(self, size: int | None, in_place: bool) -> bool:
+    def _fits(self, size: int | None, in_place: bool, locked: bool) -> bool:
         """Whether a page finds room now. One that takes the place of another one needs none."""
         if size is None or size > self.largest:
             return False
@@ -87,7 +89,7 @@ class Pages:
             now = time.monotonic()
             if now >= self._until:
                 self._until, self._taken = now + PAUSE, 0
-            if self._taken and self._taken + size + OVERHEAD > self.share:
+            if self._taken and self._taken + size + OVERHEAD > self.share - (0 if locked else self.reserved):
                 return False
             self._taken += size + OVERHEAD
             return True

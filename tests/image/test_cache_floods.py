@@ -8,6 +8,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -15,12 +16,13 @@ from .box import RUNTIME, Box, wait_until
 
 # No Flask: floods are to be quick.
 APP = """
-import os
+import os, time
 from urllib.parse import parse_qs
 def app(environ, start_response):
     path, given = environ["PATH_INFO"], parse_qs(environ["QUERY_STRING"])
     headers = [("Content-Type", "text/plain")]
     if path.startswith("/cms/"): headers.append(("Cache-Control", "public, max-age=600"))
+    time.sleep(float(given.get("slow", ["0"])[0]))
     if "vary" in given: headers.append(("Vary", given["vary"][0]))
     start_response("200 OK", headers)
     return [os.urandom(int(given.get("size", ["20"])[0]) // 2).hex().encode()]
@@ -87,7 +89,12 @@ def kept_bytes(box: Box) -> int:
 def small() -> Iterator[Box]:
     """All that it writes is memory, of which it has little."""
     args = ["-m", "256m", "--memory-swap", "256m", "--read-only", "--tmpfs", "/tmp"]
-    with Box({"WEB_CONCURRENCY": "2"}, args=args, files={"app.py": APP}, image=RUNTIME) as box:
+    with Box(
+        {"WEB_CONCURRENCY": "2", "CACHE_LOCK": "/cms/locked/*, /private/locked/*"},
+        args=args,
+        files={"app.py": APP},
+        image=RUNTIME,
+    ) as box:
         yield box
 
 
@@ -138,6 +145,33 @@ def test_floods_of_pages_that_are_not_kept_leave_nothing(small: Box) -> None:
     assert flood(small, [page]) == {"200 hit": 1}
     log = small.logs()
     assert re.findall(r"could not allocate node|\[alert\]|\[crit\]", log) == []
+
+
+def waits(box: Box, target: str, size: int = 20) -> list[float]:
+    """Seconds until each of so many that ask at once for one page has it, the shortest first."""
+    started = time.monotonic()
+
+    def wait(_: int) -> float:
+        assert box.get(target).status_code == 200
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(size) as pool:
+        return sorted(pool.map(wait, range(size)))
+
+
+def test_a_crowd_for_a_locked_page_that_is_not_kept_waits_two_seconds_at_most(small: Box) -> None:
+    """And for its own answer; it was five."""
+    assert waits(small, "/private/locked/page?slow=0.1")[-1] < 3.5
+
+
+def test_a_flood_of_other_pages_does_not_use_up_what_locked_ones_need(small: Box) -> None:
+    """Until then a crowd for one that is not kept yet has it together, while nothing else is kept any more."""
+    for number in range(5):
+        counted = flood(small, (f"/cms/others/{number}/{other}?size=60000" for other in range(300)))
+        assert counted["200 bypass"] > 50
+        page = f"/cms/locked/{number}?size=100000"
+        assert flood(small, [page, page], together=1) == {"200 miss": 1, "200 hit": 1}
+    assert waits(small, "/cms/locked/page?size=100000&slow=0.3")[-1] < 1.8
 
 
 def test_a_start_does_not_wait_for_old_pages() -> None:

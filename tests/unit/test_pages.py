@@ -96,6 +96,12 @@ def test_one_page_is_kept_however_small_the_share(tmp_path):
     assert pages.lines("MISS", "200 OK", PUBLIC, 0) == BYPASS
 
 
+def test_a_flood_of_other_paths_leaves_room_for_pages_that_others_wait_for(tmp_path):
+    pages = Pages(str(tmp_path), share=100_000, largest=25_000, reserved=25_000)
+    assert [pages.lines("MISS", "200 OK", PUBLIC, 20_000) for _ in range(4)] == [MISS] * 3 + [BYPASS]
+    assert [pages.lines("MISS", "200 OK", PUBLIC, 20_000, True) for _ in range(2)] == [MISS, BYPASS]
+
+
 @pytest.mark.parametrize(("status", "gone"), [("204 X", True), ("303 X", True), ("400 X", False), ("500 X", False)])
 @pytest.mark.parametrize("kind", ["GET ", "HEAD ", "GET cookies ", "HEAD cookies "])
 @pytest.mark.parametrize("target", ["/x", "/\xfc?\xff"])
@@ -139,10 +145,13 @@ def test_the_room(size, memory, in_memory, free, room):
 
 @pytest.mark.parametrize("workers", [1, 3, 8, 512])
 def test_the_shares_of_all_workers_are_half_the_room(workers):
-    options = cache.options({"WEB_CONCURRENCY": workers}, "/spool", 16 * 2**20)
+    values = {"WEB_CONCURRENCY": workers, "CACHE_LOCK": ()}
+    options = cache.options(values, "/spool", 16 * 2**20)
     assert options["folder"] == "/spool/cache"
     assert workers * options["share"] <= 8 * 2**20
     assert options["largest"] <= min(options["share"], 2**20)
+    assert options["reserved"] == 0
+    assert cache.options(values | {"CACHE_LOCK": ("/",)}, "/spool", 16 * 2**20)["reserved"] == options["share"] // 4
 
 
 def test_only_pages_are_removed(tmp_path):
