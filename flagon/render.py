@@ -26,6 +26,10 @@ OWN_HEALTH = (
 KEPT = 512  # connections to the application that an nginx process keeps at most
 
 # A directive of the user's own at http level takes the place of any of these.
+# What the application says of its answer and nginx does not follow: it may have passed on what somebody else said.
+# Buffering is the worker's: always nginx's pipe mode, which passes on what has come at once, and alone notices a
+# response without its end.
+NOT_TO_NGINX = "X-Accel-Buffering X-Accel-Charset X-Accel-Limit-Rate"
 TUNING = """
 server_tokens off;
 absolute_redirect off;
@@ -227,8 +231,7 @@ def _fastcgi(box: Box) -> str:
         "fastcgi_keep_conn on;",
         f"fastcgi_read_timeout {nginx_time(v['TIMEOUT'] + 5)};",
         f"fastcgi_send_timeout {nginx_time(v['TIMEOUT'] + 5)};",
-        # Always nginx's pipe mode: it passes on what has come at once, and alone notices a response without its end.
-        "fastcgi_ignore_headers X-Accel-Buffering;",
+        f"fastcgi_ignore_headers {NOT_TO_NGINX};",
         "fastcgi_hide_header X-Request-ID;",
     ]
     if box.debug:
@@ -273,7 +276,7 @@ def _http(box: Box) -> str:
         "proxy_http_version 1.1;",
         f"proxy_read_timeout {nginx_time(v['TIMEOUT'] + 5)};",
         f"proxy_send_timeout {nginx_time(v['TIMEOUT'] + 5)};",
-        "proxy_ignore_headers X-Accel-Buffering;",
+        f"proxy_ignore_headers {NOT_TO_NGINX};",
         "proxy_hide_header X-Request-ID;",
         "proxy_redirect off;",
     ]

@@ -25,6 +25,9 @@ NEVER = re.compile(
     r"(?:^|[\s,])(?:no-store|private|no-cache|must-revalidate|proxy-revalidate)\b|s-maxage\s*=\s*\"?0|\A(?!.*s-maxage).*max-age\s*=\s*\"?0",
     re.IGNORECASE,
 )
+S_MAXAGE = re.compile(r"(?:^|[\s,])s-maxage\s*=\s*\"?([0-9]+)", re.IGNORECASE)
+MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]+)", re.IGNORECASE)
+OWN_AGE = re.compile(r"\s*(@?)([0-9]{1,18})\s*\Z")  # seconds, or @ and seconds since 1970
 PAUSE = 10.0  # seconds: nginx looks that seldom whether its cache has grown too large
 OVERHEAD = 4096  # bytes of a file beside the page: its header, its inode, the rest of its last block
 
@@ -32,7 +35,11 @@ Headers = list[tuple[str, str]]
 
 
 def _control(headers: Headers) -> str:
-    return ",".join(value for name, value in headers if name.lower() == "cache-control")
+    return ",".join(_values(headers, "cache-control"))
+
+
+def _values(headers: Headers, wanted: str) -> list[str]:
+    return [value for name, value in headers if name.lower() == wanted]
 
 
 def storable(status: str, headers: Headers) -> bool:
@@ -48,6 +55,37 @@ def storable(status: str, headers: Headers) -> bool:
             for name, value in headers
         )
     )
+
+
+def age(headers: Headers) -> int | None:
+    """Seconds that nginx is to be told of, where it would find others by itself.
+
+    It believes X-Accel-Expires before all, and the last of several lines. The application may shorten with it the age
+    that caches are told; a header that it passes on from somebody else must not keep a page for longer.
+    """
+    own = [found for value in _values(headers, "x-accel-expires") if (found := OWN_AGE.match(value))]
+    if not own and len(_values(headers, "cache-control")) < 2:
+        return None
+    asked = [
+        max(0, int(number) - int(time.time())) if at else int(number) for at, number in (one.groups() for one in own)
+    ]
+    return min(asked + _told(headers), default=None)
+
+
+def _told(headers: Headers) -> list[int]:
+    """The ages that caches are told (RFC 9111, section 4.2.1)."""
+    control = _control(headers)
+    if found := S_MAXAGE.findall(control) or MAX_AGE.findall(control):
+        return [int(number[:18]) for number in found]
+    ages = []
+    for value in _values(headers, "expires"):
+        from email.utils import parsedate_to_datetime  # not for every worker
+
+        try:
+            ages.append(max(0, int(parsedate_to_datetime(value).timestamp()) - int(time.time())))
+        except (ValueError, OverflowError):
+            ages.append(0)
+    return ages
 
 
 class Pages:
@@ -74,9 +112,10 @@ class Pages:
         """
         if found == "EXPIRED" and status[:3] in IN_PLACE:
             return ""
-        if found and storable(status, headers) and self._fits(size, found == "EXPIRED", locked):
-            own = [f"X-Accel-Expires: {value}\r\n" for name, value in headers if name.lower() == "x-accel-expires"]
-            return "X-Flagon-Cache: miss\r\n" + "".join(own[:1])
+        if found and storable(status, headers):
+            seconds = age(headers)
+            if seconds != 0 and self._fits(size, found == "EXPIRED", locked):
+                return "X-Flagon-Cache: miss\r\n" + ("" if seconds is None else f"X-Accel-Expires: {seconds}\r\n")
         return NOT_KEPT * bool(found) + "X-Flagon-Cache: bypass\r\n" * bool(SHARED.search(_control(headers)))
 
     def _fits(self, size: int | None, in_place: bool, locked: bool) -> bool:

@@ -613,6 +613,14 @@ def test_an_own_age_for_nginx_counts_for_marked_pages(box: Box) -> None:
     assert ask(box, name, short).text == first.text
     time.sleep(2.1)
     assert ask(box, name, short).text != first.text
+    for longer in (
+        cc("public, max-age=1", ("X-Accel-Expires", "600")),
+        [("Cache-Control", "s-maxage=1"), ("Cache-Control", "public, max-age=600")],
+    ):
+        name, first = kept(box, longer)
+        assert ask(box, name, longer).text == first.text
+        time.sleep(2.1)
+        assert ask(box, name, longer).text != first.text
     name, first = kept(box, cc(PUBLIC, ("X-Accel-Expires", "0")))
     assert ask(box, name, cc(PUBLIC, ("X-Accel-Expires", "0"))).text != first.text
 

@@ -130,6 +130,16 @@ def test_the_users_own_locations_go_on_working(box: Box) -> None:
         assert box.get("/relay", params={"h": f"{name}: /-/error/503.html"}).text == "own body"
 
 
+def test_what_an_application_cannot_say_to_nginx(box: Box) -> None:
+    """So many bytes a second, or another character set: what somebody else's answer says is nothing to nginx."""
+    lines = ["X-Accel-Limit-Rate: 100", "X-Accel-Charset: utf-7"]
+    reply = box.get("/relay", params={"h": lines})
+    assert reply.text == "own body"
+    assert reply.elapsed.total_seconds() < 1.5  # the header alone would take three
+    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert not [name for name in reply.headers if name.startswith("X-Accel")]
+
+
 def test_what_nginx_never_sends_in_the_applications_place(box: Box) -> None:
     """The application may send it: then they are its own bytes. nginx's own wall holds even for who knows the path."""
     by_folder = places(box)

@@ -65,12 +65,47 @@ def test_not_storable(value):
         ("EXPIRED", "503 X", PUBLIC, 10, ""),
         ("EXPIRED", "404 X", [], 10, NOT_KEPT),
         ("EXPIRED", "200 OK", [("Cache-Control", "private")], 10, NOT_KEPT),
-        # an own age for nginx, of the first line, and only where the page is marked
-        ("MISS", "200 OK", [*PUBLIC, ("x-accel-expires", "5"), ("X-Accel-Expires", "9")], 10, MISS + OWN),
+        # an own age for nginx: the shortest that is said anywhere, and only where the page is marked
+        ("MISS", "200 OK", [*PUBLIC, ("x-accel-expires", "9"), ("X-Accel-Expires", "5")], 10, MISS + OWN),
+        ("MISS", "200 OK", [*PUBLIC, ("X-Accel-Expires", "0")], 10, BYPASS),
+        ("MISS", "200 OK", [*PUBLIC, ("X-Accel-Expires", "@5")], 10, BYPASS),
+        ("EXPIRED", "200 OK", [*PUBLIC, ("X-Accel-Expires", "5")], 10, MISS + OWN),
     ],
 )  # fmt: skip
 def test_what_nginx_is_told(pages, found, status, headers, size, lines):
     assert pages.lines(found, status, headers, size) == lines
+
+
+@pytest.mark.parametrize(
+    ("control", "more", "seconds"),
+    [
+        ("public, max-age=60", {}, None),
+        ("public, max-age=60", {"X-Accel-Expires": "86400"}, 60),
+        ("public, max-age=60", {"X-Accel-Expires": "5"}, 5),
+        ("public, max-age=60", {"X-Accel-Expires": "@1005"}, 5),
+        ("public, max-age=60", {"X-Accel-Expires": "@9999999999"}, 60),
+        ("public, max-age=60", {"X-Accel-Expires": "@900"}, 0),
+        ("public, max-age=60", {"X-Accel-Expires": "9" * 18}, 60),
+        ("max-age=60, s-maxage=10", {"X-Accel-Expires": "30"}, 10),
+        ("S-MaxAge = 10, max-age=60", {"X-Accel-Expires": "30"}, 10),
+        ('public, max-age="20"', {"X-Accel-Expires": "30"}, 20),
+        ("public", {"X-Accel-Expires": "30"}, 30),
+        ("public", {"X-Accel-Expires": "30", "Expires": "Thu, 01 Jan 1970 00:16:50 GMT"}, 10),
+        ("public", {"X-Accel-Expires": "30", "Expires": "0"}, 0),
+        ("public, max-age=60", {"X-Accel-Expires": "30", "Expires": "0"}, 30),
+        # nginx does not read these
+        ("public, max-age=60", {"X-Accel-Expires": "off"}, None),
+        ("public, max-age=60", {"X-Accel-Expires": "-1"}, None),
+        ("public, max-age=60", {"X-Accel-Expires": "9" * 19}, None),
+        # it would take the last line
+        ("s-maxage=10", {"cache-control": "public, max-age=60"}, 10),
+        ("public, max-age=10", {"cache-control": "max-age=60"}, 10),
+        ("public", {"cache-control": "x"}, None),
+    ],
+)
+def test_nothing_that_is_for_nginx_keeps_a_page_for_longer(monkeypatch, control, more, seconds):
+    monkeypatch.setattr(module.time, "time", lambda: 1000.5 if "Expires" in more else 1000.0)
+    assert module.age([("Cache-Control", control), *more.items()]) == seconds
 
 
 def test_a_worker_has_only_so_much_kept_in_a_while(pages, monkeypatch):
