@@ -36,14 +36,10 @@ def main() -> int:
     why = "flagon is not serving: there is no url in its run directory"
     try:
         identity.become(os.environ, only_drop=True)
-        for path in serving.paths("url"):
-            try:
-                _ask(_url(path), os.path.islink(os.path.join(os.path.dirname(path), "nginx.conf")))
-            except (Sick, OSError) as error:
-                why = str(error)
-            else:
-                return 0
-    except (identity.CannotDrop, OSError) as error:
+        for path in serving.paths("url")[:1]:  # another one would be somebody else's word for a box that is dead
+            _ask(_url(path), os.path.islink(os.path.join(os.path.dirname(path), "nginx.conf")))
+            return 0
+    except (identity.CannotDrop, Sick, OSError) as error:
         why = str(error)
     from flagon import printable
 

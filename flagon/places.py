@@ -104,10 +104,8 @@ def keep_group_0_out(data: str) -> list[str]:
 
 def run_directory(wanted: str | None, fresh: bool = True) -> str:
     """RUNTIME_DIR, else the first usable candidate; `fresh` empties it of an earlier run. Raises NoPlace."""
-    # A folder of our own below what was given: it is emptied, and RUNTIME_DIR=/tmp is a likely thing to say.
-    candidates = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
     reasons = []
-    for directory in candidates:
+    for directory in _candidates(wanted):
         if fresh and len(os.fsencode(directory)) > LONGEST_RUN:
             raise NoPlace(f"RUNTIME_DIR={wanted} is too long: {LONGEST_RUN - len('/flagon')} bytes, for sockets' names")
         reason = take(directory) or (_claimed_and_emptied(directory) if fresh else "")
@@ -122,16 +120,29 @@ def run_directory(wanted: str | None, fresh: bool = True) -> str:
     )
 
 
+def _candidates(wanted: str | None) -> tuple[str, ...]:
+    # A folder of our own below what was given: it is emptied, and RUNTIME_DIR=/tmp is a likely thing to say.
+    return (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
+
+
+def _is_our_folder(directory: str) -> bool:
+    """A folder of this user's, and no link: a run directory belongs to its box, and /tmp/flagon may be anybody's."""
+    try:
+        status = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+
+
 def in_run_directories(wanted: str, name: str) -> list[str]:
-    """What is there by this name where a box may serve: its run directory was the first that was usable for it."""
-    folders = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
-    return [path for path in (os.path.join(folder, name) for folder in folders) if os.path.exists(path)]
+    """What is there by this name where a box of this user's may serve: the first directory that was usable for it."""
+    paths = (os.path.join(folder, name) for folder in _candidates(wanted) if _is_our_folder(folder))
+    return [path for path in paths if os.path.exists(path)]
 
 
 def nobody_serves(wanted: str, verb: str) -> str:
-    """What to say where no box is found; another user's run directory cannot be looked into."""
-    folders = (os.path.join(wanted, "flagon"),) if wanted else RUN_CANDIDATES
-    closed = [folder for folder in folders if os.path.isdir(folder) and not os.access(folder, os.X_OK)]
+    """What to say where no box is found; another user's run directory is not looked into."""
+    closed = [folder for folder in _candidates(wanted) if os.path.isdir(folder) and not _is_our_folder(folder)]
     if closed:
         uid = os.geteuid()
         return f"no box of uid {uid} serves here, and {closed[0]} is another user's: run this as its uid or as root"

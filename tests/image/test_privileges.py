@@ -107,6 +107,18 @@ def test_health_reads_no_dot_file_of_a_home_that_can_be_written(healthy: Box) ->
     assert done.returncode == 0
 
 
+def test_health_of_a_dead_box_is_not_somebody_else_s(healthy: Box) -> None:
+    """A second directory has an address that answers; the first, the box's own, one that does not."""
+    attack(
+        healthy,
+        "mkdir -m 700 /tmp/flagon && cp /run/flagon/url /tmp/flagon && echo http://127.0.0.1:9 > /run/flagon/url",
+    )
+    done = health_of_image(healthy)
+    healthy.exec("rm", "-r", "/tmp/flagon", user="0")
+    assert done.returncode == 1
+    assert "127.0.0.1:9" in done.stderr
+
+
 def test_health_believes_no_process_s_name(healthy: Box) -> None:
     attack(
         healthy,

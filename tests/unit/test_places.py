@@ -103,6 +103,26 @@ def test_another_users_folder_is_refused_and_left_as_it_is(tmp_path, uid):
     assert "belongs to uid" in str(caught.value)
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+def test_only_a_box_of_the_same_user_s_is_asked(tmp_path, uid, monkeypatch, wanted):
+    """What somebody else has put where a run directory may be is neither read nor connected to."""
+    asked = str(tmp_path) if wanted else ""
+    folder = tmp_path / ("flagon" if wanted else "two")
+    assert places.nobody_serves(asked, "purge").startswith("no box serves here")
+    folder.mkdir()
+    (folder / "url").write_text("http://127.0.0.1:80")
+    assert places.in_run_directories(asked, "url") == [str(folder / "url")]
+    assert places.in_run_directories(asked, "events.sock") == []
+    uid(os.geteuid() + 1)
+    assert places.in_run_directories(asked, "url") == []
+    said = places.nobody_serves(asked, "purge")
+    assert f"{folder} is another user's" in said
+    uid(os.geteuid())
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert places.in_run_directories(asked, "url") == []
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root for files of others")
 def test_what_others_have_put_into_it_is_gone_whatever_its_name(tmp_path):
     """The folder was writable for a group: a planted app.db, lock or link is none of ours."""
