@@ -25,11 +25,11 @@ OWN_HEALTH = (
 )
 KEPT = 512  # connections to the application that an nginx process keeps at most
 
-# A directive of the user's own at http level takes the place of any of these.
 # What the application says of its answer and nginx does not follow: it may have passed on what somebody else said.
 # Buffering is the worker's: always nginx's pipe mode, which passes on what has come at once, and alone notices a
 # response without its end.
 NOT_TO_NGINX = "X-Accel-Buffering X-Accel-Charset X-Accel-Limit-Rate"
+# A directive of the user's own at http level takes the place of any of these.
 TUNING = """
 server_tokens off;
 absolute_redirect off;
