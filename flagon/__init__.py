@@ -1,3 +1,6 @@
 """Flagon: everything a WSGI application needs around it, in one container image."""
 
 __version__ = "0.1.0"
+
+# Exit codes of sysexits.h, for both interpreters: EX_USAGE, EX_UNAVAILABLE, EX_CONFIG.
+USAGE_ERROR, UNAVAILABLE, CONFIGURATION_ERROR = 64, 69, 78

@@ -7,11 +7,11 @@ import os
 import socket
 import sys
 
-from flagon import serving
+from flagon import UNAVAILABLE, serving
 from flagon.reload import BAD, GOOD
 
 LONGEST_LINE = 1 << 16  # bytes at once
-FAILED, NOBODY = 1, 69  # EX_UNAVAILABLE of sysexits.h
+FAILED = 1
 
 
 def reload() -> int:
@@ -34,7 +34,7 @@ def reload() -> int:
             break
     else:
         print(f"flagon: {serving.nobody('reload')}", file=sys.stderr)
-        return NOBODY
+        return UNAVAILABLE
     os.close(writing)
     last = b""
     with os.fdopen(reading, "rb") as said:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
+from flagon import USAGE_ERROR
 from flagon.boot import Boot, BootError
 from flagon.copies import copy, fresh_name, write
 from flagon.database import masked
@@ -18,7 +19,6 @@ from flagon.inside.sqlite_copy import Failed
 
 USAGE = """usage: flagon backup [--to FILE]
   --to FILE   where to; - is standard output. Else a new file in DATA_DIR/backups"""
-USAGE_ERROR = 64  # EX_USAGE of sysexits.h
 POSTGRES_RECIPE = r"""Postgres is copied with its own tools, in the server's version or a newer one:
   pg_dump --format=custom --no-owner --no-acl --file=app.dump "$DATABASE_URL"
   pg_restore --clean --if-exists --no-owner --no-acl --single-transaction --dbname="$DATABASE_URL" app.dump

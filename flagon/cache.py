@@ -8,6 +8,7 @@ import re
 import sys
 from typing import Any
 
+from flagon import UNAVAILABLE, USAGE_ERROR
 from flagon.nginx_text import matching
 from flagon.room import Spool
 
@@ -117,11 +118,11 @@ def purge(arguments: list[str]) -> int:
 
     if arguments:
         print("usage: flagon purge", file=sys.stderr)
-        return 64  # EX_USAGE of sysexits.h
+        return USAGE_ERROR
     found = serving.paths(KEPT)
     if not found:
         print(f"flagon: {serving.nobody('purge')}", file=sys.stderr)
-        return 69  # EX_UNAVAILABLE
+        return UNAVAILABLE
     folder = os.path.realpath(found[0])
     spool, name = os.path.split(folder)
     if name != "cache" or not places.is_spool(spool):

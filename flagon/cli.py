@@ -8,14 +8,13 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from flagon import __version__, commands, early, hooks, secrets_store, step, timeline
+from flagon import CONFIGURATION_ERROR, USAGE_ERROR, __version__, commands, early, hooks, secrets_store, step, timeline
 from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
 if TYPE_CHECKING:
     from flagon.handover import Box
 
-CONFIGURATION_ERROR, USAGE_ERROR = 78, 64  # EX_CONFIG and EX_USAGE of sysexits.h
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 VERBS = (
     "serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static",

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 from supervisor.datatypes import RestartWhenExitUnexpected
 from supervisor.states import ProcessStates
 
+from flagon import CONFIGURATION_ERROR
 from flagon.logs import nginx_line
 
 WINDOW = 60.0  # seconds in which RESTART_LIMIT counts
 FIRST_PAUSE = 0.5  # seconds before the second restart; it doubles, and all pauses together stay below half the window
 DOUBT = 0.3  # seconds for our own stop signal to arrive, where every process was sent one
-CONFIGURATION_ERROR = 78  # EX_CONFIG of sysexits.h
 COULD_NOT_START = 127  # what a shell says of a command that it cannot find
 CORE = ("nginx", "gunicorn")
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)

@@ -10,7 +10,8 @@ TOKEN = r"""(?x)\#[^\n]* | "(?:\\.|[^"\\])*" | '(?:\\.|[^'\\])*' | [;{}]
     | (?:\\.|\$\{\w*\}|[^ \t\r\n;{}"'\#\\]) (?:\\.|\$\{\w*\}|[^ \t\r\n;{\\])*"""
 ESCAPED = {"t": "\t", "r": "\r", "n": "\n"}
 PLAIN = r"[\w./:=@%+,~^*\[\]-]+"  # means itself without quotes
-CONTROL, BROKEN = "[\0-\x1f\x7f]", "[\ud800-\udfff]"
+CONTROL = r"[\x00-\x1f\x7f]"  # for nginx's expressions and for Python's
+BROKEN = "[\ud800-\udfff]"
 LONGEST = 4000  # bytes; nginx reads a word into a buffer of 4,096
 DOLLAR = "${flagon_dollar}"  # nginx.conf: a variable that is $, as nginx knows no escape for it
 

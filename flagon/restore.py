@@ -9,8 +9,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from flagon import copies
-from flagon.backup import USAGE_ERROR, Place, guarded, place
+from flagon import USAGE_ERROR, copies
+from flagon.backup import Place, guarded, place
 from flagon.copies import check_integrity, fresh_name, reading, settle, write
 from flagon.inside import sqlite_copy, sqlite_lock
 from flagon.inside.sqlite_copy import BUSY, Failed, pour, sync

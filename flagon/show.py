@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 
+from flagon import USAGE_ERROR
 from flagon.table import GROUPS, SETTINGS, Setting
 
 
@@ -19,7 +20,7 @@ def run(arguments: list[str]) -> int:
         _effective(option)
     else:
         print("usage: flagon config [--json | --markdown | --schema | --fragments]")
-        return 64  # EX_USAGE of sysexits.h
+        return USAGE_ERROR
     return 0
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 import tarfile
 
+from flagon import USAGE_ERROR
 from flagon.boot import HOME, STARTER
 
 FILES = os.path.join(HOME, "starter-files")
@@ -16,7 +17,7 @@ def run(arguments: list[str]) -> int:
     """Write it; exit code 64 where nobody could use it, 66 where this image has none."""
     if arguments or os.isatty(1):
         print(HINT, file=sys.stderr)
-        return 64  # EX_USAGE of sysexits.h
+        return USAGE_ERROR
     if not os.path.isdir(STARTER):
         print("flagon: this image has no starter: it is built from flagon:runtime", file=sys.stderr)
         return 66  # EX_NOINPUT

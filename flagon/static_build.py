@@ -18,7 +18,7 @@ import stat
 import sys
 from typing import Any
 
-from flagon import compression, identity, published
+from flagon import USAGE_ERROR, compression, identity, published
 from flagon.boot import HOME, STARTER
 from flagon.css import references, rewrite
 from flagon.statics import COPIES, DIGEST
@@ -34,7 +34,7 @@ def run(arguments: list[str]) -> int:
     nothing can be written."""
     if arguments[:1] != ["build"]:
         print(USAGE, file=sys.stderr)
-        return 64  # EX_USAGE of sysexits.h
+        return USAGE_ERROR
     given = [os.path.abspath(folder) for folder in arguments[1:]]
     lowered = identity.Lowered(os.environ)
     with lowered:
@@ -47,7 +47,7 @@ def run(arguments: list[str]) -> int:
         for folder in folders:
             if held := published.holds(folder, {**never, HOME: "Flagon's own folder"}):
                 print(f"flagon: {folder}: {held}; its copies would be public. Name another folder", file=sys.stderr)
-                return 64
+                return USAGE_ERROR
     try:
         report = build(folders, COPIES, lowered)
     except OSError as error:

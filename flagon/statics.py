@@ -6,7 +6,7 @@ import re
 import zlib
 from typing import NamedTuple
 
-from flagon.nginx_text import Location, evaluated, matching, unfit, word
+from flagon.nginx_text import CONTROL, Location, evaluated, matching, unfit, word
 
 # Response headers that nginx itself forgets when the application hands a file over; all others that it keeps
 # (ngx_http_upstream.c, the table of headers: Content-Type, Content-Disposition, Set-Cookie, Cache-Control, Expires)
@@ -162,7 +162,7 @@ def maps(files: Files) -> str:
         if static.copies is not None
     ]
     text = "map $uri $flagon_digested {\n    " + "\n    ".join(lines) + "\n}\n"
-    text += 'map $uri $flagon_controls {\n    volatile;\n    default "";\n    "~[\\x00-\\x1f\\x7f]" 1;\n}\n'
+    text += f'map $uri $flagon_controls {{\n    volatile;\n    default "";\n    "~{CONTROL}" 1;\n}}\n'
     if files.statics:
         text += PACKED
     # $flagon_shown is the path of a file that nginx may look for. Volatile, as an inner redirect changes $uri.

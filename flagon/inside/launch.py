@@ -13,10 +13,10 @@ import sys
 import time
 from typing import Any
 
-from flagon import timeline
+from flagon import CONFIGURATION_ERROR, timeline
 from flagon.inside import options as options_file
 from flagon.inside.deferred import deferred
-from flagon.inside.notice import CONFIGURATION_ERROR, fail
+from flagon.inside.notice import fail
 
 CODE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SUPPORTED = (21, 27)

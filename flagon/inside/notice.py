@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import Any, NoReturn
 
-CONFIGURATION_ERROR = 78  # EX_CONFIG of sysexits.h
+from flagon import CONFIGURATION_ERROR
 
 _path: str | None = None
 
