@@ -36,13 +36,15 @@ FORGED = (
     "X_Forwarded_For: 6.6.6.6", "X-Forwarded-For: 6.6.6.6", "X-Original-Host: evil.test", "X-Host: evil.test",
     "X-Forwarded-User: evil", "X-Remote-User: evil", "Tailscale-User-Login: evil", "X-Azure-ClientIP: 6.6.6.6",
     "CF-Connecting-IPv6: 6.6.6.6", "X-Originating-IP: 6.6.6.6", "CloudFront-Viewer-Address: 6.6.6.6:444",
+    "X-Custom-IP-Authorization: 6.6.6.6", "X-Override-Host: evil.test", "X-Is-Https: on", "X-Protocol: https", "Http-Url: /evil",
+    "X-Iap-User: evil", "X-Jwt-Email: evil", "X-Subject-Dn: evil",
 )  # fmt: skip
 # The same, from a client whose proxy sets what it is asked to set itself, and passes on the others.
 PASSED_ON = tuple(
     line
     for line in FORGED
     if not line.startswith(("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-User"))
-    and not line.startswith(("X-Remote-User", "Tailscale-"))
+    and not line.startswith(("X-Remote-User", "Tailscale-", "X-Iap-User", "X-Jwt-Email", "X-Subject-Dn"))
 )
 HTTPS = "X-Forwarded-Proto: https"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from .box import IMAGE, Box, docker, run_once
 from .chains import FORGED
 from .networked import network
 
-LIES = ("6.6.6.6", "evil", "444")
+LIES = re.compile(r"6\.6\.6\.6|evil|\b444\b|^named$")  # a port of the host's may have 444 in it
 # Those of the report that reached the application from a peer that nobody trusts, and others of their kind.
 CLAIMS = """
 Fastly-Client-IP Proxy-Client-IP WL-Proxy-Client-IP X-Forwarded-By X-Forwarded-User X-Forwarded-Email X-Forwarded-Uri
@@ -27,7 +28,7 @@ USERS = ("X-Forwarded-User", "X-Remote-User", "X-SSL-Client-Cert", "Tailscale-Us
 
 
 def lies(environ: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environ.items() if any(lie in value for lie in LIES) or value == "named"}
+    return {name: value for name, value in environ.items() if LIES.search(value)}
 
 
 def from_neighbour(address: str, where: list[str], *headers: str) -> dict[str, Any]:
