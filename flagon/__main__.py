@@ -41,4 +41,4 @@ from flagon import printable  # noqa: E402
 printable.install()
 from flagon.cli import main  # noqa: E402
 
-sys.exit(main(sys.argv[1:]))
+sys.exit(printable.until_nobody_reads(main, sys.argv[1:]))

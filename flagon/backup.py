@@ -69,7 +69,8 @@ def guarded(verb: Callable[[], int]) -> int:
     except sqlite3.Error as error:
         message = f"SQLite says: {error}"
     except OSError as error:
-        message = f"{error.filename or 'a file'}: {error.strerror}"
+        ours = "standard output" if isinstance(error, BrokenPipeError) else "a file"
+        message = f"{error.filename or ours}: {error.strerror}"
     print(f"flagon: {message}", file=sys.stderr)
     return 1
 

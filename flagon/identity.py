@@ -116,6 +116,13 @@ def become(environ: Mapping[str, str], only_drop: bool = False) -> None:
         _prepare(environ, uid, gid)
         if _shares_terminal():
             _leave_terminal(uid)
+    # What root had open stays its own: no program that comes after this gets it (a root shell's `exec 8</etc/shadow`).
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if number > 2:
+            try:  # noqa: SIM105 - contextlib would cost a start
+                os.set_inheritable(number, False)
+            except OSError:
+                pass  # the list's own
     try:
         os.setgroups([])
         os.setgid(gid)

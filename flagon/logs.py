@@ -24,11 +24,12 @@ OURS = frozenset("flagon supervisord nginx access gunicorn gunicorn.error presta
 CONTINUED = "\n  "  # further lines of a record as text: no such line can be taken for one
 # In a JSON text a control below 32 is white space between its words.
 ESCAPED = {code: f"\\u{code:04x}" if code > 31 else " " for code in SHOWN}
-# A date first, as in our records, behind nothing that can be seen.
+# A date first, as in our records.
 LIKE_A_RECORD = re.compile(
-    "[\u00ad\u061c\u180e\u200b-\u200f\u2060-\u2065\ufeff]*"
-    r"\d{4}[^\w\s]\d\d[^\w\s]\d\d(?:[Tt]\d\d|[ _]\S{1,40} (?:debug|info|warning|error|critical) )"
+    r"\d{4}[^\w\s]\d\d[^\w\s]\d\d(?:[^\W\d_]\d\d|[ _]\S{1,40} (?:debug|info|warning|error|critical) )"
 )
+LOOKED_AT = 200  # characters of a line in which a date would be
+BLANK = "\u115f\u1160\u2800\u3164\uffa0\u17b4\u17b5"  # letters and signs that show nothing
 # nginx's error log: 2026/11/22 19:26:07 [error] 12#12: *3 text
 NGINX_LEVELS = {
     "[debug]": "debug", "[info]": "info", "[notice]": "info", "[warn]": "warning", "[error]": "error",
@@ -119,7 +120,7 @@ class Output:
         if self.as_json:
             return self.wrap(logger, "info", text)
         text = visible(text)
-        if LIKE_A_RECORD.match(text):
+        if not text.startswith(CONTINUED[1:]) and LIKE_A_RECORD.match(_seen(text[:LOOKED_AT])):
             text = CONTINUED[1:] + text
         return text.encode("utf-8", "replace") + b"\n"
 
@@ -145,12 +146,27 @@ def _pairs(text: str) -> list[tuple[str, object]] | None:
 def _is_programs_own(text: str) -> bool:
     """A JSON object that may pass: it does not say that it is a record of ours."""
     pairs = _pairs(text)
-    return pairs is not None and not any(name.strip().lower() == "logger" and _is_ours(value) for name, value in pairs)
+    return pairs is not None and not any(_word(name) == "logger" and _is_ours(value) for name, value in pairs)
 
 
 def _is_ours(logger: object) -> bool:
-    name = str(logger).strip().lower()
+    name = _word(str(logger))
     return name in OURS or name.startswith(("flagon.", "gunicorn."))
+
+
+def _word(text: str) -> str:
+    return "".join(_seen(text).split()).lower()
+
+
+def _seen(text: str) -> str:
+    """What a reader sees of it: letters in their plain form (NFKC), nothing that shows nothing, no blanks before it."""
+    if not (text.isascii() and text.isprintable()):
+        import unicodedata  # not at each cold start
+
+        plain = unicodedata.normalize("NFKC", text)
+        unseen = ("Cf", "Cc", "Mn", "Me")
+        text = "".join(one for one in plain if one not in BLANK and unicodedata.category(one) not in unseen)
+    return text.lstrip()
 
 
 def message_of(line: bytes) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import select
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
 # C0 but newline and tab, DEL, C1, what ends a line for some readers, and what turns the direction of text around.
@@ -34,3 +37,22 @@ def install() -> None:
         sys.stdout = _over(sys.stdout)
     if sys.stderr is not None:
         sys.stderr = _over(sys.stderr)
+
+
+NO_READER = 141  # as of a program that SIGPIPE has ended: 128 + 13
+
+
+def until_nobody_reads(verb: Callable[[list[str]], int], arguments: list[str]) -> int:
+    """The verb's exit code. Where its output goes into a pipe that has been closed (`| head -1`) it ends quietly."""
+    try:
+        code = verb(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        poll = select.poll()
+        poll.register(1, 0)
+        if not any(events & select.POLLERR for _, events in poll.poll(0)):
+            raise  # it was about another one
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still to be flushed
+        return NO_READER
+    return code

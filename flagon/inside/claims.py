@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
+from flagon.inside.context import request_id
+
 PEER, PEER_HEADER = "FLAGON_PEER", "HTTP_X_FLAGON_PEER"
 
 
@@ -61,21 +63,23 @@ def _pair(first: str, second: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(first.split()), frozenset(second.split())
 
 
+# Client hints, and what a client gives an object in a store to keep, under names of its own choice.
+ORDINARY = ("SEC_", *(store + "_META_" for store in "AMZ MS GOOG OSS COS OBJECT CONTAINER ACCOUNT".split()))
 _WHO = "CLIENT REMOTE SOCKET REAL SOURCE SRC PEER ORIGIN TRUE VIEWER VISITOR"
 _IP = "IP IPV4 IPV6 IPADDR IPADDRESS"
 # Where an address is: of an edge network's, though it speaks of an IP.
 GEOGRAPHY = Family(
     pairs=(_pair("IP GEOIP", "COUNTRY CITY REGION CONTINENT CODE TIMEZONE LATITUDE LONGITUDE NAME NUMBER ASN"),),
-    but=("SEC_",),
+    but=ORDINARY,
 )
 ADDRESS = Family(
     ends=(
         *_words("_IP _IPV4 _IPV6 _IPADDR _IPADDRESS USERIP _XFF _COMING_FROM _COMMING_FROM _LOCAL_ADDR"),
         *(who + end for who in _WHO.split() for end in _words("_ADDR _ADDRESS ADDR ADDRESS " + _IP)),
     ),
-    pieces=("CONNECTING_",),
+    pieces=_words("CONNECTING_ PROXIED_FOR FWD_FOR FORWD_FOR"),
     words=frozenset(_IP.split()),  # X-Custom-IP-Authorization
-    but=("SEC_",),
+    but=ORDINARY,
 )
 _PLACES = "HOST HOSTNAME PORT PATH PREFIX PROTO PROTOCOL SCHEME SERVER URI URL"
 # Scheme, host, port and path, and what only a proxy may tell another kind of server.
@@ -95,7 +99,7 @@ PLACE = Family(
     ),
     ends=_words("_SCHEME _PROTO _HTTPS _SSL"),
     pieces=(
-        *_words("FORWARDED FORWARED FOWARDED FORWARDER"),
+        *_words("FORWARDED FORWARED FOWARDED FORWARDER FWD_HOST FWD_PROTO FORWD_HOST FORWD_PROTO"),
         *_words("FOR HOST PROTO PORT SERVER URI URL PREFIX SSL SCHEME", "FORWARD_"),
     ),
     pairs=(
@@ -109,7 +113,8 @@ PLACE = Family(
         " X_PROTO PROTO X_PROTOCOL PROTOCOL".split()
     ),
     but=(
-        *_words("PROXY_AUTH PROXY_CONNECTION SEC_ COLOR_SCHEME"),
+        *ORDINARY,
+        *_words("PROXY_AUTH PROXY_CONNECTION COLOR_SCHEME"),
         *(word + what for word in ("ORIGINAL_", "ORIG_") for what in "FILE CONTENT SIZE NAME MESSAGE TRACE".split()),
     ),
 )  # fmt: skip
@@ -127,6 +132,8 @@ USER = Family(
         *_words("TOKEN_SUBJECT TOKEN_USER JWT_ CERTIFICATE GAP_AUTH L5D_CLIENT DAPR_CALLER KUBEFLOW_USER SP_USER"),
         *_words("CONSUMER_ CREDENTIAL_ ANONYMOUS_CONSUMER SHIB_ SHIBBOLETH_ OIDC_ MELLON_ SAML_ SSO_ POMERIUM_ VOUCH_"),
         *_words("TELEPORT_ OAM_ KRB_ LDAP_ NTLM_ PINGACCESS_ SM_ SMUSER IV_USER IV_GROUP IV_CREDS IV_REMOTE EPPN"),
+        # A function's or an API gateway's event has the user that it has authorized, and the client's address.
+        *_words("AMZN_REQUEST_CONTEXT AMZN_LAMBDA_CONTEXT APIGATEWAY_EVENT APIGATEWAY_CONTEXT EXEDEV_ SCOPE_ORGID"),
         *_words("REPLIT_USER SANDSTORM_ YNH_ RSTUDIO_CONNECT SF_CONTEXT PRINCIPAL_ IDENTITY_ EDUPERSON EDU_PERSON"),
         # What operators of mobile networks add of their customers.
         *_words("UIDH UP_CALLING UP_SUBNO JPHONE_UID HUAWEI_USER"),
@@ -146,19 +153,21 @@ USER = Family(
     ),
     whole=frozenset(
         "X_EMAIL X_MAIL MAIL X_GROUP X_GROUPS X_ROLE X_ROLES X_LOGIN X_CERT CERT X_XFCC XFCC CN GIVENNAME DISPLAYNAME"
+        " EMAIL X_USEREMAIL USEREMAIL GROUPS UID MEMBEROF SAMACCOUNTNAME EMPLOYEENUMBER X_IMSI X_ACR"
         " AFFILIATION UNSCOPED_AFFILIATION ENTITLEMENT PERSISTENT_ID TARGETED_ID".split()
     ),
     but=(
         *_words("ADDR IP HOST PORT PROTO SCHEME SSL HTTPS CLIENT", "REMOTE_"),
-        *_words("SEC_ JWT_TOKEN JWT_ACCESS JWT_REFRESH JWT_BEARER JWT_AUTHORIZATION IDENTITY_TOKEN"),
+        *ORDINARY,
+        *_words("JWT_TOKEN JWT_ACCESS JWT_REFRESH JWT_BEARER JWT_AUTHORIZATION IDENTITY_TOKEN"),
     ),
 )  # fmt: skip
 # What an edge network says of a request: country, cache, queue. True only where that network is what sends it.
 EDGE = Family(
     beginnings=(
         *_words("CF_ CLOUDFRONT_ FASTLY_ FLY_ AKAMAI_ SUCURI_ RAILWAY_ AZURE_ ENVOY_ APPENGINE_ CLOUDTASKS_"),
-        *_words("CLOUDSCHEDULER_ ARR_ NF_ VERCEL_ AMZN_TLS AMZN_WAF ISTIO_ L5D_ EO_ CDN_REQUEST FD_HEALTHPROBE"),
-        *_words("GEOIP CLIENT_GEO"),
+        *_words("CLOUDSCHEDULER ARR_ NF_ VERCEL_ AMZN_TLS AMZN_WAF ISTIO_ L5D_ EO_ CDN_REQUEST FD_HEALTHPROBE"),
+        *_words("AWS_SQSD GEOIP CLIENT_GEO"),
     ),
     but=_words("CF_WEBHOOK NF_SIGN VERCEL_SIGNATURE"),  # of their webhooks, which go to anybody
 )
@@ -195,35 +204,42 @@ class Peer:
 
 STRANGER = Peer("address", "user", "place", "edge")
 PEERS = {"": STRANGER, "platform": Peer("address", "user", "place"), "named": Peer("address", "place")}
-_untold = ["user", "ignored"]  # what has not been said yet in this worker's life
+MOST_TOLD = 16  # lines in a worker's life: who has many addresses writes no more of them
+_told: set[tuple[str, str]] = set()  # what has been said, and of which neighbour
 
 
-def peer(word: str) -> Peer:
-    """Whom nginx speaks for; a neighbour that tells much and is not believed is worth a line."""
+def peer(word: str, environ: dict[str, Any]) -> Peer:
+    """Whom nginx speaks for; a neighbour that tells much and is not believed is worth a line.
+
+    `environ` has the request's id by now, which the line is to have.
+    """
     found = PEERS.get(word)
     if found is None:
-        _tell("ignored", IGNORED, word, word)
+        _tell("ignored", word, environ, IGNORED, word, word)
         return STRANGER
     return found
 
 
-def refused(name: str) -> None:
-    """A user's claim was dropped: the application may be waiting for it."""
-    _tell("user", REFUSED, name[5:].replace("_", "-").title())
+def refused(name: str, word: str, environ: dict[str, Any]) -> None:
+    """A user's claim was dropped: the application may be waiting for it. `word` is what nginx says of the peer."""
+    neighbour = "" if word in PEERS else word
+    who = f" of {neighbour}'s" if neighbour else ""
+    _tell("user", neighbour, environ, REFUSED, name[5:].replace("_", "-").title(), who, neighbour or "its address")
 
 
-def sift(environ: dict[str, Any], peer: Peer) -> None:
-    """Drop what the peer may not say from a whole environ."""
-    names = peer.names
+def sift(environ: dict[str, Any], word: str) -> None:
+    """Drop what the peer may not say from a whole environ; `word` is what nginx says of it."""
+    found = peer(word, environ)
+    names = found.names
     for name in tuple(environ):
         try:
             said = names[name]
         except KeyError:
-            said = peer.may_say(name)
+            said = found.may_say(name)
         if not said:
             del environ[name]
         if said is None:
-            refused(name)
+            refused(name, word, environ)
 
 
 def settle(environ: dict[str, Any]) -> None:
@@ -232,22 +248,23 @@ def settle(environ: dict[str, Any]) -> None:
     environ["HTTP_X_FORWARDED_PROTO"] = environ.get("wsgi.url_scheme", "http")
 
 
-def over_uwsgi() -> None:
+def over_uwsgi(environ: dict[str, Any]) -> None:
     """A user's own nginx file passes on what a client, or a proxy, says of the client."""
-    _tell("ignored", OVER_UWSGI)
+    _tell("ignored", "", environ, OVER_UWSGI)
 
 
-def _tell(what: str, message: str, *words: str) -> None:
-    try:
-        _untold.remove(what)
-    except ValueError:
+def _tell(what: str, neighbour: str, environ: dict[str, Any], message: str, *words: str) -> None:
+    """Once of each neighbour: a stranger's request does not use up the line that its proxy's owner needs."""
+    if (what, neighbour) in _told or len(_told) >= MOST_TOLD:
         return
+    _told.add((what, neighbour))
+    request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))  # until now it is the request's before
     logging.getLogger("gunicorn.error").warning(message, *words)
 
 
 IGNORED = (
     "%s sends forwarding headers (X-Forwarded-*, Forwarded), and they are IGNORED: TRUSTED_PROXIES does not name it. "
-    "If it is your proxy, set TRUSTED_PROXIES=%s, its network, or private. If it is not, leave it: whoever has a named "
+    "If it is your proxy, set TRUSTED_PROXIES=%s, or its network. If it is not, leave it: whoever has a named "
     "address may choose address, scheme and host. Behind an engine's gateway that is everybody whom the engine "
     "relays: then publish the port on 127.0.0.1 only (docs/client-address.md)"
 )
@@ -257,6 +274,6 @@ OVER_UWSGI = (
     "UWSGI_SCHEME for the scheme (docs/client-address.md)"
 )
 REFUSED = (
-    "%s claims a user, and was DROPPED: only a peer that TRUSTED_PROXIES names may say who the user is. If a proxy of "
-    "yours sends it, name that proxy (docs/client-address.md)"
+    "%s%s claims a user, and was DROPPED, as is all that does: only a peer that TRUSTED_PROXIES names may say who the "
+    "user is. If a proxy of yours sends it, set TRUSTED_PROXIES to %s (docs/client-address.md)"
 )

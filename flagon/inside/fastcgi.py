@@ -48,7 +48,7 @@ def decode_params(block: bytes, into: dict[str, str]) -> None:
     nginx's own parameters come first, among them who the peer is; of the headers after them, what it may not say is
     left out (claims.py).
     """
-    peer = claims.STRANGER
+    peer, word = claims.STRANGER, ""
     may_say = peer.names
     text = block.decode("latin-1")
     position, end = 0, len(block)
@@ -68,10 +68,11 @@ def decode_params(block: bytes, into: dict[str, str]) -> None:
             if said:
                 into[name] = text[value:position]
             elif name == claims.PEER:
-                peer = claims.peer(text[value:position])
+                word = text[value:position]
+                peer = claims.peer(word, into)
                 may_say = peer.names
             elif said is None:
-                claims.refused(name)
+                claims.refused(name, word, into)
     except IndexError:
         raise ProtocolError("a parameter's length is cut") from None
     if position != end:

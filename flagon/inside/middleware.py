@@ -35,7 +35,7 @@ def behind_nginx(application: WSGI, spool_directory: str | None = None) -> WSGI:
         environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", environ["wsgi.url_scheme"])
         for name in ("SERVER_NAME", "SERVER_PORT", "REMOTE_PORT"):
             environ[name] = environ.pop("HTTP_X_FLAGON_" + name, environ.get(name, ""))
-        claims.sift(environ, claims.peer(environ.pop(claims.PEER_HEADER, "")))
+        claims.sift(environ, environ.pop(claims.PEER_HEADER, ""))
         claims.settle(environ)
         if "/." in environ["PATH_INFO"]:
             environ["PATH_INFO"] = without_dots(environ["PATH_INFO"])

@@ -15,7 +15,8 @@ HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization te trailer trailers transfer-encoding upgrade".split()
 )
 SPECIAL = HOP_BY_HOP | {
-    "content-length", "content-type", "x-accel-buffering", "status", "cache-control", "x-accel-expires", accel.NAME,
+    "content-length", "content-type", "x-accel-buffering", "status", "cache-control", "x-accel-expires",
+    "x-flagon-cache", accel.NAME,
 }  # fmt: skip
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -117,7 +118,7 @@ class Response:
                     buffering = value.lower()
                 elif lower == "cache-control":
                     self.asks_pages = True
-                elif lower in ("status", "x-accel-expires"):
+                elif lower in ("status", "x-accel-expires", "x-flagon-cache"):
                     continue  # CGI's own word, ours is the first line; ours are the last lines
                 elif lower == accel.NAME:
                     if type(value) is not accel.Internal and (why := self._wire.refuses_redirect(value)):

@@ -86,8 +86,8 @@ class UwsgiExchange(Exchange):
         self._slot.stuck_answer = STUCK_ANSWER
         environ = {**self._server.base_environ, **variables}
         if "HTTP_X_FORWARDED_FOR" in environ and claims.PEER not in environ:
-            claims.over_uwsgi()
-        claims.sift(environ, claims.peer(environ.pop(claims.PEER, "")))
+            claims.over_uwsgi(environ)
+        claims.sift(environ, environ.pop(claims.PEER, ""))
         secure = variables.get("HTTPS", "").lower() in ("on", "1", "true")
         environ["wsgi.url_scheme"] = variables.get("UWSGI_SCHEME") or ("https" if secure else "http")
         claims.settle(environ)

@@ -186,14 +186,14 @@ def test_slow_readers_do_not_fill_the_memory(hardened: Probe) -> None:
 class Readers:
     """`count` clients ask for a static text, compressed, and read nothing; returned once all of them are answered."""
 
-    def __init__(self, box: Box, count: int, clients: int) -> None:
+    def __init__(self, box: Box, count: int, clients: int, headers: str = "") -> None:
         self.wires = []
         for number in range(count):
             wire = socket.socket()
             self.wires.append(wire)
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             wire.connect((box.ip, 8080))
-            wire.sendall(text("big.js", f"203.0.113.{number % clients}"))
+            wire.sendall(text("big.js", f"203.0.113.{number % clients}", headers))
         deadline = time.monotonic() + 20
         for wire in self.wires:
             wire.settimeout(max(0.1, deadline - time.monotonic()))
@@ -220,9 +220,10 @@ def nginx(box: Box) -> dict[int, int]:
     return dict(zip(pids, map(int, words[1::3]), strict=True))
 
 
-def text(name: str, client: str) -> bytes:
+def text(name: str, client: str, headers: str = "") -> bytes:
     return (
-        f"GET /static/{name} HTTP/1.1\r\nHost: box.test\r\nAccept-Encoding: gzip\r\nX-Forwarded-For: {client}\r\n\r\n"
+        f"GET /static/{name} HTTP/1.1\r\nHost: box.test\r\nAccept-Encoding: gzip\r\nX-Forwarded-For: {client}\r\n"
+        f"{headers}\r\n"
     ).encode()
 
 
@@ -262,6 +263,20 @@ def test_static_texts_that_nobody_reads_do_not_fill_the_memory() -> None:
             assert encoding() == "gzip"  # another client
             assert readers.packed() == 19
         assert nginx(box).keys() == quiet.keys()
+
+
+def test_many_ranges_of_a_static_file_do_not_fill_the_memory() -> None:
+    """nginx makes a part of each, and holds it until the client has read it."""
+    many = "Range: bytes=" + ",".join(["0-0"] * 1900) + "\r\n"
+    files = {"app.py": SLOW, "static/big.js": random.Random(1).randbytes(MB).hex()}
+    with Box(files=files, args=["-m", "128m", "--memory-swap", "128m"]) as box:
+        quiet = nginx(box)
+        with Readers(box, 300, clients=50, headers=many):
+            crowded = nginx(box)
+            assert crowded.keys() == quiet.keys()
+            assert sum(crowded.values()) - sum(quiet.values()) < 128 * 1024 // 8
+        few = box.get("/static/big.js", headers={"Range": "bytes=0-3,9-12", "Accept-Encoding": "identity"})
+        assert (few.status_code, few.headers["Content-Type"].split(";")[0]) == (206, "multipart/byteranges")
 
 
 def test_the_boot_says_where_bodies_go(hardened: Probe) -> None:

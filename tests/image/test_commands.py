@@ -98,6 +98,12 @@ def test_verbs_work_inside_a_running_box(starter: Box) -> None:
     assert starter.get("/").status_code == 200
 
 
+def test_output_that_nobody_reads_to_its_end_is_no_error(starter: Box) -> None:
+    script = "for n in 1 2 3 4 5 6 7 8; do flagon config 2>>/tmp/said | head -1 >/dev/null; echo ${PIPESTATUS[0]}; done"
+    assert set(starter.exec("bash", "-c", script).split()) <= {"0", "141"}
+    assert starter.exec("cat", "/tmp/said") == ""
+
+
 # -- any other command
 
 

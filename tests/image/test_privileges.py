@@ -252,6 +252,12 @@ def test_every_verb_is_the_application_s_user_before_it_reads_a_file_of_its() ->
         assert {row.strip() for row in rows} == {"10001 10001 10001 10001 0 0 0 0 groups"}
 
 
+def test_a_file_that_a_root_shell_has_open_is_not_the_application_s() -> None:
+    script = "exec 8</etc/shadow; flagon python3 -c 'import os; print(os.path.exists(\"/proc/self/fd/8\"))'"
+    with Box(image=RUNTIME, files=FILES) as box:
+        assert box.exec("bash", "-c", script, user="0").strip() == "False"
+
+
 def test_serve_is_the_application_s_user_before_it_reads_a_file_of_its() -> None:
     with Box(image=RUNTIME, files=FILES, wait=False) as box:
         assert box.folder

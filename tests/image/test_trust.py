@@ -86,7 +86,7 @@ def test_it_is_said_which_peer_is_ignored_and_what_to_set(default: Probe) -> Non
     default.wait_log("sends forwarding headers")
     lines = [record["message"] for record in default.records() if record.get("level") == "warning"]
     [ignored] = [line for line in lines if "sends forwarding headers" in line]
-    assert f"set TRUSTED_PROXIES={ignored.split()[0]}, its network" in ignored
+    assert f"set TRUSTED_PROXIES={ignored.split()[0]}, or its network" in ignored
     assert len([line for line in lines if "claims a user, and was DROPPED" in line]) == 1
     assert len([line for line in lines if "REAL_IP_HEADER=X-Visitor has no effect" in line]) == 1
     assert "trusted proxies: none (default); behind a proxy" in default.logs()

@@ -10,6 +10,7 @@ import pytest
 from fastcgi_client import block, environ
 
 from flagon.inside import claims, fastcgi
+from flagon.inside.context import request_id
 from flagon.inside.middleware import behind_nginx
 
 ADDRESS = """
@@ -21,6 +22,7 @@ Akamai-Client-IP EO-Connecting-IP Ali-CDN-Real-IP CloudFront-Viewer-Address X-Co
 X-Envoy-External-Address X-Peer-Address Remote-Addr X-ClientIP X-Some-New-CDN-Client-IP X-Whoever-IPv6
 X-Custom-IP-Authorization X-IP X-IP-Trail X-Client-IPAddr RlnClientIpAddr X-Proxied-User-IP X-Host-IP X-Cdn-Src-Ip Local-Addr
 X-Override-IP X-IP-Override X-Ip-Chain
+X-Proxied-For X-Fwd-For X-Forwd-For
 """.split()
 PLACE = """
 Proxy Forwarded Forwarded-For X-Forwarded X-Forwarded-By X-Forwarded-For X-Forwarded-Host X-Forwarded-Port
@@ -37,6 +39,7 @@ X-Override-Path X-Override-Proto X-Host-Override X-Http-Path-Override X-HTTP-Sch
 X-Http-Url Http-Url Http-Uri Url Uri Unencoded-Url X-Proxied-Host X-Amzn-Remapped-Host X-Replaced-Path X-Matched-Path X-Root-Path
 X-Mount-Path X-Ingress-Host X-Gateway-Protocol X-Request-Protocol Server-Protocol X-Ning-Request-Uri X-Forwarder-For X-Forwared-For
 X-Fowarded-For X-Edge-Proto X-Upstream-Url X-HTTP-Proxy-Host X-Frontend-Scheme Port
+X-Fwd-Host X-Fwd-Proto
 """.split()
 USER = """
 X-Forwarded-User X-Forwarded-Email X-Forwarded-Preferred-Username X-Forwarded-Groups X-Forwarded-Access-Token
@@ -62,6 +65,8 @@ Sf-Context-Current-User Sf-Context-Current-User-Email X-Rh-Identity X-Principal 
 HTTP-SM-User HTTP-SM-Userdn X-HTTP-Remote-User X-Webobjects-Remote-User X-Domino-Username X-MSISDN X-Nokia-MSISDN
 X-Wap-Network-Client-Msisdn X-Up-Calling-Line-Id X-Up-Subno X-UIDH X-Huawei-Userid Affiliation Unscoped-Affiliation Mail Cn
 X-Remote-User-Email X-Proxy-Groups X-User-Permissions X-Clerk-Auth-Status X-Consumer-Groups X-Auth-Roles X-Auth-Subject
+X-Amzn-Request-Context X-Amzn-Lambda-Context X-Apigateway-Event X-ExeDev-Email X-Scope-OrgID UID Memberof Samaccountname
+Employeenumber X-Useremail Email Groups X-IMSI X-ACR
 """.split()
 EDGE = """
 CF-IPCountry CF-Ray CloudFront-Viewer-Country CloudFront-Is-Mobile-Viewer Fastly-FF Fly-Region Fly-Request-Id
@@ -69,6 +74,7 @@ Fly-Replay-Src X-Azure-FDID X-Azure-Ref X-Appengine-Country X-Appengine-Cron X-A
 X-NF-Geo X-Vercel-Id X-Vercel-IP-Country X-CloudTasks-Queuename X-Akamai-Edgescape X-Railway-Edge
 X-GeoIP-Country GeoIP-City-Name X-IP-Country X-Vercel-IP-Country-Region X-Vercel-IP-Postal-Code X-Vercel-IP-As-Number EO-Client-IPCountry
 CDN-RequestCountryCode X-Amzn-Waf-Bot L5d-Dst-Canonical X-Istio-Attributes X-Client-Geo-Location X-FD-HealthProbe
+X-CloudScheduler X-Aws-Sqsd-Taskname
 """.split()
 # Any client may send these, and applications wait for them.
 ORDINARY = """
@@ -114,6 +120,8 @@ Lock-Token If Overwrite Timeout X-OC-Mtime OCS-ApiRequest OData-Version X-HTTP-M
 X-Subdomain X-Password Priority-Hint X-Voip X-Ship-To X-Trace-Id X-Debug-Session Subject X-Usage X-User-Timezone X-User-Locale
 Content-Language X-Upload-Name X-Use-HTTP-Status-Code-Override X-WOPI-Override X-WOPI-Proof Service-Worker Purpose
 X-Requested-By X-Forge-Version X-Reuse X-Ssh-Key X-Sslmode
+x-amz-meta-user x-amz-meta-client-ip x-amz-meta-is-secure x-amz-meta-request-url X-Object-Meta-Username X-Ms-Meta-User
+X-Goog-Meta-Camera-Ip X-Container-Meta-User-Role SN OU
 """.split()
 
 
@@ -128,7 +136,7 @@ def told(peer, headers):
     fast = {}
     fastcgi.decode_params(block({**environ(), **words, **given}), fast)
     sifted = {**environ(), **given}
-    claims.sift(sifted, claims.peer(peer))
+    claims.sift(sifted, peer)
     http = {}
 
     def application(environ, start_response):
@@ -179,8 +187,8 @@ def test_ordinary_headers_pass(header):
 def test_who_the_peer_is_cannot_be_said_by_a_header():
     for forged in ("FLAGON_PEER", "X-FLAGON-PEER", "FLAGON-PEER"):
         assert told("", [forged, "X-Remote-User"]) == set()
-    assert claims.peer("named ") is claims.STRANGER
-    assert claims.peer("203.0.113.9") is claims.STRANGER
+    assert claims.peer("named ", {}) is claims.STRANGER
+    assert claims.peer("203.0.113.9", {}) is claims.STRANGER
 
 
 def test_the_three_that_applications_read_follow_the_address():
@@ -210,7 +218,7 @@ def test_long_names_are_looked_at_quickly(piece):
 
 @pytest.fixture
 def untold(monkeypatch):
-    monkeypatch.setattr(claims, "_untold", ["user", "ignored"])
+    monkeypatch.setattr(claims, "_told", set())
 
 
 def lines(caplog):
@@ -218,13 +226,33 @@ def lines(caplog):
 
 
 @pytest.mark.usefixtures("untold")
-def test_a_neighbour_that_is_ignored_is_named_once(caplog):
+def test_each_neighbour_that_is_ignored_is_named_once(caplog):
+    """A stranger that comes first does not use up the line of which the proxy's owner learns."""
     for address in ("172.18.0.5", "172.18.0.6", "172.18.0.5"):
         told(address, ["Accept"])
-    [line] = lines(caplog)
-    assert line.startswith("172.18.0.5 sends forwarding headers")
-    assert "set TRUSTED_PROXIES=172.18.0.5" in line
-    assert "If it is not" in line
+    for address, line in zip(("172.18.0.5", "172.18.0.6"), lines(caplog), strict=True):
+        assert line.startswith(f"{address} sends forwarding headers")
+        assert f"set TRUSTED_PROXIES={address}" in line
+        assert "If it is not" in line
+
+
+@pytest.mark.usefixtures("untold")
+def test_many_neighbours_do_not_fill_the_log(caplog):
+    for number in range(200):
+        told(f"10.0.0.{number}", ["X-Remote-User"])
+    assert len(lines(caplog)) == claims.MOST_TOLD
+
+
+@pytest.mark.usefixtures("untold")
+def test_a_line_about_a_request_has_its_own_id(caplog):
+    """The thread has served another one before, whose id the logger would find."""
+    seen = []
+    caplog.handler.addFilter(lambda record: seen.append(request_id.get()) or True)
+    for number, peer in enumerate(("", "172.18.0.5")):
+        request_id.set("of another request")
+        own = {"HTTP_X_REQUEST_ID": f"own-{number}"}
+        fastcgi.decode_params(block({**own, **({claims.PEER: peer} if peer else {}), "HTTP_X_REMOTE_USER": "a"}), {})
+    assert seen == ["own-0", "own-1", "own-1"]
 
 
 @pytest.mark.usefixtures("untold")
@@ -235,3 +263,6 @@ def test_a_user_that_is_dropped_is_said_once(caplog):
     assert line.startswith("X-Remote-User claims a user, and was DROPPED")
     told("named", ["X-Remote-User"])
     assert len(lines(caplog)) == 1
+    told("172.18.0.5", ["X-Remote-User"])
+    assert "X-Remote-User of 172.18.0.5's claims a user" in lines(caplog)[2]
+    assert "set TRUSTED_PROXIES to 172.18.0.5" in lines(caplog)[2]

@@ -343,6 +343,8 @@ def test_a_json_line_has_no_bare_controls_and_means_the_same(text, _shown):
     FORGED, "2026-11-30T10:00:00+00:00 info access 192.0.2.1 \"GET /\" 200", "2026-11-30t10:00:00Z x", "2026-11-30 10:00 critical flagon FORGED",
     "\u200b" + FORGED, "\ufeff\u2060" + FORGED, "2026\u201111\u201130T10:00 critical flagon FORGED",
     "\u0662\u0660\u0662\u0666-\u0661\u0661-\u0663\u0660T\u0661\u0660:00 critical flagon",
+    "\ufe0f" + FORGED, "\U000e0020" + FORGED, "\u2800\u3164 \xa0" + FORGED, " " + FORGED, FORGED.replace("-", "\u200b-", 1),
+    FORGED.replace("T", "\u0422", 1), FORGED.replace("2026", "\uff12026", 1),
 ])  # fmt: skip
 def test_a_plain_line_cannot_be_taken_for_a_record(text):
     (line,) = marked(text.encode() + b"\n", as_json=False).lines
@@ -416,10 +418,12 @@ def test_extra_fields_are_no_way_to_another_logger():
     assert record["time"] != "then"
 
 
-@pytest.mark.parametrize("logger", [*sorted(logs.OURS), "gunicorn.access", "flagon.boot", " Flagon ", "ACCESS"])
+@pytest.mark.parametrize("logger", [
+    *sorted(logs.OURS), "gunicorn.access", "flagon.boot", " Flagon ", "ACCESS", "flagon\u200b", "\u200bflagon", "flagon\0", "\ufb02agon",
+])  # fmt: skip
 @pytest.mark.parametrize("claim", [
     '{"logger": %s, "level": "critical", "message": "FORGED"}', '{"message":"FORGED","logger":%s}', '{"logger":"shop","logger":%s}',
-    '{"logger":%s,"logger":"shop"}', '{"l\\u006fgger":%s}', '{"a":{"logger":"shop"},"logger":%s} ', '{"Logger":%s}', '{"logger":%s}\r',
+    '{"logger":%s,"logger":"shop"}', '{"l\\u006fgger":%s}', '{"a":{"logger":"shop"},"logger":%s} ', '{"Logger":%s}', '{"logger":%s}\r', '{"logger\u200b":%s}',
 ])  # fmt: skip
 def test_a_printed_object_cannot_claim_a_logger_of_ours(logger, claim):
     for value in (json.dumps(logger), '"' + "".join(f"\\u{ord(letter):04x}" for letter in logger) + '"'):
