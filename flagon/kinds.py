@@ -14,6 +14,9 @@ from flagon.table import Setting
 
 MODULE = re.compile(r"[A-Za-z_][\w.-]*(:[A-Za-z_][\w.]*(\(.*\))?)?\Z")
 HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}\Z")
+LAST_WORD = re.compile(  # of these nginx or Flagon has it, whatever a client sends
+    r"(X-)?Forwarded.*|(X-)?Flagon.*|X-Real-IP|Proxy|Host|X-Request-ID|Content-(Length|Type)", re.IGNORECASE
+)
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
@@ -172,6 +175,16 @@ def header(text: str, row: Setting) -> str:
     return text
 
 
+def headers(text: str, row: Setting) -> tuple[str, ...]:
+    """Names of request headers that pass whoever sends them."""
+    words = tuple(dict.fromkeys(word for word in re.split(r"[,\s]+", text) if word))
+    if not words or not all(HEADER.match(word) for word in words):
+        raise ValueError("names of headers with commas, such as X-Auth-User,X-Agent-IP")
+    if taken := [word for word in words if LAST_WORD.fullmatch(word)]:
+        raise Unusable(f"names of headers that a client may say; of {taken[0]} nginx has the last word")
+    return words
+
+
 def url(text: str, row: Setting) -> str:
     if not URL.match(text) or any(ord(letter) < 33 for letter in text):
         raise ValueError("a URL: scheme://user:password@host:port/name")
@@ -266,8 +279,8 @@ PARSERS: dict[str, Callable[[str, Setting], Any]] = {
     parser.__name__: parser
     for parser in (
         integer, workers, seconds, rate, hsts, size, switch, zero_or_one, names, choice, module, worker_class, prefix,
-        static_url, file, origin, header, url, database_url, text, checks, secret_key, proxies, path, folder, pages,
-        run_as,
+        static_url, file, origin, header, headers, url, database_url, text, checks, secret_key, proxies, path, folder,
+        pages, run_as,
     )
 }  # fmt: skip
 

@@ -76,6 +76,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "threads": values["THREADS"],
         "timeout": values["TIMEOUT"],
         "graceful_timeout": boot.graceful_timeout,
+        "pass_headers": list(values["PASS_HEADERS"] or ()),
         "backlog": values["BACKLOG"],
         "streams_max": values["STREAMS_MAX"],
         "max_requests": values["MAX_REQUESTS"],

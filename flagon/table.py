@@ -77,6 +77,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
         (
             Setting("PORT", "integer", "", "Port to listen on; 8080, and 80 where it can be bound, when empty.", 1, 65535, strict=True),
             Setting("TRUSTED_PROXIES", "proxies", "", "Peers whose forwarding headers count: `private`, `none`, `any` or networks; when empty the proxy of a known platform, else nobody's."),
+            Setting("PASS_HEADERS", "headers", "", "Request headers that are otherwise dropped as a client's claim, such as `X-Auth-User`: they reach the application whoever sends them, and it has to check them."),
             Setting("DEBUG_CLIENTS", "proxies", "none", "Where `FLASK_DEBUG` is on: who else than local clients may use the debugger; `private` or networks."),
             Setting("REAL_IP_HEADER", "header", "", "Header that carries the client's address; the platform's own when empty, else `X-Forwarded-For`."),
         ),

@@ -6,11 +6,13 @@ the address of a neighbour that sends forwarding headers and is not believed. do
 
 A list of what may pass would break applications, whose clients send headers of their own. So families are dropped, by
 the words of a name: a new spelling of an old claim (X-Anything-Client-IP, X-Forwarded-Anything) is in one already.
+What clients themselves send, and the application checks, the user names in PASS_HEADERS.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from flagon.inside.context import request_id
@@ -180,6 +182,20 @@ def claim(name: str) -> str:
     return next((what for what, family in FAMILIES if family.has(parts)), "")
 
 
+# Of addresses and places, what proxies, platforms and scanners send everywhere: that it is dropped is no news.
+USUAL = Family(
+    beginnings=(
+        *_words(
+            "CF_ CLOUDFRONT_ FASTLY_ FLY_ AMZN_ AZURE_ APPENGINE_ ARR_ ENVOY_ VERCEL_ NF_ RAILWAY_ AKAMAI_ SUCURI_"
+        ),
+        *_words("INCAP_ EO_ ALI_ DO_CONNECTING PROXY WL_PROXY_ REAL ORIGINAL_ ORIGINATING_ TRUE_CLIENT CLUSTER_CLIENT"),
+        *_words("CLIENT_IP REMOTE_ SCRIPT_ SERVER_ REQUEST_ INGRESS_ URL_SCHEME REWRITE_ FRONT_END_ ACCEL_ FLAGON_"),
+    ),
+    pieces=_words("FORWARDED FORWARD_"),
+    whole=frozenset("X_SCHEME X_PROTO X_HOST X_PORT X_HTTPS HTTPS X_SSL".split()),
+)
+
+
 class Peer:
     """What one kind of peer may say. Each name is looked at once: this is asked for each header of each request."""
 
@@ -191,21 +207,36 @@ class Peer:
 
     def may_say(self, name: str) -> bool | None:
         """Whether a parameter of this name is handed on; None if not, and refused() is to be told."""
-        what = claim(name[5:]) if name.startswith("HTTP_") else ""
+        what = claim(name[5:]) if name.startswith("HTTP_") and name not in _passed else ""
         said: bool | None = name != PEER and what not in self._refused
-        if what == "user" and not said:
+        if what in TOLD and not said and (what == "user" or not USUAL.has(Name(name[5:]))):
             said = None
         if len(name) <= self.LONGEST:
             if len(self.names) >= self.MOST:
                 self.names.clear()
+            if len(_claims) >= self.MOST:
+                _claims.clear()
+            if said is None:
+                _claims[name] = what
             self.names[name] = said
         return said
 
 
 STRANGER = Peer("address", "user", "place", "edge")
 PEERS = {"": STRANGER, "platform": Peer("address", "user", "place"), "named": Peer("address", "place")}
+TOLD = frozenset(("user", "address", "place"))
+_passed: set[str] = set()  # as CGI names them
+_claims: dict[str, str] = {}  # what the names claim for which may_say() is None
 MOST_TOLD = 16  # lines in a worker's life: who has many addresses writes no more of them
 _told: set[tuple[str, str]] = set()  # what has been said, and of which neighbour
+
+
+def let_pass(headers: Iterable[str]) -> None:
+    """PASS_HEADERS: these reach the application, whoever sends them. Before the worker's first request."""
+    _passed.clear()
+    _passed.update("HTTP_" + name.upper().replace("-", "_") for name in headers)
+    for one in PEERS.values():
+        one.names.clear()
 
 
 def peer(word: str, environ: dict[str, Any]) -> Peer:
@@ -221,10 +252,17 @@ def peer(word: str, environ: dict[str, Any]) -> Peer:
 
 
 def refused(name: str, word: str, environ: dict[str, Any]) -> None:
-    """A user's claim was dropped: the application may be waiting for it. `word` is what nginx says of the peer."""
+    """A claim was dropped: the application may be waiting for it. `word` is what nginx says of the peer."""
+    what = _claims.get(name) or claim(name[5:])
     neighbour = "" if word in PEERS else word
     who = f" of {neighbour}'s" if neighbour else ""
-    _tell("user", neighbour, environ, REFUSED, name[5:].replace("_", "-").title(), who, neighbour or "its address")
+    header = name[5:].replace("_", "-").title()
+    if what == "user":
+        way_out = "" if "FORWARDED" in name else PASS % header  # which PASS_HEADERS does not take
+        _tell(what, neighbour, environ, REFUSED, header, who, neighbour or "its address", way_out)
+    else:
+        words = "an address" if what == "address" else "a scheme, host, port or path"
+        _tell(what, neighbour, environ, DROPPED, header, who, words, PASS % header, level=logging.INFO)
 
 
 def sift(environ: dict[str, Any], word: str) -> None:
@@ -253,13 +291,15 @@ def over_uwsgi(environ: dict[str, Any]) -> None:
     _tell("ignored", "", environ, OVER_UWSGI)
 
 
-def _tell(what: str, neighbour: str, environ: dict[str, Any], message: str, *words: str) -> None:
+def _tell(
+    what: str, neighbour: str, environ: dict[str, Any], message: str, *words: str, level: int = logging.WARNING
+) -> None:
     """Once of each neighbour: a stranger's request does not use up the line that its proxy's owner needs."""
     if (what, neighbour) in _told or len(_told) >= MOST_TOLD:
         return
     _told.add((what, neighbour))
     request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))  # until now it is the request's before
-    logging.getLogger("gunicorn.error").warning(message, *words)
+    logging.getLogger("gunicorn.error").log(level, message, *words)
 
 
 IGNORED = (
@@ -275,5 +315,7 @@ OVER_UWSGI = (
 )
 REFUSED = (
     "%s%s claims a user, and was DROPPED, as is all that does: only a peer that TRUSTED_PROXIES names may say who the "
-    "user is. If a proxy of yours sends it, set TRUSTED_PROXIES to %s (docs/client-address.md)"
+    "user is. If a proxy of yours sends it, set TRUSTED_PROXIES to %s%s (docs/client-address.md)"
 )
+DROPPED = "%s%s claims %s, and was DROPPED, as is all that does: nginx says it%s (docs/client-address.md)"
+PASS = ". If your clients themselves send it and the application checks it: PASS_HEADERS=%s"

@@ -9,7 +9,7 @@ from gunicorn.errors import HaltServer
 
 from flagon import timeline
 from flagon.inside import arbiter as arbiters
-from flagon.inside import closing, debugging, health, logs, notice, oom, preload, readiness, slots
+from flagon.inside import claims, closing, debugging, health, logs, notice, oom, preload, readiness, slots
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
@@ -91,6 +91,7 @@ def pre_fork(arbiter: Any, worker: Any) -> None:
 def post_fork(arbiter: Any, worker: Any) -> None:
     """In a new worker, before the application is loaded."""
     logs.own_pipe()
+    claims.let_pass(worker.cfg.flagon["pass_headers"])
     if worker.cfg.preload_app:
         preload.forked()
 

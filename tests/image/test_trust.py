@@ -85,9 +85,12 @@ def test_it_is_said_which_peer_is_ignored_and_what_to_set(default: Probe) -> Non
         default.told("/tell", "X-Forwarded-For: 203.0.113.9", "X-Remote-User: me")
     default.wait_log("sends forwarding headers")
     lines = [record["message"] for record in default.records() if record.get("level") == "warning"]
-    [ignored] = [line for line in lines if "sends forwarding headers" in line]
-    assert f"set TRUSTED_PROXIES={ignored.split()[0]}, or its network" in ignored
-    assert len([line for line in lines if "claims a user, and was DROPPED" in line]) == 1
+    for what in ("sends forwarding headers", "claims a user, and was DROPPED"):
+        found = [line for line in lines if what in line]
+        assert found
+        assert len(found) == len(set(found)), "once of each neighbour"
+    for ignored in [line for line in lines if "sends forwarding headers" in line]:
+        assert f"set TRUSTED_PROXIES={ignored.split()[0]}, or its network" in ignored
     assert len([line for line in lines if "REAL_IP_HEADER=X-Visitor has no effect" in line]) == 1
     assert "trusted proxies: none (default); behind a proxy" in default.logs()
 
@@ -106,7 +109,9 @@ def test_a_neighbour_on_a_network_of_one_s_own(wire: str) -> None:
             told = from_neighbour(box.name, ["--network", net], *FORGED)["environ"]
             assert not lies(told)
             advised = told["REMOTE_ADDR"]
-            assert f"set TRUSTED_PROXIES={advised}, its network" in box.wait_log(f"{advised} sends forwarding headers")
+            assert f"set TRUSTED_PROXIES={advised}, or its network" in box.wait_log(
+                f"{advised} sends forwarding headers"
+            )
         with Probe(wire, args=["--network", net], TRUSTED_PROXIES=advised) as box:
             told = from_neighbour(box.name, ["--network", net], *chain)["environ"]
             assert told["REMOTE_ADDR"] == "203.0.113.9", "the engine gives the next container the same address"
@@ -172,6 +177,27 @@ def test_a_user_s_own_uwsgi_pass() -> None:
         assert environ["HTTP_X_FORWARDED_PROTO"] == environ["wsgi.url_scheme"] == "https"
         assert environ["HTTP_X_REMOTE_USER"] == "me"
         assert not lies(environ)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_headers_that_clients_send_and_the_application_checks(wire: str) -> None:
+    named = ("X-Auth-User", "X-Agent-IP")
+    with Probe(wire, PASS_HEADERS="x-auth-user, X-Agent-IP", REAL_IP_HEADER="X-Visitor") as box:
+        honest = set(box.told().environ)
+        for header in (*named, *(name.upper() for name in named)):
+            told = box.told(
+                "/tell", f"{header}: mine", *(f"{name}: 6.6.6.6" for name in CLAIMS), "X-Hostname: evil"
+            ).environ
+            assert not lies(told)
+            assert set(told) - honest == {"HTTP_" + header.upper().replace("-", "_")}
+            assert "mine" in told.values()
+        assert "PASS_HEADERS=X-Hostname" in box.wait_log("X-Hostname claims a scheme, host, port or path")
+
+
+def test_no_header_passes_of_which_nginx_has_the_last_word() -> None:
+    done = run_once(["check"], env={"PASS_HEADERS": "X-Auth-User,X-Forwarded-For"})
+    assert done.returncode == 78
+    assert "of X-Forwarded-For nginx has the last word" in done.stdout + done.stderr
 
 
 def test_force_https_says_why_it_goes_round_in_circles() -> None:

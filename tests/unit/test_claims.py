@@ -266,3 +266,61 @@ def test_a_user_that_is_dropped_is_said_once(caplog):
     told("172.18.0.5", ["X-Remote-User"])
     assert "X-Remote-User of 172.18.0.5's claims a user" in lines(caplog)[2]
     assert "set TRUSTED_PROXIES to 172.18.0.5" in lines(caplog)[2]
+
+
+# PASS_HEADERS
+
+SENT_BY_CLIENTS = (
+    "X-Auth-Email X-Auth-User X-Username Api-Username X-User-Email X-Agent-IP X-Hostname X-Base-Url".split()
+)
+
+
+@pytest.fixture
+def let_pass():
+    yield claims.let_pass
+    claims.let_pass(())
+
+
+@pytest.mark.parametrize("peer", ["", "platform", "named", "172.18.0.5"])
+def test_headers_that_the_user_lets_pass_come_from_everybody(let_pass, peer):
+    before = told(peer, SENT_BY_CLIENTS)
+    assert not before & {"X-Agent-IP", "X-Hostname", "X-Base-Url"}
+    let_pass(name.lower() for name in SENT_BY_CLIENTS)
+    assert told(peer, [*SENT_BY_CLIENTS, "X-Agent-IPv4", "X-Client-IP"]) == set(SENT_BY_CLIENTS)
+    let_pass(())
+    assert told(peer, SENT_BY_CLIENTS) == before
+
+
+def test_they_pass_still_when_the_remembered_names_are_forgotten(let_pass):
+    let_pass(["X-Auth-User"])
+    for number in range(claims.Peer.MOST * 2):
+        claims.STRANGER.may_say(f"HTTP_X_{number}_USER")
+        if number % 100 == 0:
+            assert told("", ["X-Auth-User"]) == {"X-Auth-User"}
+    assert len(claims.STRANGER.names) <= claims.Peer.MOST
+    assert len(claims._claims) <= claims.Peer.MOST
+
+
+@pytest.mark.usefixtures("untold")
+def test_what_is_dropped_is_said_with_the_way_out(let_pass, caplog):
+    caplog.set_level(logging.INFO, "gunicorn.error")
+    usual = "X-Forwarded-For X-Real-IP CF-Connecting-IP Fly-Client-IP X-Original-URL X-Scheme X-Host Proxy".split()
+    told("", [*usual, "X-Vercel-IP-Country"])
+    assert not caplog.records
+    for _ in range(3):
+        told("", [*usual, "X-Agent-IP", "X-Hostname", "X-Auth-User", "X-Base-Url"])
+    address, place, user = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert (address[0], place[0], user[0]) == ("INFO", "INFO", "WARNING")
+    assert address[1].startswith("X-Agent-Ip claims an address, and was DROPPED")
+    assert place[1].startswith("X-Hostname claims a scheme, host, port or path, and was DROPPED")
+    for (_, line), name in zip((address, place, user), ("X-Agent-Ip", "X-Hostname", "X-Auth-User"), strict=True):
+        assert f"PASS_HEADERS={name}" in line
+    claims._told.clear()
+    caplog.clear()
+    told("", ["X-Forwarded-User"])
+    assert "PASS_HEADERS" not in caplog.text, "it would not be taken"
+    claims._told.clear()
+    caplog.clear()
+    let_pass(SENT_BY_CLIENTS)
+    told("", [*usual, *SENT_BY_CLIENTS])
+    assert not caplog.records

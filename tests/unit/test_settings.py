@@ -69,6 +69,7 @@ GOOD = [
     ("TRUSTED_PROXIES", "private", ("private",)), ("TRUSTED_PROXIES", "*", ("any",)), ("TRUSTED_PROXIES", "NONE", ("none",)),
     ("TRUSTED_PROXIES", "10.0.0.0/8, 2001:db8::/32", ("10.0.0.0/8", "2001:db8::/32")),
     ("TRUSTED_PROXIES", "private 192.0.2.1", ("private", "192.0.2.1")),
+    ("PASS_HEADERS", "X-Auth-User", ("X-Auth-User",)), ("PASS_HEADERS", "x-agent-ip, X-Base-Url", ("x-agent-ip", "X-Base-Url")),
     ("CACHE_LOCK", "/", ("/",)), ("CACHE_LOCK", "/a, /b/*,/a  /c.d-~/\xfc*", ("/a", "/b/*", "/c.d-~/\xfc*")), ("CACHE_LOCK", "/*", ("/*",)),
     ("DATA_DIR", "/srv/data/", "/srv/data"), ("RUNTIME_DIR", "/", "/"), ("DATA_DIR", "/srv/my-app_2.0/@d+e=f,g~", "/srv/my-app_2.0/@d+e=f,g~"),
     ("RUNTIME_DIR", "/donn\xe9es/\u6570\u636e", "/donn\xe9es/\u6570\u636e"), ("PRE_START_PATH", "/app/pre/", "/app/pre"), ("STATIC_PATH", "/srv/(a)&b", "/srv/(a)&b"),
@@ -108,6 +109,7 @@ BAD = [
     ("SECRET_KEY", "your-secret-key"), ("SECRET_KEY", "super-secret"), ("SECRET_KEY", "password"),
     ("TRUSTED_PROXIES", "10.0.0.0/33"), ("TRUSTED_PROXIES", "localhost"), ("TRUSTED_PROXIES", "10.0.0.0/8;"),
     ("TRUSTED_PROXIES", "none,private"), ("TRUSTED_PROXIES", "any 10.0.0.1"), ("TRUSTED_PROXIES", ","), ("TRUSTED_PROXIES", "10"),
+    ("PASS_HEADERS", ","), ("PASS_HEADERS", "X-Auth-User:"), ("PASS_HEADERS", "X_Auth_User"), ("PASS_HEADERS", "X-*"), ("PASS_HEADERS", "X;"),
     ("DATA_DIR", "data"), ("RUNTIME_DIR", "./run"), ("RUNTIME_DIR", "a`id`"),
     ("PRE_START_PATH", "pre.sh"), ("PRE_START_PATH", "/a b"), ("PRE_START_PATH", "/a;b"), ("PRE_START_PATH", "/a'b"), ("PRE_START_PATH", "/a$b"),
     ("STATIC_PATH", "/a;b"), ("STATIC_PATH", "/a\x01"), ("SPA_INDEX", "a\x7f"),
@@ -153,6 +155,17 @@ def test_a_directory_with_other_letters_ends_the_boot_whatever_name_it_came_by(r
     """Left to the application, the box would keep its data elsewhere, and say so in one line of many."""
     (error,) = errors(read, **{prefix + name: text})
     assert error.startswith(f"{prefix}{name}={text!r} is not accepted; accepted: an absolute path of letters")
+
+
+@pytest.mark.parametrize("prefix", ["", "FLAGON_"])
+@pytest.mark.parametrize("name", [
+    "Forwarded", "X-Forwarded-For", "x-forwarded-anything", "X-Real-IP", "Proxy", "host", "X-Request-Id", "X-Flagon-Peer", "Content-Length",
+    "content-type",
+])  # fmt: skip
+def test_a_header_of_which_nginx_has_the_last_word_ends_the_boot(read, prefix, name):
+    (error,) = errors(read, **{prefix + "PASS_HEADERS": f"X-Auth-User,{name}"})
+    assert error.startswith(f"{prefix}PASS_HEADERS=")
+    assert f"of {name} nginx has the last word" in error
 
 
 def test_both_tables_have_every_kind():
