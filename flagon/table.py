@@ -51,7 +51,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("STATIC_PATH", "path", "", "Folder of static files; static in /app when only STATIC_URL is given."),
             Setting("STATIC_INDEX", "zero_or_one", "0", "1: `/` is STATIC_PATH/index.html."),
             Setting("SPA_INDEX", "file", "", "Page of a single-page application, such as dist/index.html: its folder is served, and it is what a browser gets in place of a 404."),
-            Setting("COMPRESSION", "choice", "safe", "Compress the application's texts, on the FastCGI wire: `safe` not where their length could tell another site a secret, `all`, `off`.", choices=("safe", "all", "off")),
+            Setting("COMPRESSION", "choice", "safe", "Compress the application's texts, on the FastCGI wire: `safe` not where their length could tell another site a secret, nor with a strong ETag, `all`, `off`.", choices=("safe", "all", "off")),
             Setting("CACHE", "switch", "on", "nginx keeps the pages that the application marks with `Cache-Control: public` and an age, on the FastCGI wire."),
             Setting("CACHE_SIZE", "size", "64m", "Room for kept pages; where the disk is memory at most 16m and a sixteenth of it.", 2**20, 2**40),
             Setting("CACHE_LOCK", "pages", "", "Paths such as `/,/news/*`: of a crowd for a page that is not kept yet one request fetches it, the others wait. Only where every answer may be kept."),

@@ -54,7 +54,11 @@ def may_leak(environ: dict[str, Any]) -> bool:
 
 
 class Compression:
-    """COMPRESSION=safe|all."""
+    """COMPRESSION=safe|all.
+
+    Safe also leaves alone what has a strong tag: it promises these very bytes (RFC 9110, section 8.8.1), and is what a
+    client sends in If-Match.
+    """
 
     def __init__(self, safe: bool) -> None:
         self.safe = safe
@@ -84,20 +88,22 @@ class Compression:
         self, environ: dict[str, Any], status: str, headers: Headers, ours: tuple[str, ...]
     ) -> tuple[Headers, str]:
         """(the headers with Vary where it is due, the coding or "")."""
-        if status[:3] != "200" or not _compressible(headers):
+        if status[:3] != "200" or not _compressible(headers, self.safe):
             return headers, ""
         coding = chosen(environ.get("HTTP_ACCEPT_ENCODING", ""), ours)
         return _varying(headers), "" if self.safe and may_leak(environ) else coding
 
 
-def _compressible(headers: Headers) -> bool:
+def _compressible(headers: Headers, safe: bool) -> bool:
     text = False
     for name, value in headers:
         lower = name.lower()
         if lower == "content-type":
             text = TEXTS.match(value) is not None
-        elif lower in ("content-encoding", "content-range") or (
-            lower == "cache-control" and "no-transform" in value.lower()
+        elif (
+            lower in ("content-encoding", "content-range")
+            or (lower == "cache-control" and "no-transform" in value.lower())
+            or (lower == "etag" and safe and not value.startswith("W/"))
         ):
             return False
     return text

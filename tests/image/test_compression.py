@@ -27,13 +27,22 @@ def page():
     if "set-cookie" in request.args: reply.set_cookie("a", "b")
     return reply
 
+@app.route("/record", methods=["GET", "PUT"])
+def record():
+    reply = make_response(TEXT if request.method == "GET" else "written")
+    reply.set_etag("3", weak="weak" in request.args)
+    if request.method == "PUT" and not request.if_match.contains_raw('"3"'): return "changed meanwhile", 412
+    return reply
+
 @app.get("/short")
 def short(): return "short"
 
 @app.get("/large")
 def large():
     lines = b"".join(b"%d,hello,world\\n" % number for number in range(10_000))
-    return Response(lines * 100, mimetype="text/csv")
+    reply = Response(lines * 100, mimetype="text/csv")
+    if "ETag" in request.args: reply.headers["ETag"] = request.args["ETag"]
+    return reply
 
 @app.get("/peak")
 def peak():
@@ -130,11 +139,23 @@ def test_short_and_streamed_texts_are_not(box: Box) -> None:
 
 
 def test_tags_and_vary(box: Box) -> None:
-    assert ask(box, '/page?ETag="a"').headers["ETag"] == 'W/"a"'
-    assert ask(box, '/page?ETag="a"', accept="identity").headers["ETag"] == '"a"'
-    assert ask(box, '/page?ETag=W/"a"').headers["ETag"] == 'W/"a"'
+    for path in ("/page", "/large"):
+        for accept in ("gzip", "identity"):
+            reply = ask(box, f'{path}?ETag="a"', accept)
+            assert (reply.headers["ETag"], reply.headers.get("Content-Encoding")) == ('"a"', None)
+            assert len(raw(reply)) == int(reply.headers["Content-Length"])
+        reply = ask(box, f'{path}?ETag=W/"a"')
+        assert (reply.headers["ETag"], reply.headers["Content-Encoding"]) == ('W/"a"', "gzip")
     assert ask(box, "/page?Vary=Cookie").headers["Vary"] == "Cookie, Accept-Encoding"
     assert ask(box, "/page?Vary=accept-encoding").headers["Vary"] == "accept-encoding"
+
+
+def test_what_was_read_with_its_tag_can_be_written(box: Box) -> None:
+    """Optimistic concurrency: If-Match compares strongly (RFC 9110, section 13.1.1)."""
+    tag = ask(box, "/record", "gzip, br").headers["ETag"]
+    replies = [box.request("PUT", "/record", headers={"If-Match": given}) for given in (tag, '"2"')]
+    assert [(reply.status_code, reply.text) for reply in replies] == [(200, "written"), (412, "changed meanwhile")]
+    assert ask(box, "/record?weak=1").headers["Content-Encoding"] == "gzip"
 
 
 def test_head_is_of_the_plain_text(box: Box) -> None:
@@ -164,6 +185,9 @@ def test_no_length_that_tells_another_site_a_secret(box: Box, headers: dict[str,
 def test_all_and_off() -> None:
     with Box({"COMPRESSION": "all"}, files={"app.py": APP}) as box:
         assert ask(box, Cookie="session=1").headers["Content-Encoding"] == "gzip"
+        for path in ("/page", "/large"):
+            reply = ask(box, f'{path}?ETag="a"')
+            assert (reply.headers["ETag"], reply.headers["Content-Encoding"]) == ('W/"a"', "gzip")
     with Box({"COMPRESSION": "off"}, files={"app.py": APP}) as box:
         reply = ask(box)
         assert "Content-Encoding" not in reply.headers

@@ -36,12 +36,32 @@ def test_may_leak(site, credential):
 
 def test_the_other_headers_stay_in_their_order():
     headers = [("X-A", "1"), *HTML, ("ETag", '"t"'), ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d")]
-    found, body = Compression(safe=True).apply({"HTTP_ACCEPT_ENCODING": "gzip"}, "200 OK", headers, TEXT)
+    found, body = Compression(safe=False).apply({"HTTP_ACCEPT_ENCODING": "gzip"}, "200 OK", headers, TEXT)
     assert gzip.decompress(body) == TEXT
     assert found == [
         ("X-A", "1"), HTML[0], ("ETag", 'W/"t"'), ("Set-Cookie", "a=b"), ("Set-Cookie", "c=d"),
         ("Vary", "Accept-Encoding"), ("Content-Encoding", "gzip"), ("Content-Length", str(len(body))),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("tag", "safe", "said"),
+    [
+        ('"t"', True, None), ('"t"', False, 'W/"t"'), ('W/"t"', True, 'W/"t"'), ('W/"t"', False, 'W/"t"'),
+        ('w/"t"', True, None), ("bare", True, None), ("bare", False, "bare"),
+    ],
+)  # fmt: skip
+def test_a_strong_tag_promises_these_bytes(tag, safe, said):
+    """So these are what leaves with COMPRESSION=safe. None: left alone, Vary too."""
+    headers, compression = [*HTML, ("etag", tag)], Compression(safe)
+    environ = {"HTTP_ACCEPT_ENCODING": "gzip"}
+    found, body = compression.apply(environ, "200 OK", headers, TEXT)
+    large, pieces = compression.stream(environ, "200 OK", headers, [TEXT])
+    if said is None:
+        assert (found, body, large, pieces) == (headers, TEXT, headers, None)
+    else:
+        assert dict(found)["etag"] == dict(large)["etag"] == said
+        assert gzip.decompress(body) == gzip.decompress(b"".join(pieces)) == TEXT
 
 
 def test_without_a_brotli_library_it_is_gzip(monkeypatch):
@@ -64,7 +84,8 @@ def test_what_does_not_shrink_stays():
 LINE = b"%d,hello,world\n"
 ROWS = [LINE % number for number in range(200_000)]
 LARGE = b"".join(ROWS)  # 3.9 MB
-CSV = [("Content-Type", "text/csv"), ("ETag", '"t"')]
+CSV = [("Content-Type", "text/csv"), ("ETag", 'W/"t"')]
+STRONG = [("Content-Type", "text/csv"), ("ETag", '"t"')]
 DECLARED = [*CSV, ("Content-Length", str(len(LARGE)))]
 
 
@@ -104,7 +125,7 @@ def test_a_large_body_that_is_not_packed_has_its_length(name, how):
     body, headers = BODIES[name]
     reply = ask(body, headers, **how)
     assert reply.body == LARGE
-    assert (reply["Content-Encoding"], reply["Content-Length"], reply["ETag"]) == (None, str(len(LARGE)), '"t"')
+    assert (reply["Content-Encoding"], reply["Content-Length"], reply["ETag"]) == (None, str(len(LARGE)), 'W/"t"')
     assert reply["Vary"] == (None if "compression" in how else "Accept-Encoding")
     assert reply.ended
 
@@ -114,7 +135,15 @@ def test_a_large_body_that_is_not_packed_has_its_length(name, how):
 def test_no_body_where_none_is_due(name, how):
     body, headers = BODIES[name]
     reply = ask(body, headers, **how)
-    assert (reply.body, reply["Content-Encoding"], reply["ETag"], reply.ended) == (b"", None, '"t"', True)
+    assert (reply.body, reply["Content-Encoding"], reply["ETag"], reply.ended) == (b"", None, 'W/"t"', True)
+
+
+@pytest.mark.parametrize("body", [lambda: [LARGE], lambda: ROWS, lambda: [LARGE[:5000]]])
+def test_a_body_with_a_strong_tag_leaves_as_it_is(body):
+    reply = ask(body, STRONG)
+    assert reply.body == b"".join(body())
+    assert (reply["Content-Encoding"], reply["Content-Length"]) == (None, str(len(reply.body)))
+    assert (reply["ETag"], reply["Vary"]) == ('"t"', None)
 
 
 def test_a_large_body_that_is_shorter_or_longer_than_it_says():
