@@ -20,8 +20,12 @@ PART_OF_DISK = 8  # of what is free; flagon/room.py gives three quarters to bodi
 LARGEST = 16  # one page takes at most this part of the room
 RESERVED = 4  # that part of the share is for the paths of CACHE_LOCK, where there are any
 ZONE = "flagon_pages"
-# What carries credentials, a body or an upgrade never meets the cache: none of these is in the key.
-REQUEST = '"$request_method:$http_authorization:$http_transfer_encoding:$http_upgrade:$content_length"'
+# What carries credentials, a body or an upgrade never meets the cache: none of these is in the key. Neither does what
+# carries a condition that nginx would answer with 412 in the application's place.
+REQUEST = (
+    '"$request_method:$http_authorization:$http_transfer_encoding:$http_upgrade'
+    ':$http_if_match:$http_if_unmodified_since:$content_length"'
+)
 # The conditions that nginx leaves out of a request for a page that may be kept: the client's, except where nginx
 # itself asks whether the page that it has still holds.
 CONDITIONS = (
@@ -61,7 +65,7 @@ def http(values: dict[str, Any], run: str, size: int) -> str:
     text = (
         f"fastcgi_cache_path {run}/{KEPT} keys_zone={ZONE}:2m max_size={size} inactive=1d use_temp_path=off;\n"
         f"map {REQUEST} $flagon_cache {{\n    default off;\n"
-        + "".join(f'    "{method}::::{length}" {ZONE};\n' for method in ("GET", "HEAD") for length in ("", "0"))
+        + "".join(f'    "{method}::::::{length}" {ZONE};\n' for method in ("GET", "HEAD") for length in ("", "0"))
         + "}\n"
         # Apart: an application may answer those that it knows in private.
         'map $http_cookie $flagon_with_cookies {\n    default "cookies ";\n    "" "";\n}\n'

@@ -124,7 +124,8 @@ def _handed(token: str, folder: str) -> str:
     )
     return (
         f"location ^~ {handed_url(token, folder)} {{\n    internal;\n    if ($flagon_held_back) {{ return 404; }}\n"
-        f"    alias {evaluated(folder.rstrip('/') + '/')};\n    etag off;\n{_headers('')}{restored}}}\n"
+        f"    alias {evaluated(folder.rstrip('/') + '/')};\n    etag off;\n    if_modified_since off;\n"
+        f"{_headers('')}{restored}}}\n"
     )
 
 

@@ -12,6 +12,7 @@ from flagon.inside import accel, claims, closing, fastcgi
 from flagon.inside.body import BodyCut, RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
+from flagon.inside.files import CONDITIONS
 from flagon.inside.pages import END_NOT_KEPT, SAFE, url
 from flagon.inside.response import HeaderError, Overload, Response, Shortfall
 from flagon.inside.slots import Slot
@@ -61,7 +62,8 @@ class Exchange:
         server = self._server
         found = self._found = environ.pop("FLAGON_CACHE", None)
         self._locked = environ.pop("FLAGON_LOCKED", "") != ""
-        response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if self.hands_over else None)
+        hands_over = self.hands_over and CONDITIONS.isdisjoint(environ)
+        response = Response(self, environ["REQUEST_METHOD"] == "HEAD", server.hand_over if hands_over else None)
         if server.compression is not None:
             response.compress = server.compression, environ
         if environ["REQUEST_METHOD"] not in SAFE:

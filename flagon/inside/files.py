@@ -16,6 +16,8 @@ from flagon.statics import HELD_BACK, RESTORED, handed_url
 KEPT = frozenset("content-type content-disposition set-cookie cache-control expires".split())
 MADE = frozenset("accept-ranges content-length content-range date server x-request-id".split())
 KNOWN = KEPT | MADE | {name.lower() for name in RESTORED}
+# nginx would compare them with the file's own date, and with a tag that it does not make: 412.
+CONDITIONS = frozenset(("HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"))
 Headers = list[tuple[str, str]]
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 SPA = Internal("/-/spa")
@@ -95,6 +97,8 @@ class Handing:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["wsgi.file_wrapper"] = FileWrapper
+        if not CONDITIONS.isdisjoint(environ):
+            return self.application(environ, start_response)
         held = _Held(start_response)
         result = self.application(environ, held.start)
         if held.writer is not None or held.status is None:  # it has written, or is a generator that has not begun

@@ -606,6 +606,25 @@ def test_what_is_not_marked_is_answered_as_without_a_cache(box: Box, headers: He
     assert files(box) == before
 
 
+@pytest.mark.parametrize("given", [
+    {"If-Match": '"a"'}, {"If-Match": "*"}, {"If-Match": '"b"'}, {"If-Match": 'W/"a"'}, {"If-Unmodified-Since": PAST},
+])  # fmt: skip
+@pytest.mark.parametrize("tag", ['"a"', 'W/"a"', None])
+def test_the_application_answers_if_match_also_for_a_marked_page(
+    box: Box, given: dict[str, str], tag: str | None
+) -> None:
+    """nginx would say 412 in its place, of the page that it has and of one that it is about to keep."""
+    name, headers = fresh(), cc(PUBLIC, *([("ETag", tag)] if tag else []), ("Last-Modified", FUTURE))
+    assert [(reply.status_code, reply.text[0]) for reply in (ask(box, name, headers, given=given) for _ in range(2))] == [
+        (200, "1"), (200, "2"),
+    ]  # fmt: skip
+    assert ask(box, name, headers).headers["X-Cache"] == "miss"
+    reply = ask(box, name, headers, given=given)
+    assert (reply.status_code, reply.text[0], reply.headers["X-Cache"]) == (200, "4", "bypass")
+    reply = ask(box, name, headers)
+    assert (reply.text[0], reply.headers["X-Cache"]) == ("3", "hit")
+
+
 def test_an_own_age_for_nginx_counts_for_marked_pages(box: Box) -> None:
     short = cc(PUBLIC, ("X-Accel-Expires", "1"))
     name, first = kept(box, short)

@@ -185,6 +185,40 @@ def test_ranges(box: Box) -> None:
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, "300000", b"")
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_conditions_that_nginx_cannot_judge(box: Box, plain: Box, method: str) -> None:
+    """It knows neither the application's tag nor its date."""
+    for path, tag in (("/own", '"my-own"'), ("/file", box.get("/file").headers["ETag"]), ("/bare", '"any"')):
+        reply = box.request(method, path, headers={"If-Match": tag})
+        assert (reply.status_code, reply.content) == (200, BIG if method == "GET" else b"")
+    piece = {"Range": "bytes=10-19"}
+    past = {"If-Unmodified-Since": formatdate(1, usegmt=True)}
+    for given in (
+        {"If-Match": '"my-own"'},
+        {"If-Match": "*"},
+        {"If-Match": '"no", "my-own"'},
+        {"If-Match": '"no"'},
+        past,
+    ):
+        for more in ({}, piece):
+            for path in ("/own", "/bare"):
+                ours, theirs = (one.request(method, path, headers={**given, **more}) for one in (box, plain))
+                assert (ours.status_code, ours.content) == (theirs.status_code, theirs.content), (path, given, more)
+                assert ours.headers.get("Content-Range") == theirs.headers.get("Content-Range")
+    statuses = [
+        box.request(method, "/own", headers={"If-Match": '"my-own"', **more}).status_code for more in ({}, piece)
+    ]
+    assert statuses == [200, 206]
+    assert box.request(method, "/own", headers={"If-Match": '"no"'}).status_code == 412  # Flask's
+    assert box.request(method, "/own", headers=past).status_code == 200
+
+
+def test_a_date_that_the_application_does_not_look_at(box: Box) -> None:
+    date = box.get("/file").headers["Last-Modified"]
+    assert box.get("/file", headers={"If-Modified-Since": date}).status_code == 304
+    assert box.get("/bare", headers={"If-Modified-Since": date}).status_code == 200
+
+
 def test_a_download_that_was_cut_goes_on(box: Box) -> None:
     """As curl -C - and browsers do it: pieces from many ranges are the file."""
     steps = sorted(random.Random(3).sample(range(1, 300_000), size(4, 40)))

@@ -8,6 +8,7 @@ import os
 import re
 from functools import wraps
 
+import fastcgi_client as fc
 import flask
 import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -133,6 +134,22 @@ def test_on_gunicorns_wires(hand_over, tmp_path):
     status, headers, body = server.get(PATH_INFO="root/a b.txt")
     assert (status, headers[-1][0], body) == ("200 OK", "X-Accel-Redirect", b"")
     assert server.get(PATH_INFO="outside.txt") == ("200 OK", [("Content-Type", "text/plain")], b"secret")
+
+
+@pytest.mark.parametrize("name", ["HTTP_IF_MATCH", "HTTP_IF_UNMODIFIED_SINCE"])
+def test_what_nginx_would_compare_with_a_tag_or_date_of_its_own(hand_over, tmp_path, name):
+    headers = [("Content-Type", "text/plain"), ("ETag", '"x"')]
+
+    def application(environ, start):
+        start("200 OK", headers)
+        return environ.get("wsgi.file_wrapper", FileWrapper)(open(tmp_path / "root/a b.txt", "rb"))
+
+    given = {name: "x"}
+    assert Server(Handing(application, hand_over)).get(**given) == ("200 OK", headers, b"0123456789")
+    box = fc.Box(application, hand_over=hand_over)
+    assert box.ask()["X-Accel-Redirect"]
+    reply = box.ask(**given)
+    assert (reply["X-Accel-Redirect"], reply.body) == (None, b"0123456789")
 
 
 def test_other_ways_to_answer_on_gunicorns_wires(hand_over):
