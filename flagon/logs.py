@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from itertools import dropwhile, islice
 
 from flagon.printable import SHOWN, visible
 
@@ -28,7 +29,8 @@ ESCAPED = {code: f"\\u{code:04x}" if code > 31 else " " for code in SHOWN}
 LIKE_A_RECORD = re.compile(
     r"\d{4}[^\w\s]\d\d[^\w\s]\d\d(?:[^\W\d_]\d\d|[ _]\S{1,40} (?:debug|info|warning|error|critical) )"
 )
-LOOKED_AT = 200  # characters of a line in which a date would be
+LOOKED_AT = 200  # characters that show something, in which a date would be
+UNSEEN = frozenset(("Cf", "Cc", "Mn", "Me"))  # categories of Unicode
 BLANK = "\u115f\u1160\u2800\u3164\uffa0\u17b4\u17b5"  # letters and signs that show nothing
 # nginx's error log: 2026/11/22 19:26:07 [error] 12#12: *3 text
 NGINX_LEVELS = {
@@ -120,7 +122,7 @@ class Output:
         if self.as_json:
             return self.wrap(logger, "info", text)
         text = visible(text)
-        if not text.startswith(CONTINUED[1:]) and LIKE_A_RECORD.match(_seen(text[:LOOKED_AT])):
+        if not text.startswith(CONTINUED[1:]) and LIKE_A_RECORD.match(_seen(text)):
             text = CONTINUED[1:] + text
         return text.encode("utf-8", "replace") + b"\n"
 
@@ -159,14 +161,13 @@ def _word(text: str) -> str:
 
 
 def _seen(text: str) -> str:
-    """What a reader sees of it: letters in their plain form (NFKC), nothing that shows nothing, no blanks before it."""
-    if not (text.isascii() and text.isprintable()):
-        import unicodedata  # not at each cold start
+    """What a reader sees at its beginning: plain letters (NFKC), without blanks before them and what shows nothing."""
+    if text.isascii() and text.isprintable():
+        return text.lstrip()
+    from unicodedata import category, normalize  # not at each cold start
 
-        plain = unicodedata.normalize("NFKC", text)
-        unseen = ("Cf", "Cc", "Mn", "Me")
-        text = "".join(one for one in plain if one not in BLANK and unicodedata.category(one) not in unseen)
-    return text.lstrip()
+    shown = (one for one in text if one not in BLANK and category(one) not in UNSEEN)
+    return normalize("NFKC", "".join(islice(dropwhile(str.isspace, shown), LOOKED_AT))).lstrip()
 
 
 def message_of(line: bytes) -> str:

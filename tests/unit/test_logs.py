@@ -343,7 +343,7 @@ def test_a_json_line_has_no_bare_controls_and_means_the_same(text, _shown):
     FORGED, "2026-11-30T10:00:00+00:00 info access 192.0.2.1 \"GET /\" 200", "2026-11-30t10:00:00Z x", "2026-11-30 10:00 critical flagon FORGED",
     "\u200b" + FORGED, "\ufeff\u2060" + FORGED, "2026\u201111\u201130T10:00 critical flagon FORGED",
     "\u0662\u0660\u0662\u0666-\u0661\u0661-\u0663\u0660T\u0661\u0660:00 critical flagon",
-    "\ufe0f" + FORGED, "\U000e0020" + FORGED, "\u2800\u3164 \xa0" + FORGED, " " + FORGED, FORGED.replace("-", "\u200b-", 1),
+    "\ufe0f" + FORGED, "\U000e0020" + FORGED, "\u2800\u3164 \xa0" + FORGED, " " + FORGED, "\u200b" * 5000 + FORGED, "\xa0\u200b" * 500 + FORGED, FORGED.replace("-", "\u200b-", 1),
     FORGED.replace("T", "\u0422", 1), FORGED.replace("2026", "\uff12026", 1),
 ])  # fmt: skip
 def test_a_plain_line_cannot_be_taken_for_a_record(text):
