@@ -299,7 +299,7 @@ def _logs(box: Box) -> str:
 def _app(box: Box) -> str:
     marks = [f"{box.run}/migration"] * box.gated + [box.mark] * bool(box.mark)
     gate = "".join(f"if (-f {evaluated(mark)}) {{ return 503; }}\n" for mark in marks)
-    locked = "if ($flagon_locked) { return 418; }\n" if _locks(box) else ""
+    locked = "if ($flagon_locked) { return 596; }\n" if _locks(box) else ""
     return gate + locked + _app_pass(box)
 
 

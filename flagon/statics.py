@@ -91,7 +91,7 @@ def _counted(limits: list[str]) -> str:
     return (
         '    if (-f "$flagon_unpacked$request_filename") { set $flagon_packed 1; }\n'
         + "".join(f"    {line}\n" for line in limits)
-        + "    limit_conn_status 419;\n    limit_conn_log_level info;\n"  # @unpacked in nginx.conf: here again
+        + "    limit_conn_status 597;\n    limit_conn_log_level info;\n"  # @unpacked in nginx.conf: here again
         "    if ($flagon_crowded) { gzip off; }\n    add_header Vary $flagon_crowded;\n"
     )
 

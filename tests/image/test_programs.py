@@ -196,9 +196,10 @@ def test_nginx_additions_and_their_reload() -> None:
         assert box.get("/static/x.txt").status_code == 410, "a location of the user's own wins"
         assert box.folder
         own = box.folder / "nginx/server.d/teapot.conf"
-        own.write_text("location = /teapot { return 419; }\n")
+        own.write_text("location = /teapot { return 419; }\nlocation = /pot { return 418; }\n")
         box.exec("flagon", "reload")
         wait_until(lambda: box.get("/teapot").status_code == 419, 5, "the new file")
+        assert box.get("/pot").status_code == 418
         own.write_text("location = /teapot { retrun 420; }\n")
         said = box.exec("flagon", "reload", check=False)
         assert "/app/nginx/server.d/teapot.conf:1" in said
