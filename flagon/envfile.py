@@ -7,7 +7,35 @@ from __future__ import annotations
 
 import os
 
-LINE = r"(?s)\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.-]*)\s*=(.*)\Z"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+NAME = r"[A-Za-z_][A-Za-z0-9_.-]*\Z"
+GRAMMAR = {
+    "space": r"\s*",
+    "blanks": r"[^\S\n]*",
+    "export": r"export[^\S\n]+",
+    "name": r"'([^']+)'|([^=#\s]+)",
+    "equals": r"=[^\S\n]*",
+    "'": r"(?s)'((?:\\.|[^'\\])*)'",
+    '"': r'(?s)"((?:\\.|[^"\\])*)"',
+    "text": r"[^\n]*",
+    "comment": r"#[^\n]*",
+    "end": r"\n|\Z",
+}
+REFERENCE = r"\$\{([^}:]*)(?::-([^}]*))?\}"
+ESCAPED = {"'": r"\\([\\'])", '"': r"\\([\\'\"abfnrtv])"}
+ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}  # the others mean themselves
+
+
+def is_name(text: str) -> bool:
+    """A name that a .env file may export; python-dotenv takes any, and a shell on the way drops the others."""
+    import re
+
+    return re.match(NAME, text) is not None
 
 
 def clean(text: str) -> str:
@@ -18,40 +46,126 @@ def clean(text: str) -> str:
     return text
 
 
-def value_of(raw: str) -> str:
-    """The value right of `=` in a .env line: quoted as it is, unquoted up to ` #`."""
+class Unreadable(Exception):
+    """Why an entry is none."""
+
+
+class Reader:
+    """The entries of a .env file, by python-dotenv's grammar: whoever calls load_dotenv() finds what it would have set.
+
+    NAME=value, with `export` before it and `# comment` behind it. Quoted values may go over several lines; in double
+    quotes an escape such as \\n is a character, in single quotes only a quote and a backslash may be escaped. Without
+    quotes a value ends with its line, or before ` #`. `${NAME}` and `${NAME:-default}` stand for a variable of the
+    environment, or else for one of a line above.
+    """
+
+    def __init__(self, text: str, environ: Mapping[str, str]) -> None:
+        self._text, self._position, self._environ = text, 0, environ
+        self.variables: dict[str, str | None] = {}  # None: its name alone was there
+        self.warnings: list[str] = []
+
+    def read(self) -> None:
+        """Fill `variables`, and `warnings` with one line for each entry that is not exported."""
+        while True:
+            self._take("space")
+            if self._position >= len(self._text):
+                return
+            number = self._text.count("\n", 0, self._position) + 1
+            try:
+                self._entry()
+            except Unreadable as why:
+                self.warnings.append(f".env line {number} {why}")
+
+    def _entry(self) -> None:
+        if self._take("comment"):
+            return
+        try:
+            self._take("export")
+            name = self._name()
+            self._take("blanks")
+            equals = self._take("equals")
+            value = self._value(blank=len(equals[0]) > 1) if equals else None
+            self._take("blanks")
+            self._take("comment")
+            if not self._take("end"):
+                _refuse("is not NAME=value" if value is None else "has something behind the quoted value")
+        except Unreadable:
+            self._take("text")
+            raise
+        if value is None:
+            self.variables[name] = None  # takes back what a line above has said
+        if value is None or not is_name(name):
+            _refuse("is not NAME=value")
+        value = self._expanded(value)
+        if "\0" in value:
+            _refuse("has a NUL, which no variable can hold,")
+        self.variables[name] = value
+
+    def _name(self) -> str:
+        found = self._take("name")
+        if found is None:
+            _refuse("is not NAME=value")
+        return str(found[1] or found[2])
+
+    def _value(self, blank: bool) -> str:
+        """`blank`: something is between = and it."""
+        quote = self._text[self._position : self._position + 1]
+        if quote in ESCAPED:
+            found = self._take(quote)
+            if found is None:
+                _refuse("has a quote that does not end")
+            return _unescaped(found[1], quote)
+        if blank and quote == "#":
+            return ""
+        import re
+
+        plain = self._take("text")
+        return re.sub(r"(?<!\s)\s+#.*", "", plain[0]).rstrip() if plain else ""
+
+    def _expanded(self, value: str) -> str:
+        import re
+
+        def variable(found: re.Match[str]) -> str:
+            for known in (self._environ, self.variables):
+                if found[1] in known:
+                    return known[found[1]] or ""
+            return found[2] or ""
+
+        return re.sub(REFERENCE, variable, value)
+
+    def _take(self, what: str) -> re.Match[str] | None:
+        import re
+
+        pattern = re.compile(GRAMMAR[what])
+        found = pattern.match(self._text, self._position)
+        if found:
+            self._position = found.end()
+        return found
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Unreadable(f"{why} and is ignored")
+
+
+def _unescaped(text: str, quote: str) -> str:
+    """An escape that is none stays as it is written."""
     import re
 
-    raw = raw.strip()
-    if raw[:1] in ("'", '"'):
-        end = raw.find(raw[0], 1)
-        if end > 0:
-            return raw[1:end]
-    return re.split(r"\s#", raw, maxsplit=1)[0].strip()
+    return re.sub(ESCAPED[quote], lambda found: ESCAPES.get(found[1], found[1]), text)
 
 
-def parse(text: str) -> tuple[dict[str, str], list[str]]:
-    """A .env file's text -> its variables, and one warning for each line that is none."""
-    import re
-
-    variables: dict[str, str] = {}
-    warnings: list[str] = []
-    for number, line in enumerate(text.lstrip("\ufeff").splitlines(), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = re.match(LINE, line)
-        if match:
-            variables[match[1]] = value_of(match[2])
-        else:
-            warnings.append(f".env line {number} is not NAME=value and is ignored")
-    return variables, warnings
+def parse(text: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """A .env file's text -> its variables, and one warning for each entry that is none. `environ` is for `${NAME}`."""
+    reader = Reader(text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n"), environ)
+    reader.read()
+    return {name: value for name, value in reader.variables.items() if value is not None}, reader.warnings
 
 
-def read(directory: str) -> tuple[dict[str, str], list[str]]:
+def read(directory: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """The variables of `directory`/.env; none if there is no such file. An unreadable one is a warning."""
     try:
         with open(os.path.join(directory, ".env"), encoding="utf-8") as file:
-            return parse(file.read())
+            return parse(file.read(), environ)
     except FileNotFoundError:
         return {}, []
     except (OSError, UnicodeDecodeError) as error:

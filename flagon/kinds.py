@@ -60,8 +60,11 @@ def seconds(text: str, row: Setting) -> float:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(s|sec|seconds)?", text)
     if not match:
         raise ValueError(f"seconds from {_range(row)}")
-    _bounded(float(match[1]), row, " seconds")
-    return float(match[1])
+    number = float(match[1])
+    if not number and row.zero is not None:
+        return row.zero
+    _bounded(number, row, " seconds")
+    return number
 
 
 def rate(text: str, row: Setting) -> str:

@@ -161,7 +161,7 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
     `command_args` are the arguments of an inherited `gunicorn ...` command. Raises SettingsError with all errors.
     """
     settings, errors = Settings(), []  # type: Settings, list[str]
-    dotenv, settings.warnings = envfile.read(directory)
+    dotenv, settings.warnings = envfile.read(directory, environ)
     settings.environment = {**dotenv, **environ}
     layers: list[tuple[str, Mapping[str, str]]] = [("environment", environ), (".env", dotenv)]
     settings.old = old = compat.read(settings.environment, directory)
@@ -192,7 +192,7 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
 def one(name: str, environ: Mapping[str, str], directory: str) -> Any:
     """One setting's value, whatever the others are worth; its default if what was given is not accepted."""
     settings = Settings()
-    dotenv, _ = envfile.read(directory)
+    dotenv, _ = envfile.read(directory, environ)
     row, errors = SETTINGS[name], []  # type: Setting, list[str]
     _typed(row, _given(row, [("environment", environ), (".env", dotenv)], errors), settings, errors)
     return settings.values.get(name)

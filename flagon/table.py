@@ -19,6 +19,7 @@ class Setting(NamedTuple):
     high: float | None = None
     choices: tuple[str, ...] = ()
     strict: bool = False  # a bad value of the bare name stops the boot too, not only of FLAGON_<NAME>
+    zero: float | None = None  # what 0 means, which is below `low`: gunicorn's and uWSGI's users say it
     secret: bool = False  # masked everywhere; may also be given as <NAME>_FILE
 
 
@@ -97,8 +98,8 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     (
         "Limits",
         (
-            Setting("TIMEOUT", "seconds", "60", "Seconds until a request must have its first response byte.", 1, 86400),
-            Setting("GRACEFUL_TIMEOUT", "seconds", "6", "Seconds a leaving worker gives its running requests.", 1, 86400),
+            Setting("TIMEOUT", "seconds", "60", "Seconds until a request must have its first response byte; 0 is a day.", 1, 86400, zero=86400),
+            Setting("GRACEFUL_TIMEOUT", "seconds", "6", "Seconds a leaving worker gives its running requests; 0 is 1.", 1, 86400, zero=1),
             Setting("STOP_TIMEOUT", "seconds", "8", "Seconds from the stop signal to the end, everything included.", 1, 3600),
             Setting("DRAIN_DELAY", "seconds", "0", "Seconds to go on serving after the stop signal, with `/ready` at 503.", 0, 3600),
             Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty.", 1, 65535),

@@ -169,7 +169,7 @@ def test_listen_port_forms(tmp_path, text):
 
 INI = [
     ("processes = 3", "WEB_CONCURRENCY", 3), ("workers = 3", "WEB_CONCURRENCY", 3), ("threads = 5", "THREADS", 5),
-    ("harakiri = 300", "TIMEOUT", 300.0), ("http-timeout = 40", "TIMEOUT", 40.0), ("socket-timeout=41", "TIMEOUT", 41.0),
+    ("harakiri = 300", "TIMEOUT", 300.0), ("harakiri = 0", "TIMEOUT", 86400), ("http-timeout = 40", "TIMEOUT", 40.0), ("socket-timeout=41", "TIMEOUT", 41.0),
     ("max-requests = 1000", "MAX_REQUESTS", 1000), ("listen = 1024", "BACKLOG", 1024), ("buffer-size = 65535", "HEADER_BUFFERS", 5),
     ("buffer-size = 8192", "HEADER_BUFFERS", 4), ("gevent = 100", "WORKER_CLASS", "gevent"), ("disable-logging = true", "ACCESS_LOG", False),
     ("uid = 1000", "RUN_AS", "1000"), ("uid = 1000\ngid = 2000", "RUN_AS", "1000:2000"), ("gid = 2000\nuid = 1000", "RUN_AS", "1000:2000"),

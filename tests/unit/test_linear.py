@@ -35,6 +35,8 @@ GROWTH = 3.0  # for twice the length; linear is 2, quadratic 4
 PATIENCE = 20  # seconds of CPU for one pattern: an exponential one has no end
 # Patterns that are not in the source as such: (file, expression) -> how to get them.
 ELSEWHERE = {
+    ("flagon/envfile.py", "GRAMMAR[what]"): lambda module: module.GRAMMAR.values(),
+    ("flagon/envfile.py", "ESCAPED[quote]"): lambda module: module.ESCAPED.values(),
     ("app/outages.py", "code"): lambda module: [code for code, _ in module.POSTGRES],
     ("app/outages.py", "words"): lambda module: [words for words, _ in module.SQLITE],
 }
@@ -42,9 +44,11 @@ ELSEWHERE = {
 USED_WITH = {
     ("flagon.database_sources", "ADO_PAIR"): {"match"},
     ("flagon.database_sources", "LIBPQ_PAIR"): {"match"},
+    ("flagon.envfile", "GRAMMAR[what]"): {"match"},
 }
 # Not linear, and only ever given what the owner of the box has written: (module, name).
 OWNERS = {
+    ("flagon.envfile", "REFERENCE"): "the image's own .env",
     ("flagon.database", "UNEXPANDED"): "DATABASE_URL and its like, at the start",
     ("flagon.database_sources", "ADO_PAIR"): "the same",
     ("flagon.programs", "SUPERVISORS_OWN"): "supervisord's message about a program file of the image",
@@ -107,7 +111,8 @@ def calls_of_re(path, tree):
         given = node.args[0]
         find = ELSEWHERE.get((file, ast.unparse(given)))
         constant = names[id(node)] if function == "compile" else given
-        name = constant.id if isinstance(constant, ast.Name) and not find else f"line {node.lineno}"
+        name = constant.id if isinstance(constant, ast.Name) else f"line {node.lineno}"
+        name = ast.unparse(given) if find else name
         for value in find(module) if find else [value_of(given)]:
             pattern = value if isinstance(value, re.Pattern) else re.compile(value, value_of(flags_of(node)))
             yield name, pattern, {function} - {"compile"}

@@ -44,6 +44,7 @@ GOOD = [
     ("WEB_CONCURRENCY", "1", 1), ("WEB_CONCURRENCY", "512", 512),
     ("THREADS", "1", 1), ("THREADS", "256", 256),
     ("TIMEOUT", "1", 1), ("TIMEOUT", "2.5", 2.5), ("TIMEOUT", "30s", 30), ("TIMEOUT", "30 seconds", 30),
+    ("TIMEOUT", "0", 86400), ("TIMEOUT", "0.0", 86400), ("TIMEOUT", "0s", 86400), ("GRACEFUL_TIMEOUT", "0", 1),
     ("MAX_BODY_SIZE", "0", 0), ("MAX_BODY_SIZE", "100", 100), ("MAX_BODY_SIZE", "1k", 1024), ("MAX_BODY_SIZE", "2M", 2 << 20),
     ("MAX_BODY_SIZE", "3 gb", 3 << 30), ("MAX_BODY_SIZE", "10MB", 10 << 20),
     ("ACCESS_LOG", "on", True), ("ACCESS_LOG", "TRUE", True), ("ACCESS_LOG", "1", True), ("ACCESS_LOG", "yes", True),
@@ -86,7 +87,7 @@ BAD = [
     ("WEB_CONCURRENCY", "513"),
     ("THREADS", "0"), ("THREADS", "257"), ("THREADS", "four"), ("THREADS", "4.5"), ("THREADS", "4 8"),
     ("WORKER_MEMORY", "7"), ("WORKER_CONNECTIONS", "63"), ("MAX_REQUESTS", "-1"),
-    ("TIMEOUT", "0"), ("TIMEOUT", "-5"), ("TIMEOUT", "1e3"), ("TIMEOUT", "nan"), ("TIMEOUT", "inf"), ("TIMEOUT", "1m"),
+    ("STOP_TIMEOUT", "0"), ("TIMEOUT", "0.5"), ("TIMEOUT", "-5"), ("TIMEOUT", "1e3"), ("TIMEOUT", "nan"), ("TIMEOUT", "inf"), ("TIMEOUT", "1m"),
     ("TIMEOUT", "5."), ("TIMEOUT", ".5"), ("STOP_TIMEOUT", "3601"),
     ("MAX_BODY_SIZE", "-1"), ("MAX_BODY_SIZE", "1t"), ("MAX_BODY_SIZE", "1.5m"), ("MAX_BODY_SIZE", "m"),
     ("MAX_BODY_SIZE", "999999999g"), ("HEADER_SIZE", "1023"), ("HEADER_SIZE", "32769"), ("HEADER_BUFFERS", "1"),
@@ -203,6 +204,8 @@ def test_bounds(read, name, side):
         text = f"{bound >> 30}g" if bound == 2**50 else f"{bound}"
         assert read(**{"FLAGON_" + name: text}, **more)[name] == bound
     beyond = bound - 1 if side == "low" else bound + 1
+    if row.zero is not None and not beyond:
+        beyond = -1
     if name == "WEB_CONCURRENCY" and side == "low":
         return
     (error,) = errors(read, **{"FLAGON_" + name: f"{beyond}"})
@@ -460,42 +463,6 @@ def test_bad_values_of_the_file_are_errors_too(read):
     assert error.startswith("PORT='http'")
 
 
-@pytest.mark.parametrize(("text", "variables"), [
-    ("A=1", {"A": "1"}),
-    ("\ufeffA=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
-    ("export A=1\n  export\tB = 2 ", {"A": "1", "B": "2"}),
-    ("# A=1\n   # B=2\n\nC=3", {"C": "3"}),
-    ("A='x y'\nB=\"x y\"\nC= x y ", {"A": "x y", "B": "x y", "C": "x y"}),
-    ("A=' x '", {"A": " x "}),
-    ("A=x # comment\nB=x#y\nC='x # y' # z\nD=#", {"A": "x", "B": "x#y", "C": "x # y", "D": "#"}),
-    ("A=\nB=''", {"A": "", "B": ""}),
-    ("A=1\nA=2", {"A": "2"}),
-    ("A=b=c==", {"A": "b=c=="}),
-    ("A=\"it's\"\nB='say \"x\"'\nC='open", {"A": "it's", "B": 'say "x"', "C": "'open"}),
-    ("A=\xe9\u20ac", {"A": "\xe9\u20ac"}),
-    ("A=postgres://u:p@h/n?x=1#y", {"A": "postgres://u:p@h/n?x=1#y"}),
-])  # fmt: skip
-def test_dotenv_forms(text, variables):
-    assert envfile.parse(text) == (variables, [])
-
-
-@pytest.mark.parametrize("line", ["just words", "=x", "1A=x", "A-B C=x", "<html>"])
-def test_lines_that_are_no_variables_are_named(line):
-    variables, warnings = envfile.parse(f"A=1\n{line}\nB=2")
-    assert variables == {"A": "1", "B": "2"}
-    assert warnings == [".env line 2 is not NAME=value and is ignored"]
-
-
-def test_an_unreadable_dotenv_is_a_warning(tmp_path):
-    (tmp_path / ".env").write_bytes(b"A=\xff\n")
-    variables, warnings = envfile.read(str(tmp_path))
-    assert variables == {}
-    assert len(warnings) == 1
-    (tmp_path / ".env").unlink()
-    (tmp_path / ".env").mkdir()
-    assert len(envfile.read(str(tmp_path))[1]) == 1
-
-
 def docker_env_file(text):
     """What `docker run --env-file` makes of a file: no quotes, no comments behind a value (docker/cli, opts/envfile)."""
     variables = {}
@@ -543,6 +510,7 @@ def test_dotenv_equals_docker_env_file(read, tmp_path):
     ("-w 3", "WEB_CONCURRENCY", 3), ("-w3", "WEB_CONCURRENCY", 3), ("--workers=3", "WEB_CONCURRENCY", 3),
     ("--workers 3", "WEB_CONCURRENCY", 3), ("--threads 8", "THREADS", 8), ("-k gevent", "WORKER_CLASS", "gevent"),
     ("--worker-class=gthread", "WORKER_CLASS", "gthread"), ("-t 90", "TIMEOUT", 90), ("--timeout 90", "TIMEOUT", 90),
+    ("--timeout 0", "TIMEOUT", 86400), ("-t0", "TIMEOUT", 86400), ("--timeout=0", "TIMEOUT", 86400), ("--graceful-timeout 0", "GRACEFUL_TIMEOUT", 1),
     ("--graceful-timeout 5", "GRACEFUL_TIMEOUT", 5), ("--backlog 99", "BACKLOG", 99), ("--max-requests 10", "MAX_REQUESTS", 10),
     ("--max-requests-jitter 3", "MAX_REQUESTS_JITTER", 3), ("--log-level DEBUG", "LOG_LEVEL", "debug"),
     ("--preload -w 3 --reload", "WEB_CONCURRENCY", 3),
