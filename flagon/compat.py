@@ -194,7 +194,7 @@ def _options(options: list[tuple[str, str]], found: Found, given: Given, source:
     where = os.path.basename(source)
     for name, value in options:
         if name in OPTIONS:
-            if value not in ("0", "true"):
+            if value not in ("0", "true") or (name, value) == ("harakiri", "0"):
                 given[OPTIONS[name]] = (value, f"{name} in {where}")
         elif name in SPECIAL:
             SPECIAL[name](name, value, given, where)

@@ -23,6 +23,7 @@ def read(path: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
     options: list[tuple[str, str]] = []
     known: dict[str, str] = {}
     section = "uwsgi"
+    holds: bool | None = True  # of the block that an if-... has begun
     for number, line in enumerate((line.strip() for line in lines), 1):
         if not line or line[0] in ";#":
             continue
@@ -34,11 +35,39 @@ def read(path: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
         name, separator, value = (part.strip() for part in line.partition("="))
         if not re.fullmatch(r"[\w.-]+", name):
             raise BadIni(f"{path} line {number}: {line!r} is not `option = value`")
-        value = _filled(value if separator else "true", path, known, environ)
         name = name.replace("_", "-")
+        if name.startswith("if-"):
+            holds = _holds(name, _filled(value, path, known, environ), known, environ)
+            if holds is None:
+                options.append((name, value))  # to be named: its block is left out
+            continue
+        if name == "endif":
+            holds = True
+            known.pop("-", None)  # %(_), as names are written here
+        if name == "endif" or not holds:
+            continue
+        value = _filled(value if separator else "true", path, known, environ)
         known[name] = value
         options.append((name, value))
     return options
+
+
+def _holds(name: str, value: str, known: dict[str, str], environ: Mapping[str, str]) -> bool | None:
+    """Whether the block of an `if-env = NAME` or the like counts; None: of a kind that is not known here.
+
+    uWSGI's documentation, "Configuration logic". %(_) is what was found, inside the block.
+    """
+    kind, wanted = name.removeprefix("if-not-"), not name.startswith("if-not-")
+    kind = kind.removeprefix("if-")
+    if kind in ("env", "opt"):
+        key, separator, text = value.partition("=")
+        found = environ.get(key.strip()) if kind == "env" else known.get(key.strip().replace("_", "-"))
+        known["-"] = found or ""
+        return (found is not None and (not separator or found == text.strip())) == wanted
+    if kind in ("exists", "file", "dir"):
+        known["-"] = value
+        return {"exists": os.path.exists, "file": os.path.isfile, "dir": os.path.isdir}[kind](value) == wanted
+    return None
 
 
 def _filled(value: str, path: str, known: Mapping[str, str], environ: Mapping[str, str]) -> str:

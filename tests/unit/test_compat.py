@@ -256,6 +256,31 @@ def test_another_name_relative_to_the_working_directory(tmp_path):
     assert read(tmp_path, UWSGI_INI="deep/web.ini").old.application == "deep/web.py"
 
 
+BLOCKS = [
+    ("if-env = QUIET", {}, False), ("if-env = QUIET", {"QUIET": ""}, True), ("if-env = MODE=dev", {"MODE": "dev"}, True),
+    ("if-env = MODE=dev", {"MODE": "live"}, False), ("if-not-env = QUIET", {}, True), ("if-not-env = QUIET", {"QUIET": "1"}, False),
+    ("if_env = QUIET", {"QUIET": "1"}, True), ("if-exists = %d", {}, True), ("if-exists = /nowhere", {}, False), ("if-not-exists = /nowhere", {}, True),
+    ("if-file = %p", {}, True), ("if-file = %d", {}, False), ("if-dir = %d", {}, True), ("if-not-dir = %d", {}, False),
+    ("if-opt = master", {}, True), ("if-opt = chdir", {}, False), ("if-not-opt = chdir", {}, True), ("if-reload = true", {}, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "environ", "holds"), BLOCKS)
+def test_a_block_counts_where_its_condition_holds(tmp_path, line, environ, holds):
+    path = tmp_path / "uwsgi.ini"
+    path.write_text(f"[uwsgi]\nmaster = true\n{line}\nprocesses = 7\nendif =\nthreads = 2\n")
+    found = dict(uwsgi_ini.read(str(path), environ))
+    assert ("processes" in found) == holds
+    assert found["threads"] == "2"
+    assert ("if-reload" in found) == ("reload" in line)
+
+
+def test_what_a_condition_has_found_is_a_value_inside_its_block(tmp_path):
+    path = tmp_path / "uwsgi.ini"
+    path.write_text("[uwsgi]\nif-env = LIMIT\nharakiri = %(_)\nendif =\nlisten = 1%(_)\n")
+    assert uwsgi_ini.read(str(path), {"LIMIT": "90"}) == [("harakiri", "90"), ("listen", "1")]
+
+
 def test_a_line_that_is_none_is_refused_by_its_number(tmp_path):
     (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\n<what>\n")
     with pytest.raises(SettingsError, match=r"uwsgi.ini line 3"):
