@@ -19,6 +19,7 @@ LAST_WORD = re.compile(  # of these nginx or Flagon has it, whatever a client se
 )
 PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+SWITCHED = dict.fromkeys(("on", "1", "true", "yes"), True) | dict.fromkeys(("off", "0", "false", "no"), False)
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 SHORTEST_SECRET = 8
 PLACEHOLDERS = frozenset(
@@ -100,12 +101,10 @@ def size(text: str, row: Setting) -> int:
 
 
 def switch(text: str, row: Setting) -> bool:
-    word = text.lower()
-    if word in ("on", "1", "true", "yes"):
-        return True
-    if word in ("off", "0", "false", "no"):
-        return False
-    raise ValueError("on or off")
+    found = SWITCHED.get(text.lower())
+    if found is None:
+        raise ValueError("on or off")
+    return found
 
 
 def zero_or_one(text: str, row: Setting) -> bool:
@@ -127,6 +126,8 @@ def choice(text: str, row: Setting) -> str:
     word = text.lower()
     if word == "warn":
         word = "warning"
+    if word not in row.choices and "off" in row.choices and word in SWITCHED:
+        word = "auto" if SWITCHED[word] and "auto" in row.choices else word if SWITCHED[word] else "off"
     if word not in row.choices:
         raise ValueError("one of " + ", ".join(row.choices))
     return word
