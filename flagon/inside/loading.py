@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from flagon import old_code
@@ -20,6 +21,10 @@ FRAMES_SHOWN = 6
 
 class LoadError(Exception):
     """The application cannot be loaded; the message names file, object and variable."""
+
+
+class NoObject(Exception):
+    """The module is there, and what is to be served is not in it, or cannot be called so."""
 
 
 class ServesAtImport(Exception):
@@ -59,17 +64,76 @@ def no_serving() -> Iterator[None]:
 
 
 def _object(module: ModuleType, expression: str) -> Any:
-    """`app`, `web.app`, `create_app()` or `create_app('production')` in a module."""
-    tree = ast.parse(expression, mode="eval").body
-    call = tree if isinstance(tree, ast.Call) else None
+    """`app`, `web.app`, `create_app()` or `create_app('production')` in a module. Raises NoObject."""
+    try:
+        tree = ast.parse(expression, mode="eval").body
+        call = tree if isinstance(tree, ast.Call) else None
+        positional = [ast.literal_eval(argument) for argument in call.args] if call else []
+        named = (
+            {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg} if call else {}
+        )
+    except (SyntaxError, ValueError):
+        raise NoObject(f"{expression} is neither a name nor a call with plain values") from None
     value: Any = module
     for name in ast.unparse(call.func if call else tree).split("."):
-        value = getattr(value, name)
+        try:
+            value = getattr(value, name)
+        except AttributeError as error:
+            raise NoObject(f"AttributeError: {error}{_offer(module)}") from None
     if call is not None:
-        positional = [ast.literal_eval(argument) for argument in call.args]
-        named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg}
-        value = value(*positional, **named)
+        try:
+            value = value(*positional, **named)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # nothing of it has run
+                raise NoObject(f"TypeError: {error}") from None
+            raise
     return value
+
+
+def _offer(module: ModuleType) -> str:
+    """What the module could mean: its own objects that can be called, and functions that make an application."""
+    found = [
+        name + "()" * isinstance(value, FunctionType)
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and callable(value)
+        and type(value).__name__ != "LocalProxy"
+        and (
+            hasattr(value, "wsgi_app")
+            or re.match(r"(create|make|get)_?(\w*_)?app", name)
+            or name in ("application", "app", "wsgi", "server", "api")
+        )
+    ]
+    file = os.path.relpath(getattr(module, "__file__", None) or module.__name__)
+    return f". {file} has: {', '.join(found)}" if found else ""
+
+
+def _denied(error: PermissionError) -> str:
+    """Who may not do what, whose it is, and the line that mends it."""
+    from flagon import places  # not at each cold start
+
+    uid = os.geteuid()
+    if not error.filename:
+        return f"uid {uid} runs the application."
+    path = os.path.abspath(os.fsdecode(error.filename))
+    there = path
+    while not os.path.exists(there):
+        there = os.path.dirname(there)
+    status = os.stat(there)
+    whose = f"{there if there != path else 'it'} belongs to uid {status.st_uid}, mode {status.st_mode & 0o7777:o}"
+    mount = max((point for point in places.mount_points() if f"{there}/".startswith(f"{point}/")), key=len, default="/")
+    if mount != "/" and status.st_uid:
+        mend = f"{mount} is mounted: start the container with -e RUN_AS={status.st_uid}, or give it to uid {uid}"
+    elif mount != "/":
+        mend = (
+            f"{mount} is mounted, so no Dockerfile changes it. Once: "
+            f"docker run --rm --user 0 -v ...:{mount} IMAGE chown -R {uid} {mount}"
+        )
+    elif os.path.isfile(there):
+        mend = f"In the Dockerfile: RUN chown {uid} {there}"
+    else:
+        mend = f"In the Dockerfile, before a USER line: RUN mkdir -p {path} && chown -R {uid} {path}"
+    return f"uid {uid} runs the application; {whose}. {mend}"
 
 
 def _frames(error: BaseException) -> str:
@@ -92,6 +156,8 @@ def load(target: str, why: str) -> Any:
         with no_serving():
             module = importlib.import_module(name)
             found = _object(module, expression or "app")
+    except NoObject as error:
+        raise LoadError(f"{head}{error}{_old(error.__context__ or error)}{tail}") from None
     except ServesAtImport as error:
         where = traceback.extract_tb(error.__traceback__)
         line = next(
@@ -102,15 +168,18 @@ def load(target: str, why: str) -> Any:
         ) from None
     except SyntaxError as error:
         raise LoadError(
-            f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{_old(error)}{tail}"
+            f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{_old(error)}"
         ) from None
     except ModuleNotFoundError as error:
+        own = error.name and (name == error.name or name.startswith(error.name + "."))
         raise LoadError(
-            f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail}"
+            f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail if own else ''}"
         ) from None
+    except PermissionError as error:
+        raise LoadError(f"{head}PermissionError: {error}\n{_frames(error)}{_denied(error)}") from None
     except BaseException as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
-        raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{tail}") from None
+        raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}".rstrip()) from None
     if not callable(found):
         raise LoadError(f"{head}it is a {type(found).__name__}, not a WSGI callable.{tail}")
     return found

@@ -5,11 +5,13 @@
 
 import importlib
 import itertools
+import os
 import socketserver
 import sys
 
 import pytest
 
+from flagon import places
 from flagon.inside import loading, middleware
 from flagon.inside.loading import LoadError
 
@@ -106,6 +108,50 @@ def test_errors(module, source, expression, words):
     text = error(f"{name}:{expression}")
     for word in words:
         assert word in text
+
+
+@pytest.mark.parametrize("source", [
+    "raise RuntimeError('no database')", "import no_such_library", "import os\nos.environ['SETTING']", "def broken(:", "x = 1\nx.y",
+    "def app():\n    raise TypeError('of its own')",
+])  # fmt: skip
+def test_app_module_is_no_advice_where_the_application_itself_fails(module, source):
+    assert "APP_MODULE" not in error(f"{module(source)}:{'app()' if 'def app' in source else 'app'}")
+
+
+@pytest.mark.parametrize(("source", "offered"), [
+    ("def application(e, s): pass\nx = 1", "application"),
+    ("from flask import Flask, request\nsite = Flask(__name__)\ndef helper(): pass", "site"),
+    ("def create_app(): pass\ndef make_shop_app(): pass", "create_app(), make_shop_app()"),
+])  # fmt: skip
+def test_an_object_that_is_not_there_is_answered_by_those_that_are(module, source, offered):
+    name = module(source)
+    text = error(f"{name}:app")
+    assert f"{name}.py has: " in text
+    assert offered.split("()")[0] in text.partition(" has: ")[2]
+    assert "helper" not in text
+    assert "request" not in text
+    assert "Set APP_MODULE" in text
+
+
+def test_an_object_that_is_not_there_and_none_to_offer(module):
+    assert " has: " not in error(f"{module('x = 1')}:app")
+
+
+@pytest.mark.parametrize(("path", "mounts", "words"), [
+    ("instance/x", [], ["RUN mkdir -p {0}/instance/x && chown -R {uid} {0}/instance/x", "{0} belongs to uid"]),
+    ("there.txt", [], ["RUN chown {uid} {0}/there.txt", "it belongs to uid"]),
+    ("data/x", ["{0}/data"], ["{0}/data is mounted"]),
+])  # fmt: skip
+def test_what_may_not_be_read_or_written_is_named_with_its_owner(module, tmp_path, monkeypatch, path, mounts, words):
+    (tmp_path / "there.txt").write_text("")
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr(places, "mount_points", lambda: ["/", *(one.format(tmp_path) for one in mounts)])
+    name = module(f"raise PermissionError(13, 'Permission denied', {str(tmp_path / path)!r})")
+    text = error(f"{name}:app")
+    assert f"uid {os.geteuid()} runs the application" in text
+    for word in words:
+        assert word.format(tmp_path, uid=os.geteuid()) in text
+    assert "APP_MODULE" not in text
 
 
 def test_frames_name_the_file_of_the_application(module):
