@@ -20,6 +20,7 @@ from flagon.inside import (
     loading,
     logs,
     middleware,
+    own_routes,
     static_folders,
     static_urls,
     users_config,
@@ -135,7 +136,7 @@ def make_class(base: Any) -> Any:
                 if options["hand_over"] and not known and not unfit(real):
                     options["hand_over"].append(real)
             return {
-                "routes": loading.own_routes(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
+                "routes": own_routes.of(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
                 "statics": [[text[:LONGEST_NAME] for text in found[:3]] for found in folders],
                 "static_lines": lines,
                 "handed": options["hand_over"],

@@ -200,13 +200,3 @@ def _missing(error: ModuleNotFoundError, target: str) -> str:
     listed = os.path.isfile("requirements.txt") or os.path.isfile("pyproject.toml")
     or_at_start = ", or set PIP_INSTALL=1 to have it installed at the start" if listed else ""
     return f"Add {missing.split('.')[0]} to requirements.txt and install it in your image{or_at_start}."
-
-
-def own_routes(application: Any, paths: list[str]) -> list[str]:
-    """Which of `paths` the application answers itself, as far as it can be asked: Flask's rules equal to the path."""
-    url_map = getattr(application, "url_map", None)
-    try:
-        rules = {rule.rule for rule in url_map.iter_rules()} if url_map is not None else set()
-    except Exception:
-        return []
-    return [path for path in paths if path in rules]

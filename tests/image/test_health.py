@@ -105,6 +105,14 @@ def test_the_application_s_own_routes_win(own: Box) -> None:
     assert (own.get("/readyz").status_code, own.get("/readyz").text) == (503, "mine too")
 
 
+def test_they_win_behind_middleware_too() -> None:
+    around = "\nfrom werkzeug.middleware.proxy_fix import ProxyFix\napp = ProxyFix(app)\n"
+    with Box(files={"main.py": OWN + around}, wait=False) as box:
+        box.wait_up(path="/-/up")
+        assert (box.get("/up").status_code, box.get("/up").text) == (201, "mine")
+        assert box.get("/health").json()["status"] == "ok"
+
+
 def test_a_catch_all_is_no_own_route(own: Box) -> None:
     assert own.get("/anything").status_code == 418
     for path in ("/health", "/healthz", "/livez", "/ready"):

@@ -233,32 +233,6 @@ def test_a_server_in_a_thread_of_the_application_may_run(module):
     assert loading.load(f"{name}:app", "x") is print
 
 
-PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
-
-
-def test_own_routes():
-    from flask import Flask
-
-    app = Flask(__name__)
-    assert loading.own_routes(app, PATHS) == []
-    app.add_url_rule("/<path:rest>", "all", lambda rest: "")
-    app.add_url_rule("/<name>", "one", lambda name: "")
-    app.add_url_rule("/ready/", "slash", lambda: "")
-    assert loading.own_routes(app, PATHS) == []
-    app.add_url_rule("/health", "health", lambda: "")
-    app.add_url_rule("/up", "up", lambda: "", methods=["GET"])
-    assert loading.own_routes(app, PATHS) == ["/up", "/health"]
-
-
-class Strange:
-    url_map = 5
-
-
-@pytest.mark.parametrize("application", [print, Strange(), object()])
-def test_own_routes_of_other_frameworks(application):
-    assert loading.own_routes(application, PATHS) == []
-
-
 @pytest.mark.parametrize(("path", "script", "rest"), [
     ("/shop/cart", "/shop", "/cart"), ("/shop", "/shop", ""), ("/shop/", "/shop", "/"), ("/cart", "/shop", "/cart"),
     ("/shopping", "/shop", "/shopping"), ("/", "/shop", "/"), ("/shop/shop", "/shop", "/shop"),

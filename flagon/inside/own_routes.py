@@ -1,0 +1,78 @@
+"""Which of Flagon's paths the application answers by a route of its own: there it is asked, and Flagon is not.
+
+Only by what frameworks tell of their routes, behind middleware too. A request to find out would run the application's
+code. A rule for everything (`/<path:rest>`) is no route for /up: the application would answer anything there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from flagon.inside import static_hooks
+
+MOST = 500  # objects that are looked at on the way to the applications
+
+
+def of(application: Any, paths: list[str]) -> list[str]:
+    """Those of `paths`, in their order, that equal a rule of Flask, Django, Bottle, Falcon or Pyramid, or a mount."""
+    found: set[str] = set()
+    for thing, prefix in _walk(application):
+        with contextlib.suppress(Exception):  # an object that is not what it looks like
+            found.update(prefix + rule for rule in _rules(thing, [path.removeprefix(prefix) for path in paths]))
+    return [path for path in paths if path in found]
+
+
+def _walk(application: Any) -> Iterator[tuple[Any, str]]:
+    """(object, path that it is mounted at) of all that may be an application, from the outermost to what is inside."""
+    seen: set[int] = set()
+    queue: list[tuple[Any, str]] = [(application, "")]
+    while queue and len(seen) < MOST:
+        thing, prefix = queue.pop(0)
+        if thing is None or id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        yield thing, prefix
+        yield getattr(thing, "__self__", None), prefix  # app.wsgi_app
+        mounts = getattr(thing, "mounts", None)
+        for path, mounted in mounts.items() if isinstance(mounts, dict) else ():
+            queue.append((mounted, prefix + path.rstrip("/")))
+        queue += [(inner, prefix) for inner in static_hooks.inner(thing)]
+
+
+def _rules(thing: Any, paths: list[str]) -> Iterator[str]:
+    """The rules of one application, as far as they are among `paths`."""
+    if hasattr(thing, "url_map"):  # Flask, and what is built on Werkzeug
+        yield from (rule.rule for rule in thing.url_map.iter_rules())
+    elif type(thing).__module__.startswith("django.core.handlers"):
+        yield from _django(paths)
+    elif type(thing).__module__.partition(".")[0] == "bottle" or _is(thing, "bottle", "Bottle"):
+        yield from (route.rule for route in thing.routes)
+    elif _is(thing, "falcon.app", "App"):
+        for path in paths:
+            found = thing._router.find(path)
+            if found and found[3] == path:
+                yield path
+    elif _is(thing, "pyramid.router", "Router"):
+        from pyramid.interfaces import IRoutesMapper  # type: ignore[import-not-found]
+
+        yield from (route.pattern for route in thing.registry.getUtility(IRoutesMapper).get_routes())
+    mounts = getattr(thing, "mounts", None)
+    yield from mounts if isinstance(mounts, dict) else ()
+
+
+def _is(thing: Any, module: str, name: str) -> bool:
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(thing, kind)
+
+
+def _django(paths: list[str]) -> Iterator[str]:
+    from django.urls import Resolver404, resolve  # type: ignore[import-not-found]
+
+    for path in paths:
+        with contextlib.suppress(Resolver404):
+            route = str(resolve(path).route).replace("^", "").removesuffix("$").removesuffix("\\Z")
+            if route.strip("/") == path.strip("/") and not route.endswith("/"):
+                yield path
