@@ -42,6 +42,8 @@ CALM = re.compile(
     rb"|^\S+ (debug|info) |^\S+ \w+ access |^\S+ \S+ \[(debug|info|notice)\] "  # ours as text, nginx's
     rb"|\[emerg\] \S+ still could not bind"  # why was said before
 )
+# What nginx does with every larger body or response is no warning.
+ROUTINE = re.compile(r"an? (?:client request body|upstream response) is buffered to a temporary file ")
 HEADER = re.compile(r' header(?: line)?: "([\w-]{0,64})')
 
 
@@ -118,7 +120,8 @@ class Output:
         if logger == "nginx":
             found, text = nginx_line(text)
             if found:
-                return self.wrap(logger, found, text)
+                routine = found == "warning" and ROUTINE.search(text)
+                return b"" if routine and self.threshold else self.wrap(logger, "debug" if routine else found, text)
         if self.as_json:
             return self.wrap(logger, "info", text)
         text = visible(text)

@@ -26,6 +26,7 @@ def test_a_burst_passes_at_once_and_the_rest_is_refused() -> None:
         refused = box.ask("/tell", headers={"X-Forwarded-For": "203.0.113.1"})
         assert refused.status_code == 429
         assert refused.headers["Retry-After"] == "1"
+        assert '"GET /tell 429 (RATE_LIMIT)"' in box.wait_log("RATE_LIMIT)")
         assert "429 Too Many Requests" in refused.text
         as_json = box.ask("/tell", headers={"X-Forwarded-For": "203.0.113.1", "Accept": "application/json"})
         assert as_json.json()["error"]["status"] == 429
@@ -77,7 +78,16 @@ def test_connections_under_way(wire: str) -> None:
         answers = list(pool.map(slow, ["203.0.113.1"] * 5 + ["203.0.113.2"] * 2))
         assert Counter(answers[:5]) == {200: 2, 429: 3}
         assert answers[5:] == [200, 200]
+        assert box.wait_log("429 (MAX_CONNECTIONS)")
         assert statuses(box, 3) == {200: 3}
+
+
+def test_the_log_names_the_setting_that_refuses_a_body_and_warns_of_no_ordinary_one() -> None:
+    with Probe(FASTCGI, MAX_BODY_SIZE="300k") as box:
+        assert box.ask("/take", "POST", data=bytes(250_000)).status_code == 200
+        assert box.ask("/take", "POST", data=bytes(400_000)).status_code == 413
+        assert '"POST /take 413 (larger than MAX_BODY_SIZE)"' in box.wait_log("413 (")
+        assert "temporary file" not in box.logs()
 
 
 def test_off_by_default() -> None:

@@ -193,6 +193,16 @@ def test_other_nginx_lines_stay(line):
     assert fed(line + b"\n", logger="nginx").messages == [line.decode()]
 
 
+@pytest.mark.parametrize("what", ["a client request body", "an upstream response"])
+def test_a_spooled_body_is_no_warning(what):
+    line = f"2026/11/22 19:26:07 [warn] 12#12: *3 {what} is buffered to a temporary file /tmp/x, client: 1.2.3.4\n".encode()
+    assert fed(line, logger="nginx").lines == []
+    output = Memory(level="debug")
+    Lines(output, "nginx").feed(line)
+    assert output.records[0]["level"] == "debug"
+    assert fed(line.replace(b"buffered", b"lost"), logger="nginx").records[0]["level"] == "warning"
+
+
 def test_only_nginx_is_read_as_nginx():
     assert fed(b"2026/11/22 19:26:07 [error] 12#12: *3 x\n").records[0]["level"] == "info"
 
