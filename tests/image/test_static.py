@@ -175,6 +175,9 @@ def test_ranges_are_of_the_plain_file(box: Box, digested: bool) -> None:
     assert (reply.status_code, reply.content) == (206, PIXEL[100:200])
     assert reply.headers["Content-Range"] == f"bytes 100-199/{len(PIXEL)}"
     assert fetch(box, path, Range="bytes=9999-").status_code == 416
+    plain = fetch(box, "/static/app.js", "gzip", Range="bytes=0-9")
+    assert (plain.status_code, "Content-Encoding" in plain.headers) == (206, False)
+    assert plain.content == fetch(box, "/static/app.js", "identity").content[:10]
     script = urls(box)["/static/app.js"]
     part = fetch(box, script, "br", Range="bytes=0-9")
     whole = box.get(script, headers={"Accept-Encoding": part.headers.get("Content-Encoding", "identity")}, stream=True)
