@@ -14,6 +14,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flagon import old_code
+from flagon.inside import packages
 from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
@@ -186,8 +187,8 @@ def load(target: str, why: str) -> Any:
 
 
 def _old(error: BaseException) -> str:
-    """Why code of another time fails on this Python, on a line of its own."""
-    why = old_code.of_error(error)
+    """Why code of another time fails on this Python, or what is not installed, on a line of its own."""
+    why = old_code.of_error(error) or packages.of_import(error)
     return f"\n{why}" if why else ""
 
 
@@ -199,4 +200,4 @@ def _missing(error: ModuleNotFoundError, target: str) -> str:
         return f"There is no {missing} below {os.getcwd()}."
     listed = os.path.isfile("requirements.txt") or os.path.isfile("pyproject.toml")
     or_at_start = ", or set PIP_INSTALL=1 to have it installed at the start" if listed else ""
-    return f"Add {missing.split('.')[0]} to requirements.txt and install it in your image{or_at_start}."
+    return f"Add {packages.distribution(missing)} to requirements.txt and install it in your image{or_at_start}."

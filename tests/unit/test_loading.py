@@ -85,6 +85,19 @@ def test_missing_dependency(module):
     assert "Add no_such_library to requirements.txt" in text
 
 
+@pytest.mark.parametrize(("statement", "advice"), [
+    ("import psycopg2_is_not_here", "Add psycopg2_is_not_here to requirements.txt"),
+    ("raise ModuleNotFoundError('x', name='psycopg2')", "Add psycopg2-binary to requirements.txt"),
+    ("raise ModuleNotFoundError('x', name='PIL.Image')", "Add pillow to requirements.txt"),
+    ("raise ModuleNotFoundError('x', name='flask_login')", "Add flask-login to requirements.txt"),
+    ("raise ImportError('no pq wrapper available.\\nAttempts made: ...')", "install psycopg[binary]"),
+    ("raise ImportError('libpq.so.5: cannot open shared object file: No such file')", "apt-get install -y --no-install-recommends libpq5"),
+    ("raise ImportError('libodd.so.1: cannot open shared object file')", "the package that has libodd.so.1"),
+])  # fmt: skip
+def test_what_to_install(module, statement, advice):
+    assert advice in error(f"{module(statement)}:app")
+
+
 @pytest.mark.parametrize(("source", "expression", "words"), [
     ("x = 1", "app", ["AttributeError", "'app'", "APP_MODULE"]),
     ("x = 1", "", ["AttributeError", "'app'"]),
