@@ -135,11 +135,15 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 # For http level. $flagon_unpacked is empty if a shown file may go out compressed; else no path below it exists. It may
 # match too much ("gzip" in a name), never too little. $flagon_crowded is set where it may not: there was no
-# place, or a part of the file is asked for, whose bytes are those of the file.
-PACKED = """map "$http_range:$request_method:$flagon_shown $http_accept_encoding" $flagon_unpacked {
+# place, or a part of the file is asked for, whose bytes are those of the file. A header of 8 kB is copied once only.
+PACKED = """map $http_range $flagon_part {
+    default 1;
+    "" "";
+}
+map "$flagon_part$request_method:$flagon_shown $http_accept_encoding" $flagon_unpacked {
     volatile;
     default /dev/null;
-    "~*^:GET:/.*gzip" "";
+    "~*^GET:/.*gzip" "";
 }
 map $flagon_packed $flagon_packer {
     volatile;
@@ -148,11 +152,10 @@ map $flagon_packed $flagon_packer {
 }
 limit_conn_zone $flagon_packed zone=flagon_texts:64k;
 limit_conn_zone $flagon_packer zone=flagon_texts_of_a_client:1m;
-map "$limit_conn_status:$http_range" $flagon_crowded {
+map "$limit_conn_status$flagon_part" $flagon_crowded {
     volatile;
     default "";
-    "~^REJECTED:" Accept-Encoding;
-    "~:." Accept-Encoding;
+    "~REJECTED|1" Accept-Encoding;
 }
 """
 
