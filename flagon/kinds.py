@@ -126,8 +126,8 @@ def choice(text: str, row: Setting) -> str:
     word = text.lower()
     if word == "warn":
         word = "warning"
-    if word not in row.choices and "off" in row.choices and word in SWITCHED:
-        word = "auto" if SWITCHED[word] and "auto" in row.choices else word if SWITCHED[word] else "off"
+    if word not in row.choices and word in SWITCHED:
+        word = "auto" if SWITCHED[word] else "off"
     if word not in row.choices:
         raise ValueError("one of " + ", ".join(row.choices))
     return word

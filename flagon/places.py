@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Callable
 
 from flagon.room import Spool
 
@@ -49,13 +50,13 @@ def open_to_others(directory: str) -> bool:
     return bool(mode & 0o022) and not mode & stat.S_ISVTX
 
 
-def is_ours(path: str) -> bool:
-    """A plain file of this user's, and no link."""
+def is_ours(path: str, kind: Callable[[int], bool] = stat.S_ISREG) -> bool:
+    """A plain file of this user's, and no link; `kind` is stat.S_ISDIR for a folder."""
     try:
         status = os.lstat(path)
     except OSError:
         return False
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    return kind(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def take(directory: str) -> str:
@@ -126,12 +127,8 @@ def _candidates(wanted: str | None) -> tuple[str, ...]:
 
 
 def _is_our_folder(directory: str) -> bool:
-    """A folder of this user's, and no link: a run directory belongs to its box, and /tmp/flagon may be anybody's."""
-    try:
-        status = os.lstat(directory)
-    except OSError:
-        return False
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
+    """A run directory belongs to its box, and /tmp/flagon may be anybody's."""
+    return is_ours(directory, stat.S_ISDIR)
 
 
 def in_run_directories(wanted: str, name: str) -> list[str]:
