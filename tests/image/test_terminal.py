@@ -96,9 +96,9 @@ def _(code):
 
 @app.cli.command("wait")
 def _():
-    signal.signal(signal.SIGWINCH, lambda *_: print("size", *os.get_terminal_size(), flush=True))
+    signal.signal(signal.SIGWINCH, lambda *_: os.write(1, b"size %d %d\n" % os.get_terminal_size()))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: (print("got", number, flush=True), sys.exit(number)))
+        signal.signal(number, lambda number, _: (os.write(1, b"got %d\n" % number), sys.exit(number)))
     print("waits", *os.get_terminal_size(2), os.getppid(), flush=True)
     while True:
         time.sleep(1)

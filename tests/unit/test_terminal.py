@@ -142,8 +142,9 @@ def test_typed_lines_end_of_file_and_interrupts(operator):
         """
         leave()
         for line in sys.stdin: print('line', line.strip()[::-1], flush=True)
-        print('end of file', flush=True)
-        try: time.sleep(20)
+        try:
+            print('end of file', flush=True)
+            time.sleep(20)
         except KeyboardInterrupt: sys.exit(9)
         """
     )
@@ -162,13 +163,13 @@ def test_signals(operator, words, number):
     one = operator(
         f"""
         leave()
-        signal.signal({number}, lambda number, _: (print('signal', number, flush=True), os._exit(5)))
+        signal.signal({number}, lambda number, _: (os.write(1, b'signal %d\\n' % number), os._exit(5)))
         print('relay', os.getppid(), flush=True)
         time.sleep(20)
         """,
         words,
     )
-    os.kill(int(one.until(r"relay (\d+)")[1]), number)
+    os.kill(int(one.until(r"relay (\d+)\r?\n")[1]), number)
     one.until(f"signal {number}")
     one.ends(0 if "cat" in words else 5)
 
@@ -177,7 +178,7 @@ def test_the_window_s_size(operator):
     one = operator(
         """
         leave()
-        signal.signal(signal.SIGWINCH, lambda *_: (print('now', *os.get_terminal_size(), flush=True), os._exit(0)))
+        signal.signal(signal.SIGWINCH, lambda *_: (os.write(1, b'now %d %d\\n' % os.get_terminal_size()), os._exit(0)))
         print('ready', flush=True)
         time.sleep(20)
         """
