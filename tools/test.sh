@@ -36,7 +36,7 @@ export WIRE=gthread
 if [ "$campaign" = full ]; then
     for name in migrate bad_days hurt wire; do together+=(--ignore-glob="*/test_$name*"); done
     for name in servers compose kills backup sqlite_days debug database_url image ways_in notes_postgres migrate_postgres \
-        faults fuzz client_bytes hardening supply_chain cache compression old_images worker_exit; do
+        faults fuzz client_bytes hardening supply_chain cache cache_floods compression old_images worker_exit; do
         together+=(--ignore "tests/image/test_$name.py")
     done
     .venv/bin/python -m pytest "${selection[@]}" "${together[@]}"

@@ -20,7 +20,7 @@ import pytest
 import requests
 import websocket
 
-from .box import FULL, IMAGE, RUNTIME, Box, child_image, docker, name_for
+from .box import FULL, IMAGE, RUNTIME, Box, child_image, docker, name_for, wait_until
 
 APPS = Path(__file__).parents[1] / "apps"
 WAYS = ("image", "mounted", "starter")
@@ -69,7 +69,7 @@ def django(box: Box) -> None:
 
 
 def threads(box: Box) -> None:
-    assert int(box.get("/ticks").text) > 0
+    wait_until(lambda: int(box.get("/ticks").text), what="its thread counts")
     seconds, code = box.stop()
     assert (code, seconds < 9) == (0, True), "a thread that never ends does not keep the box"
 

@@ -55,7 +55,7 @@ def question(target: str, field: str, number: int) -> str:
 
 
 def answer(file: object) -> str:
-    """Reads one response of a known length, or of chunks."""
+    """Reads one response of a known length."""
     head = {}
     status = file.readline().split()[1].decode()  # type: ignore[attr-defined]
     while (line := file.readline().decode("latin-1").strip()) != "":  # type: ignore[attr-defined]

@@ -74,7 +74,8 @@ def test_config_is_a_table() -> None:
 
 def test_config_of_the_fragments() -> None:
     done = run_once(["config", "--fragments"])
-    assert "# fragments/listen.conf\nlisten 0.0.0.0:8080" in done.stdout
+    listen = done.stdout.partition("# fragments/listen.conf\n")[2].partition("\n\n")[0]
+    assert "listen 0.0.0.0:8080 default_server" in listen
 
 
 def test_config_with_a_wrong_option() -> None:
