@@ -22,6 +22,7 @@ PARTS = """
 import os, signal, sys, time
 sys.path.insert(0, os.getcwd())
 from flagon import identity, terminal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who runs the tests may have it ignored, and so would this
 def leave():
     before = os.getppid()
     terminal.leave(os.getuid())
