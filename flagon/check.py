@@ -31,7 +31,7 @@ def run() -> list[str]:
         errors = _application(boot)
         told = said(boot.run)
         errors += _nginx(boot, told, boot.addresses) + _supervisord(boot)
-    for line in (*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *told.left):
+    for line in (*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *told.lines):
         print(f"warning: {line}", file=sys.stderr)
     if not errors:
         print(f"ok: {boot.application.target} ({boot.application.why}); {boot.size_reason}")

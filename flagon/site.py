@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
     migrations: bool = False
     statics: tuple[Static, ...] = ()
     handed: tuple[str, ...] = ()  # folders whose files it may hand over
-    left: tuple[str, ...] = ()  # which static folders are left to the application, or served past what, and why
+    lines: tuple[str, ...] = ()  # warnings: static folders left to the application, threads in each worker
 
 
 def loaded(message: dict[str, Any]) -> Loaded:
@@ -46,7 +46,7 @@ def loaded(message: dict[str, Any]) -> Loaded:
         bool(message.get("migrations")),
         tuple(statics),
         tuple(folder for folder in map(str, _list(message.get("handed"))) if _is_folder(folder)),
-        (*left, *map(str, _list(message.get("static_lines")))),
+        (*left, *map(str, _list(message.get("lines")))),
     )
 
 

@@ -17,6 +17,7 @@ from flagon.inside import (
     event_streams,
     files,
     gunicorn_conf,
+    import_threads,
     loading,
     logs,
     middleware,
@@ -138,9 +139,15 @@ def make_class(base: Any) -> Any:
             return {
                 "routes": own_routes.of(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
                 "statics": [[text[:LONGEST_NAME] for text in found[:3]] for found in folders],
-                "static_lines": lines,
+                "lines": [*lines, *self.threads()],
                 "handed": options["hand_over"],
             }
+
+        def threads(self) -> list[str]:
+            """A warning if each of several workers runs threads that the application has started at import."""
+            if self.cfg.preload_app or self.cfg.workers < 2:
+                return []
+            return import_threads.lines(self.options["directory"], self.cfg.workers)
 
         def behind(self, application: Any) -> Any:
             """What lies between the wire and the application."""

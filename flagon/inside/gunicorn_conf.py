@@ -77,7 +77,7 @@ def when_ready(arbiter: Any) -> None:
     """In the master, before any worker."""
     oom.more()  # of an earlier master: not ours to report
     if arbiter.cfg.preload_app:
-        preload.settle(arbiter.log)
+        preload.settle(arbiter.log, arbiter.cfg.workers)
     health.listen(arbiter.cfg.flagon["run"])
 
 

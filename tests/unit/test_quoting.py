@@ -160,7 +160,7 @@ def test_a_static_folder_that_nginx_cannot_take_is_left_with_a_line(text, place)
     told = site.loaded({"statics": [list(row.values()), ["/b/", "/b", ""]], "handed": ["/a", f"/{text}", "/c"]})
     assert told.statics == (Static("/b/", "/b"),)
     assert told.handed == ("/a", "/c")
-    (line,) = told.left
+    (line,) = told.lines
     assert line.startswith(f"static files below {row['url']!r:.200} are left to the application: its ")
     assert line.isprintable()
 
@@ -168,7 +168,7 @@ def test_a_static_folder_that_nginx_cannot_take_is_left_with_a_line(text, place)
 @pytest.mark.parametrize("url", ["//a/", "/a//", "/../a/", "/a/./", "/-/error/", "/-/", "a/", "", "/a/../", "/a/.."])
 def test_urls_that_nginx_is_never_asked_for_or_that_are_ours(url):
     told = site.loaded({"statics": [[url, "/srv", ""]]})
-    assert (told.statics, len(told.left)) == ((), 1) if url != "/a/.." else (len(told.statics), told.left) == (1, ())
+    assert (told.statics, len(told.lines)) == ((), 1) if url != "/a/.." else (len(told.statics), told.lines) == (1, ())
 
 
 @pytest.mark.parametrize("junk", [5, "x", None, {"a": 1}, [5], [[]], [["/a/"]], [["/a/", "/b", "c", "d"]]])
