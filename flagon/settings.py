@@ -246,10 +246,11 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
     if errors:
         return
     needed = (values["HEADER_BUFFERS"] + 2) * values["HEADER_SIZE"] + FASTCGI_OWN_PARAMETERS
-    if needed > FASTCGI_RECORD:
+    if needed > FASTCGI_RECORD and values["WORKER_CLASS"] in (None, "fastcgi"):
         errors.append(
             f"HEADER_SIZE={values['HEADER_SIZE']} with HEADER_BUFFERS={values['HEADER_BUFFERS']} is impossible: "
-            f"(HEADER_BUFFERS + 2) x HEADER_SIZE must stay below {FASTCGI_RECORD - FASTCGI_OWN_PARAMETERS}"
+            f"(HEADER_BUFFERS + 2) x HEADER_SIZE must stay below {FASTCGI_RECORD - FASTCGI_OWN_PARAMETERS}, "
+            "what one FastCGI record holds. For longer ones set WORKER_CLASS=gthread as well: it has no such limit"
         )
     if values["DRAIN_DELAY"] >= values["STOP_TIMEOUT"]:
         errors.append(

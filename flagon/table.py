@@ -105,7 +105,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty.", 1, 65535),
             Setting("STREAMS_MAX", "integer", "", "Unbuffered responses at once in a worker, on the FastCGI wire; half its threads when empty.", 1, 256),
             Setting("MAX_BODY_SIZE", "size", "32m", "Largest request body; more is 413. Never more than half of what all bodies together may take, which is what 0 means.", 0, 2**50),
-            Setting("HEADER_SIZE", "size", "8k", "Longest request line (414) and longest header line (431).", 1024, 32768),
+            Setting("HEADER_SIZE", "size", "8k", "Longest request line (414) and longest header line (431). Above 10k: `WORKER_CLASS=gthread`.", 1024, 65536),
             Setting("HEADER_BUFFERS", "integer", "4", "All headers together fit in so many times HEADER_SIZE (431).", 2, 64),
             Setting("HEADERS_MAX", "integer", "100", "Largest number of request headers.", 10, 1000),
             Setting("CLIENT_TIMEOUT", "seconds", "15", "Longest pause while a client sends its request.", 1, 3600),

@@ -14,6 +14,7 @@ from flagon.inside import claims, closing, debugging, health, logs, notice, oom,
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
 DEATHS_BEFORE_LOADED = 3
+LONGEST_FIELD = 1 << 20  # bytes: more than nginx lets through. gunicorn takes 0 for 8,190
 ROWS = 32  # requests of a worker whose names are kept for its obituary, where it may have more than threads
 # Shared by the master and all workers: a worker has loaded the application once; failures in a row since.
 ever_loaded = mmap.mmap(-1, 2)
@@ -34,7 +35,7 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
         "keepalive": 0,
         "limit_request_line": 0,  # nginx's limits hold
         "limit_request_fields": 1000,
-        "limit_request_field_size": 0,
+        "limit_request_field_size": LONGEST_FIELD,
         "forwarder_headers": "",
     }
     if options["preload"]:

@@ -91,7 +91,7 @@ BAD = [
     ("STOP_TIMEOUT", "0"), ("TIMEOUT", "0.5"), ("TIMEOUT", "-5"), ("TIMEOUT", "1e3"), ("TIMEOUT", "nan"), ("TIMEOUT", "inf"), ("TIMEOUT", "1m"),
     ("TIMEOUT", "5."), ("TIMEOUT", ".5"), ("STOP_TIMEOUT", "3601"),
     ("MAX_BODY_SIZE", "-1"), ("MAX_BODY_SIZE", "1t"), ("MAX_BODY_SIZE", "1.5m"), ("MAX_BODY_SIZE", "m"),
-    ("MAX_BODY_SIZE", "999999999g"), ("HEADER_SIZE", "1023"), ("HEADER_SIZE", "32769"), ("HEADER_BUFFERS", "1"),
+    ("MAX_BODY_SIZE", "999999999g"), ("HEADER_SIZE", "1023"), ("HEADER_SIZE", "65537"), ("HEADER_BUFFERS", "1"),
     ("ACCESS_LOG", "maybe"), ("ACCESS_LOG", "2"), ("SERVE_CMD", "/usr/bin/serve"),
     ("LOG_LEVEL", "loud"), ("LOG_LEVEL", "10"), ("LOG_FORMAT", "xml"),
     ("APP_MODULE", "app:"), ("APP_MODULE", ":app"), ("APP_MODULE", "a b"), ("APP_MODULE", "app:app; rm"), ("APP_MODULE", "1app"),
@@ -601,6 +601,13 @@ def test_header_limits_beyond_one_fastcgi_record(read, environ):
     assert "HEADER_SIZE" in error
     assert "HEADER_BUFFERS" in error
     assert "impossible" in error
+
+
+@pytest.mark.parametrize("size", ["16k", "48k", "64k"])
+def test_the_http_wire_has_no_record(read, size):
+    assert read(HEADER_SIZE=size, WORKER_CLASS="gthread")["HEADER_SIZE"] == int(size[:-1]) * 1024
+    assert "WORKER_CLASS=gthread" in errors(read, HEADER_SIZE=size)[0]
+    assert errors(read, HEADER_SIZE=size, WORKER_CLASS="fastcgi")
 
 
 @pytest.mark.parametrize("environ", [
