@@ -14,14 +14,26 @@ WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
 SOCKET_THREADS = 100
 
 
-def websocket_library(python: str) -> str | None:
-    """The first installed library that needs a wire with upgrades, or None. Starts no interpreter."""
+def installed(python: str, names: tuple[str, ...]) -> str:
+    """The first of these packages that the application's interpreter has, or empty. Starts no interpreter."""
     bases = dict.fromkeys(os.path.dirname(os.path.dirname(path)) for path in (python, places.APPLICATION_PYTHON))
     folders = [folder for base in bases for folder in places.site_packages(base)]
-    for name in WEBSOCKET_LIBRARIES:
-        if any(os.path.isdir(os.path.join(folder, name)) for folder in folders):
-            return name.replace("_", "-")
-    return None
+    return next((name for name in names if any(os.path.isdir(os.path.join(folder, name)) for folder in folders)), "")
+
+
+def websocket_library(python: str) -> str | None:
+    """The first installed library that needs a wire with upgrades, or None."""
+    return installed(python, WEBSOCKET_LIBRARIES).replace("_", "-") or None
+
+
+def _patched_by_gevent(boot: Boot) -> str:
+    """Where the application patches Python by gevent, which needs gevent's worker; empty if it does not."""
+    if not installed(boot.python, ("gevent",)):
+        return ""
+    from flagon import patching  # few need it
+
+    where = patching.by_gevent(boot.application.directory, boot.application.target)
+    return f"{where} patches Python by gevent" if where else ""
 
 
 class Conflict(Exception):
@@ -78,6 +90,8 @@ def _worker_class(boot: Boot) -> str:
             settings.set("THREADS", SOCKET_THREADS, "flask-socketio: each client holds a thread")
     if values["WORKER_CLASS"] is None and boot.users.old_socket:
         settings.set("WORKER_CLASS", "fastcgi", f"nginx files pass requests to {users_nginx.OLD_SOCKET}")
+    elif values["WORKER_CLASS"] is None and (patched := _patched_by_gevent(boot)):
+        settings.set("WORKER_CLASS", "gevent", patched)
     elif values["WORKER_CLASS"] is None and library:
         settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
     elif values["WORKER_CLASS"] is None:

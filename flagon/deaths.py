@@ -19,6 +19,7 @@ FIRST_PAUSE = 0.5  # seconds before the second restart; it doubles, and all paus
 DOUBT = 0.3  # seconds for our own stop signal to arrive, where every process was sent one
 COULD_NOT_START = 127  # what a shell says of a command that it cannot find
 CORE = ("nginx", "gunicorn")
+WORKER = "a worker of gunicorn"
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -96,6 +97,18 @@ class Deaths:
             self.plugin.wake_up.at(until)
         else:
             self._judge(process, death)
+
+    def worker_lost(self, code: object) -> None:
+        """A worker of gunicorn's lost its threads and is replaced: as often as RESTART_LIMIT says, as any program."""
+        status = code if isinstance(code, int) and 0 < code < 256 else 1
+        now = time.monotonic()
+        recent = [at for at in self._at.get(WORKER, []) if now - at < WINDOW]
+        self._at[WORKER] = [*recent, now]
+        if len(recent) >= self.limit:
+            times = f"{len(recent) + 1} times in {WINDOW:g} s"
+            self.plugin.end(
+                status, f"{WORKER} could not serve any more, {times}: the container ends with code {status}"
+            )
 
     def could_not_start(self, event: Any) -> None:
         """supervisord could not even start the program."""

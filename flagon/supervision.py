@@ -96,6 +96,8 @@ class Plugin:
                 self.port.migration(str(message.get("state")))
         elif kind == "failed":
             self._tell_failure(str(message.get("message")))
+        elif kind == "worker lost" and not self.stop.under_way:
+            self.deaths.worker_lost(message.get("code"))
         elif kind == "reload" and descriptors:
             self.reload.request(descriptors[0])
         elif kind == "reloaded":

@@ -74,18 +74,18 @@ def _names(body: list[ast.stmt], found: dict[str, str]) -> None:
             elif len(node.args.args) == 2:
                 found[node.name] = "object"  # def application(environ, start_response)
         elif isinstance(node, (ast.If, ast.With)):
-            if not _is_main_guard(node):
+            if not is_main_guard(node):
                 _names(node.body, found)
                 _names(getattr(node, "orelse", []), found)
         elif isinstance(node, ast.Try):
             _names(node.body, found)
 
 
-def _is_main_guard(node: ast.stmt) -> bool:
+def is_main_guard(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
 
 
-def _tree(path: str | None) -> ast.Module | None:
+def syntax(path: str | None) -> ast.Module | None:
     """A file's syntax tree; None if there is none to be had."""
     try:
         with open(path or "", "rb") as file:
@@ -96,7 +96,7 @@ def _tree(path: str | None) -> ast.Module | None:
 
 def find_object(path: str, first: str = "") -> str | None:
     """The object or factory call that a source file offers, such as `app` or `create_app()`; None if none."""
-    tree = _tree(path)
+    tree = syntax(path)
     return None if tree is None else _offered(tree, first)
 
 
@@ -114,7 +114,7 @@ def _offered(tree: ast.Module, first: str = "") -> str | None:
 
 def starts_a_server(path: str) -> bool:
     """Whether a script makes the application or runs it itself: Flask(...), app.run(), make_server(..., app)."""
-    tree = _tree(path)
+    tree = syntax(path)
     if tree is None or _offered(tree) is None:
         return False
     for node in ast.walk(tree):
@@ -129,7 +129,7 @@ def starts_a_server(path: str) -> bool:
 
 def is_factory(path: str | None, name: str) -> bool:
     """Whether `name` is a function of that file that takes no arguments: no WSGI callable, so a factory."""
-    tree = _tree(path)
+    tree = syntax(path)
     if tree is None:
         return False
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
@@ -153,14 +153,14 @@ def broken(path: str) -> str | None:
 
 def asgi_call(path: str) -> str | None:
     """FastAPI, Starlette, ... where the file makes such an application, or None."""
-    tree = _tree(path)
+    tree = syntax(path)
     calls = [node.value for node in tree.body if isinstance(node, ast.Assign)] if tree else []
     return next((_callee(call) for call in calls if isinstance(call, ast.Call) and _callee(call) in ASGI), None)
 
 
 def evident_object(path: str) -> str | None:
     """What `find_object` says, only where a framework's name proves it: for files of any name."""
-    tree = _tree(path)
+    tree = syntax(path)
     if tree is None:
         return None
     for node in tree.body:
@@ -174,7 +174,7 @@ def evident_object(path: str) -> str | None:
 
 def django_settings(path: str) -> str | None:
     """The settings module that a manage.py names, or None: os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)."""
-    tree = _tree(path)
+    tree = syntax(path)
     for node in ast.walk(tree) if tree else ():
         if not isinstance(node, ast.Call):
             continue

@@ -9,13 +9,14 @@ import sys
 import time
 from typing import Any
 
-from flagon import published
+from flagon import CONFIGURATION_ERROR, published
 from flagon.inside import (
     accel,
     arbiter,
     debugging,
     event_streams,
     files,
+    green,
     gunicorn_conf,
     import_threads,
     loading,
@@ -38,8 +39,10 @@ WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
 
 
 def hint(worker_class: str) -> str:
-    """What to install for a worker class that gunicorn knows and cannot import."""
-    return "; pip install 'gunicorn[gevent]'" if worker_class.startswith("gevent") else ""
+    """What to do for a worker class that gunicorn knows, or knew, and cannot import."""
+    if worker_class.startswith("gevent"):
+        return "; pip install 'gunicorn[gevent]'"
+    return f": {green.EVENTLET}, and leave WORKER_CLASS out" if "eventlet" in worker_class.lower() else ""
 
 
 def make_class(base: Any) -> Any:
@@ -67,7 +70,8 @@ def make_class(base: Any) -> Any:
                 if name in self.cfg.settings:
                     self.cfg.set(name, value)
             try:
-                self.cfg.worker_class  # noqa: B018 imports it
+                with green.version_parser(self.options["worker_class"]):
+                    self.cfg.worker_class  # noqa: B018 imports it
             except Exception as error:
                 reason = [line for line in str(error).splitlines() if re.search("[a-z]", line)][-1:]
                 name = self.options["worker_class"]
@@ -111,14 +115,15 @@ def make_class(base: Any) -> Any:
             try:
                 if not self.options["target"]:
                     debugging.relocate(self.options)
-                application = loading.load(self.options["target"], self.options["why"])
+                application = loading.load_to_serve(self.options, warn_once)
             except loading.LoadError as error:
-                if debug:
+                refused = isinstance(error, loading.Refused)
+                if debug and not refused:
                     return self.behind(debugging.broken(str(error)))
                 if gunicorn_conf.ever_loaded[0]:
                     pause_before_retry(gunicorn_conf.ever_loaded)
                     fail(str(error), LOAD_FAILED_LATER)
-                fail(str(error), WORKER_BOOT_ERROR)
+                fail(str(error), CONFIGURATION_ERROR if refused else WORKER_BOOT_ERROR)
             self.options["application"] = application
             self.options["loaded"] = self.said_of(application)
             return self.behind(debugging.with_debugger(application) if debug else application)

@@ -115,11 +115,12 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
             self.setup(self.app)
 
     def reap_workers(self) -> None:
-        """Before they are buried: which workers were killed, a cause that gunicorn does not tell its hooks."""
+        """Before they are buried: how workers ended, which gunicorn does not tell its hooks."""
         for pid, worker in list(self.WORKERS.items()):
             with contextlib.suppress(ChildProcessError):
                 end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
                 worker.flagon_killed = end is not None and end.si_code == os.CLD_KILLED and end.si_status == 9
+                worker.flagon_code = end.si_status if end is not None and end.si_code == os.CLD_EXITED else 0
         super().reap_workers()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from gunicorn.errors import HaltServer
 
-from flagon import timeline
+from flagon import CONFIGURATION_ERROR, timeline
 from flagon.inside import arbiter as arbiters
 from flagon.inside import claims, closing, debugging, health, logs, notice, oom, preload, readiness, slots
 
@@ -15,6 +15,8 @@ HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
 DEATHS_BEFORE_LOADED = 3
 LONGEST_FIELD = 1 << 20  # bytes: more than nginx lets through. gunicorn takes 0 for 8,190
+# Exit codes of a worker that cannot serve any more: ours, where a thread died, and gunicorn's for an exception.
+LOST = (health.LOST_THREAD, 255)
 ROWS = 32  # requests of a worker whose names are kept for its obituary, where it may have more than threads
 # Shared by the master and all workers: a worker has loaded the application once; failures in a row since.
 ever_loaded = mmap.mmap(-1, 2)
@@ -122,6 +124,11 @@ def child_exit(arbiter: Any, worker: Any) -> None:
         for request in board.requests():
             worker.log.error("worker %s died with the request %s", worker.pid, request)
         board.memory.close()
+    code = getattr(worker, "flagon_code", 0)
+    if worker.flagon_loaded[0] and code in LOST:
+        notice.send({"event": "worker lost", "code": code})
+    if code == CONFIGURATION_ERROR and not ever_loaded[0]:
+        raise HaltServer("the application cannot be served so", CONFIGURATION_ERROR)
     if not worker.flagon_loaded[0] and hasattr(arbiter, "worker_did_not_load"):
         arbiter.worker_did_not_load(worker)
     if not worker.flagon_loaded[0] and not ever_loaded[0]:

@@ -6,6 +6,7 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -71,7 +72,7 @@ def check(options: dict[str, Any], gunicorn: Any) -> None:
     from flagon.inside import application, loading
 
     try:
-        found = loading.load(options["target"], options["why"])
+        found = loading.load_to_serve(options, lambda line: print(f"warning: {line}", file=sys.stderr))
     except loading.LoadError as error:
         print(error, file=sys.stderr)
         sys.exit(CONFIGURATION_ERROR)
@@ -89,7 +90,8 @@ def end_in_time(seconds: float) -> None:
 
     last = threading.Timer(seconds, os._exit, (0,))
     last.daemon = True
-    last.start()
+    with contextlib.suppress(RuntimeError):  # no thread to be had: the exit code says more
+        last.start()
 
 
 def wait(descriptor: int) -> None:

@@ -8,13 +8,13 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FunctionType, ModuleType
 from typing import Any
 
 from flagon import old_code
-from flagon.inside import packages
+from flagon.inside import green, packages
 from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
@@ -22,6 +22,10 @@ FRAMES_SHOWN = 6
 
 class LoadError(Exception):
     """The application cannot be loaded; the message names file, object and variable."""
+
+
+class Refused(LoadError):
+    """It is loaded, or could be, and cannot be served so: what must change is a setting, or who may read a file."""
 
 
 class NoObject(Exception):
@@ -146,6 +150,22 @@ def _frames(error: BaseException) -> str:
         if not frame.filename.startswith(here) and "importlib" not in frame.filename
     ]
     return "".join(traceback.format_list(frames[-FRAMES_SHOWN:]))
+
+
+def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
+    """The application, for the worker class that is to serve it. Raises LoadError. `say` takes a warning."""
+    drivers = green.install(options, say)
+    try:
+        found = load(options["target"], options["why"])
+    except LoadError as error:
+        if drivers and (hint := drivers.hint(error)):
+            raise Refused(f"{error}\n{hint}") from None
+        raise
+    if why_not := green.refusal(options):
+        raise Refused(f"the application {options['target']} cannot be served: {why_not}")
+    if drivers:
+        drivers.chosen()
+    return found
 
 
 def load(target: str, why: str) -> Any:

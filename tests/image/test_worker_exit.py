@@ -78,3 +78,31 @@ def test_a_worker_without_a_thread_is_replaced(threads: int) -> None:
         assert box.get("/close", timeout=10).status_code == 502
         wait_until(lambda: box.get("/", timeout=10).text not in ("", first), 10, "another worker")
         assert f"A request thread died: this worker (pid {first}) is replaced" in box.logs()
+
+
+# Its request threads die as soon as they have something to do.
+DYING = """import ctypes, threading, time
+from flask import Flask
+app = Flask(__name__)
+@app.get("/")
+def index():
+    return "hello"
+@app.get("/kill")
+def kill():
+    for thread in threading.enumerate():
+        if thread.name.startswith("request-") and thread is not threading.current_thread():
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+    time.sleep(0.2)
+    return "done"
+"""
+
+
+def test_workers_whose_threads_die_count_for_the_restart_limit() -> None:
+    """A box whose workers are replaced for ever is not healthy."""
+    with Box(env={"WEB_CONCURRENCY": "1", "RESTART_LIMIT": "2"}, files={"main.py": DYING}) as box:
+        for _ in range(3):
+            wait_until(lambda: box.get("/").text == "hello", 5, "the worker's successor")
+            assert box.get("/kill").text == "done"
+            box.wait_log("request thread died")
+        assert box.wait_exit(10) == 70
+        assert "could not serve any more, 3 times in 60 s" in box.logs()

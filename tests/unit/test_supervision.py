@@ -231,6 +231,29 @@ def test_how_a_program_ended(status, how, code, like_a_stop):
     assert (death.how, death.code, death.like_a_stop) == (how, code, like_a_stop)
 
 
+def test_workers_that_lose_their_threads_count_as_deaths(plugin, monkeypatch):
+    """A worker that is replaced for ever is no box that serves."""
+    now = [100.0]
+    monkeypatch.setattr(deaths.time, "monotonic", lambda: now[0])
+    for _ in range(5):
+        plugin._on_message({"event": "worker lost", "code": 70, "pid": 1}, [])
+    assert plugin.exit_code is None
+    now[0] += deaths.WINDOW + 1
+    for _ in range(5):
+        plugin._on_message({"event": "worker lost", "code": 70, "pid": 1}, [])
+    assert plugin.exit_code is None
+    plugin._on_message({"event": "worker lost", "code": 70, "pid": 1}, [])
+    assert plugin.exit_code == 70
+    assert "6 times in 60 s" in plugin.said()[-1]["message"]
+
+
+@pytest.mark.parametrize("code", ["70", None, 0, -3, 1000])
+def test_a_code_that_no_program_ends_with_is_taken_as_1(plugin, code):
+    for _ in range(6):
+        plugin._on_message({"event": "worker lost", "code": code}, [])
+    assert plugin.exit_code == 1
+
+
 def test_memory_is_warned_of_once(plugin, monkeypatch):
     plugin.memory.workers = {os.getpid(), 2**22 + 1}
     monkeypatch.setattr(memory, "proportional_set_size", lambda pid: 99)
