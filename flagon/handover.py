@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, cache, channels, listening, logs, places, programs, render, site, users_nginx
+from flagon import __version__, cache, channels, listening, logs, places, programs, render, serving, site, users_nginx
 from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
 from flagon.early import HIDDEN
@@ -152,6 +152,7 @@ class Box:
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
         write(os.path.join(self.run, "url"), listening.own_url(boot.addresses, self.values["PORT"]) + "\n")
+        write(os.path.join(self.run, serving.LOADING), "")
         # Both before gunicorn is told to go on: it may be faster than supervisord.
         self.events = channels.listen(os.path.join(self.run, "events.sock"))
         self.closing = channels.fifo(os.path.join(self.run, "closing"))

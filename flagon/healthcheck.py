@@ -11,6 +11,7 @@ import _socket
 import os
 import stat
 import sys
+import time
 
 from flagon import identity, serving
 
@@ -40,12 +41,20 @@ def main() -> int:
             _ask(_url(path), os.path.islink(os.path.join(os.path.dirname(path), "nginx.conf")))
             return 0
     except (identity.CannotDrop, Sick, OSError) as error:
-        why = str(error)
+        why = _loading() or str(error)
     from flagon import printable
 
     printable.install()
     print(why, file=sys.stderr)
     return 1
+
+
+def _loading() -> str:
+    """Where the port is not open yet: that, and for how long."""
+    for path in serving.paths(serving.LOADING)[:1]:
+        seconds = time.time() - os.lstat(path).st_mtime
+        return f"the application is loading, for {seconds:.0f} s: the port opens when it has loaded (docker logs)"
+    return ""
 
 
 def _late(*_: object) -> None:

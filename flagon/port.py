@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flagon import text_file
+from flagon import serving, text_file
 from flagon.site import Loaded
 
 HOLD = 3.0  # seconds for which a running migration may keep the port shut: most are over by then, and nobody sees a 503
@@ -96,6 +96,8 @@ class Port:
         self.box.write_fragments(*wanted)
         nginx = self.nginx()
         if first:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.box.run, serving.LOADING))
             nginx.spawn()
             self.box.output.record("flagon", "info", self.box.ready_line())
         else:

@@ -6,6 +6,8 @@ import os
 
 from flagon import places
 
+LOADING = "loading"  # a file in the run directory, until the port opens
+
 
 def _wanted() -> str:
     """RUNTIME_DIR as the box may have it; empty where nobody has given one."""

@@ -14,7 +14,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from flagon import old_code
-from flagon.inside import green, packages
+from flagon.inside import green, packages, slow_import
 from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
@@ -156,7 +156,8 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     """The application, for the worker class that is to serve it. Raises LoadError. `say` takes a warning."""
     drivers = green.install(options, say)
     try:
-        found = load(options["target"], options["why"])
+        with slow_import.told(options, say):
+            found = load(options["target"], options["why"])
     except LoadError as error:
         if drivers and (hint := drivers.hint(error)):
             raise Refused(f"{error}\n{hint}") from None

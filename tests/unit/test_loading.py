@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from flagon import places
-from flagon.inside import loading, middleware
+from flagon.inside import loading, middleware, slow_import
 from flagon.inside.loading import LoadError
 
 NUMBERS = itertools.count()
@@ -278,3 +278,28 @@ def test_behind_nginx():
 ])  # fmt: skip
 def test_dots_are_resolved_as_nginx_does(path, clean):
     assert middleware.without_dots(path) == clean
+
+
+def load_slowly(tmp_path, monkeypatch, workers=1):
+    """The lines of an application that takes 0.3 s, where each 0.1 s makes one."""
+    monkeypatch.setattr(slow_import, "PERIOD", 0.1)
+    (tmp_path / "slow.py").write_text("import time\n\ndef fetch():\n    time.sleep(0.35)\n\nfetch()\n")
+    options = {"run": str(tmp_path), "directory": str(tmp_path), "target": "slow:app"}
+    said = []
+    code = compile((tmp_path / "slow.py").read_text(), str(tmp_path / "slow.py"), "exec")
+    with slow_import.told(options, said.append):
+        exec(code, {"__name__": "slow"})
+    return said
+
+
+def test_a_slow_import_says_where_it_is(tmp_path, monkeypatch):
+    said = load_slowly(tmp_path, monkeypatch)
+    assert 2 <= len(said) <= 3
+    assert all("slow:app is still being loaded" in line and "at slow.py line 4 in fetch" in line for line in said)
+
+
+def test_one_worker_speaks_for_all(tmp_path, monkeypatch):
+    held = slow_import._claimed(str(tmp_path / "loading.lock"))
+    assert load_slowly(tmp_path, monkeypatch) == []
+    os.close(held)
+    assert load_slowly(tmp_path, monkeypatch)
