@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from supervisor.datatypes import RestartWhenExitUnexpected
 from supervisor.states import ProcessStates
 
-from flagon import CONFIGURATION_ERROR
+from flagon import CONFIGURATION_ERROR, serving
 from flagon.logs import nginx_line
 
 WINDOW = 60.0  # seconds in which RESTART_LIMIT counts
@@ -156,6 +156,9 @@ class Deaths:
 
     def _start(self, process: Any) -> None:
         """Have supervisord start it in its next round: now it may still finish the old one."""
+        if process.config.name == "nginx":  # that was killed has left it, and the next one could not listen there
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.plugin.box.run, serving.HEALTHCHECK))
         process.config.autostart = True
         process.laststart = 0
         process.state = ProcessStates.STOPPED

@@ -1,6 +1,7 @@
-"""HEALTHCHECK: through nginx and gunicorn, where the running box wrote down that it listens.
+"""HEALTHCHECK: through nginx and gunicorn, by a server of nginx's that no file of the user's has a say in.
 
-A user's own nginx.conf may not lead /-/up to the application: then any answer that is no 5xx will do.
+A user's own nginx.conf has none, and may not lead /-/up to the application: there the port is asked, and any answer
+that is no 5xx will do.
 By hand and with few imports: it runs every 30 seconds, and http.client alone takes longer than all of this (measured).
 """
 
@@ -38,7 +39,9 @@ def main() -> int:
     try:
         identity.become(os.environ, only_drop=True)
         for path in serving.paths("url")[:1]:  # another one would be somebody else's word for a box that is dead
-            _ask(_url(path), os.path.islink(os.path.join(os.path.dirname(path), "nginx.conf")))
+            folder = os.path.dirname(path)
+            ours = os.path.islink(os.path.join(folder, "nginx.conf"))
+            _ask(_url(path), os.path.join(folder, serving.HEALTHCHECK) if ours else "")
             return 0
     except (identity.CannotDrop, Sick, OSError) as error:
         why = _loading() or str(error)
@@ -86,8 +89,8 @@ def _url(path: str) -> tuple[bool, str, int]:
     return scheme == "https", bare, int(port)
 
 
-def _ask(where: tuple[bool, str, int], ours: bool) -> None:
-    """`ours`: nginx.conf is the image's own. Raises Sick, OSError."""
+def _ask(where: tuple[bool, str, int], own: str) -> None:
+    """`own`: the socket of nginx's server for this, where nginx.conf is the image's own. Raises Sick, OSError."""
     https, host, port = where
     name = f"[{host}]" if ":" in host else host
     request = (
@@ -95,16 +98,26 @@ def _ask(where: tuple[bool, str, int], ours: bool) -> None:
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
     try:
-        wire = _connect(https, host, port)
+        wire = _local(own) if own else _connect(https, host, port)
         try:
             wire.sendall(request.encode())
             status = _status(wire)
         finally:
             wire.close()
     except OSError as error:
-        raise Sick(f"no answer from {name}:{port}: {error}") from None
-    if status >= 500 or (ours and status != 200):
+        raise Sick(f"no answer from {own or f'{name}:{port}'}: {error}") from None
+    if status >= 500 or (own and status != 200):
         raise Sick(f"/-/up answers {status}")
+
+
+def _local(path: str) -> Any:
+    wire = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        wire.connect(path)
+    except BaseException:
+        wire.close()
+        raise
+    return wire
 
 
 def _connect(https: bool, host: str, port: int) -> Any:

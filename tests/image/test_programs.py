@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 
 from .box import Box, child_image, run_once, wait_until
 from .old_images import dockerfile
@@ -209,6 +210,59 @@ def test_nginx_additions_and_their_reload() -> None:
         box.exec("flagon", "reload")
         wait_until(lambda: box.get("/more").status_code == 204, 5, "a further file")
         assert box.get("/teapot").status_code == 404
+
+
+HEALTH = ("/up", "/health", "/healthz", "/livez", "/ready", "/readyz", "/-/up")
+# What a user's file says for the whole server -> what / answers then; 0: the connection is closed.
+CLOSED = {
+    'auth_basic "staging"; auth_basic_user_file /app/passwords;': 401,
+    "deny all;": 403,
+    "satisfy any; deny all; auth_basic x; auth_basic_user_file /app/passwords;": 401,
+    "return 301 https://example.com$request_uri;": 301,
+    'if ($host != "staging.example.com") { return 444; }': 0,
+    "rewrite ^ https://example.com/ redirect;": 302,
+    "auth_request /ask; location = /ask { internal; return 403; }": 403,
+    "limit_req zone=mine; limit_conn one 1;": 503,
+    "error_page 404 503 =200 /ours.html; fastcgi_intercept_errors on; location = /ours.html { return 200; }": 200,
+}
+
+
+def test_nothing_that_a_users_file_says_for_all_reaches_health() -> None:
+    """A box that serves everybody and is called dead is restarted for ever."""
+    zones = "limit_req_zone $server_name zone=mine:1m rate=1r/m;\nlimit_conn_zone $server_name zone=one:1m;\n"
+    files = {"app.py": APP, "passwords": "a:{PLAIN}b", "nginx/http.d/a.conf": zones, "nginx/server.d/a.conf": ""}
+    with Box(files=files) as box:
+        assert box.folder
+
+        def status(path: str) -> int:
+            try:
+                return box.get(path).status_code
+            except requests.ConnectionError:
+                return 0
+
+        def settle(file: str, text: str, wanted: int) -> None:
+            (box.folder / file).write_text(text)  # type: ignore[operator]
+            box.exec("flagon", "reload")
+            wait_until(lambda: status("/nowhere") == wanted, 5, f"{wanted} by {text}")
+            assert {path: status(path) for path in HEALTH} == dict.fromkeys(HEALTH, 200), text
+            assert box.exec("/opt/flagon/healthcheck") == "", text
+
+        for text, wanted in CLOSED.items():
+            settle("nginx/server.d/a.conf", text, wanted)
+        assert status("/UP") != 301
+        settle("nginx/server.d/a.conf", "return 403;", 403)
+        assert status("/UP") == 403, "only health's own paths are spared"
+        settle("nginx/server.d/a.conf", "", 404)
+        settle("nginx/http.d/a.conf", "deny all;", 403)
+        box.exec("sh", "-c", "kill -9 $(cat /run/flagon/nginx.pid)", user="0")
+        wait_until(lambda: status("/up") == 200, 10, "nginx's successor")
+        assert box.exec("/opt/flagon/healthcheck") == "", "the killed one has left its socket"
+        own = "location = /up { return 204; }\n"
+        settle("nginx/http.d/a.conf", "", 404)
+        (box.folder / "nginx/server.d/a.conf").write_text(own)
+        box.exec("flagon", "reload")
+        wait_until(lambda: status("/up") == 204, 5, "a location of the user's own")
+        assert box.exec("/opt/flagon/healthcheck") == ""
 
 
 def test_flagons_own_clone_is_not_taken_for_a_users() -> None:
