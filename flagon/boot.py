@@ -118,6 +118,7 @@ class Boot:
         self.find_files()
         self.read_gunicorn_file()
         self.decide_size()
+        self.read_users_parameters()
         self.divide_room()
 
     def _tell_identity(self) -> None:
@@ -301,6 +302,13 @@ class Boot:
                 "FORCE_HTTPS is on and no proxy is trusted: behind one that ends https, every request looks like http "
                 "and is sent to https FOR EVER. Set TRUSTED_PROXIES to the proxy's address, or to private"
             )
+
+    def read_users_parameters(self) -> None:
+        """What the user's nginx files say of the application for all of the site, and has no effect here."""
+        if self.users.said is not None:
+            from flagon import users_parameters  # not at each cold start
+
+            self.warnings += users_parameters.lines(self.users.said, self.fastcgi, bool(self.values["CACHE"]))
 
     def divide_room(self) -> None:
         """What all requests together may take of memory and spool; MAX_BODY_SIZE must fit."""

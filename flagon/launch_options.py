@@ -59,6 +59,15 @@ def hand_over(boot: Boot) -> list[str]:
     return [folder for folder in real if folder != "/" and not unfit(folder)]
 
 
+def _users_parameters(boot: Boot) -> list[str]:
+    """What nginx tells the application for the user's own files, as WSGI names it."""
+    if boot.users.said is None:
+        return []
+    from flagon import users_parameters  # not at each cold start
+
+    return users_parameters.names(boot.users.said, boot.fastcgi)
+
+
 def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
     """What crosses to the application's interpreter, as one JSON file. `token`: see statics.Files."""
     values = boot.values
@@ -77,6 +86,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "timeout": values["TIMEOUT"],
         "graceful_timeout": boot.graceful_timeout,
         "pass_headers": list(values["PASS_HEADERS"] or ()),
+        "users_parameters": _users_parameters(boot),
         "backlog": values["BACKLOG"],
         "streams_max": values["STREAMS_MAX"],
         "max_requests": values["MAX_REQUESTS"],

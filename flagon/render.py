@@ -30,6 +30,12 @@ UNCOUNTED = """map "" $flagon_nobody { default ""; }
 limit_req_zone $flagon_nobody zone=flagon_health:32k rate=1r/s;
 limit_conn_zone $flagon_nobody zone=flagon_health_connections:32k;
 """
+# Who nginx has let in by a password. On health's paths it has asked nobody, and the name is just what the client says.
+USER = """map $flagon_health $flagon_user {
+    default "";
+    "" $remote_user;
+}
+"""
 OPEN_AND_UNCOUNTED = (
     OPEN
     + """    mirror off;
@@ -229,7 +235,7 @@ def _health_map(box: Box) -> str:
         return ""
     # By expressions: a plain key would match /UP, too, which is the application's.
     paths = "".join(f"    {matching(path, END)} 1;\n" for path in health_paths(box.values["URL_PREFIX"] or ""))
-    return f'map $uri $flagon_health {{\n    default "";\n{paths}}}\n' + UNCOUNTED
+    return f'map $uri $flagon_health {{\n    default "";\n{paths}}}\n' + UNCOUNTED + USER
 
 
 def _healthcheck(box: Box) -> str:
@@ -281,7 +287,7 @@ def _fastcgi(box: Box) -> str:
     own = "HTTP_" + v["REAL_IP_HEADER"].upper().replace("-", "_")  # of any name: its value is the address by now
     if own not in dict(parameters):
         parameters.append((own, '""'))
-    lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
+    lines += [f"fastcgi_param {name} {value};" for name, value in parameters] + _users_parameters(box)
     return "\n".join(lines) + "\n" + (cache.REQUESTS if _caches(box) else "")
 
 
@@ -325,8 +331,17 @@ def _http(box: Box) -> str:
     own = v["REAL_IP_HEADER"]  # of any name: its value is the address by now
     if own.lower() not in [name.lower() for name, _ in headers]:
         headers.append((own, '""'))
-    lines += [f"proxy_set_header {name} {value};" for name, value in headers]
+    lines += [f"proxy_set_header {name} {value};" for name, value in headers] + _users_parameters(box)
     return "\n".join(lines) + "\n"
+
+
+def _users_parameters(box: Box) -> list[str]:
+    """What the user's files give the application on all of the site."""
+    if box.users.said is None:
+        return []
+    from flagon import users_parameters  # not at each cold start
+
+    return users_parameters.on_the_wire(box.users.said, box.fastcgi)
 
 
 def _logs(box: Box) -> str:

@@ -170,7 +170,9 @@ def make_class(base: Any) -> Any:
                 if self.options["named_locations"] is not None:
                     application = accel.guarded(application, self.options["named_locations"], warn_once)
                 application = event_streams.closed_in_order(websockets.closed_in_order(application))
-                application = middleware.behind_nginx(application, self.options["spool"])
+                application = middleware.behind_nginx(
+                    application, self.options["spool"], self.options["users_parameters"]
+                )
             return debugging.mark(application, fastcgi) if self.options["debug"] else application
 
     return Box

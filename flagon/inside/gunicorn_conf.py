@@ -94,7 +94,7 @@ def pre_fork(arbiter: Any, worker: Any) -> None:
 def post_fork(arbiter: Any, worker: Any) -> None:
     """In a new worker, before the application is loaded."""
     logs.own_pipe()
-    claims.let_pass(worker.cfg.flagon["pass_headers"])
+    claims.let_pass(worker.cfg.flagon["pass_headers"], worker.cfg.flagon["users_parameters"])
     if worker.cfg.preload_app:
         preload.forked()
 

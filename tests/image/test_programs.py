@@ -277,3 +277,43 @@ def test_flagons_own_clone_is_not_taken_for_a_users() -> None:
         assert "Flagon" in box.get("/").text
         assert box.get("/-/up").status_code == 200
         assert box.exec("readlink", "/run/flagon/nginx.conf").strip() == "/opt/flagon/nginx.conf"
+
+
+GUARDED = """
+auth_basic "staging";
+auth_basic_user_file /app/passwords;
+uwsgi_param HTTP_X_DN "CN=$host";
+fastcgi_param PLACE here;
+uwsgi_read_timeout 1200s;
+"""
+TELLS = """
+from flask import Flask, request
+app = Flask(__name__)
+NAMES = ("REMOTE_USER", "HTTP_X_DN", "PLACE", "HTTP_X_REMOTE_USER", "AUTH_TYPE")
+@app.get("/")
+def index(): return {name: request.environ[name] for name in NAMES if name in request.environ}
+app.add_url_rule("/health", "health", index)
+"""
+
+
+@pytest.mark.parametrize("wire", ["fastcgi", "gthread"])
+def test_what_nginx_tells_the_application_for_the_user_s_files(wire: str) -> None:
+    files = {"app.py": TELLS, "passwords": "alice:{PLAIN}secret", "nginx/server.d/a.conf": GUARDED}
+    told = {"HTTP_X_DN": "CN=127.0.0.1", "PLACE": "here"}
+    claims = {
+        "Remote-User": "bob", "X-Remote-User": "bob", "X-DN": "CN=bob", "Place": "there",
+        "X-Flagon-Parameter-Place": "there", "X-Flagon-Parameter-Remote-User": "bob",
+    }  # fmt: skip
+    with Box({"WORKER_CLASS": wire}, files=files) as box:
+        assert box.get("/").status_code == 401
+        for headers in ({}, claims):
+            assert box.get("/", auth=("alice", "secret"), headers=headers).json() == {**told, "REMOTE_USER": "alice"}
+            # nobody was asked for the password
+            assert box.get("/health", auth=("bob", "wrong"), headers=headers).json() == told
+        line = box.wait_log("uwsgi_read_timeout has no effect")
+        assert "/app/nginx/server.d/a.conf:6: uwsgi_read_timeout" in line
+        assert "TIMEOUT says how long a request may take" in line
+        assert "has no effect" not in box.logs().replace("uwsgi_read_timeout has no effect", "")
+        (box.folder / "nginx/server.d/a.conf").write_text("uwsgi_param PLACE 'moved;';")
+        box.exec("flagon", "reload")
+        wait_until(lambda: box.get("/", headers=claims).json() == {"PLACE": "moved;"}, 10, "read again")

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from flagon import render, room
-from flagon.nginx_text import Location
+from flagon import render, room, users_parameters
+from flagon.nginx_text import Location, directives
 from flagon.settings import SettingsError, resolve
 from flagon.statics import Files, Static
 from flagon.users_nginx import UsersNginx
@@ -256,3 +256,12 @@ def test_without_files_of_the_users_health_has_nothing_to_ward_off():
     text = "".join(render.fragments(box()).values())
     assert "auth_basic" not in text
     assert "break" not in text
+
+
+def test_the_table_of_what_our_location_says_of_the_wire():
+    """users_parameters.py knows by it which directive of a user's has no effect."""
+    for fastcgi, wire in ((True, "fastcgi"), (False, "proxy")):
+        text = render.fragments(box(fastcgi=fastcgi))
+        named = {one.words[0].partition("_")[2] for one in directives(text["wire.conf"] + text["app.conf"])} - {""}
+        said = users_parameters.SAID[wire] | (users_parameters.CACHED if fastcgi else frozenset())
+        assert named == said
