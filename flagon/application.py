@@ -35,8 +35,13 @@ def _by_name(environment: dict[str, str], directory: str) -> locate.Clue:
     return locate.Clue(f"{module}:{variable}" if variable else module, "MODULE_NAME")
 
 
+def is_starter(boot: Boot, starter: str) -> bool:
+    """Whether the user brought nothing, and this image has a starter."""
+    return not locate.holds_anything(boot.directory) and os.path.isdir(starter) and not boot.values["APP_MODULE"]
+
+
 def choose(boot: Boot, starter: str) -> locate.Application:
     """The user's, or the starter where the user brought nothing. Raises locate.NotFound."""
-    if not locate.holds_anything(boot.directory) and os.path.isdir(starter) and not boot.values["APP_MODULE"]:
+    if is_starter(boot, starter):
         return locate.Application("app:create_app()", starter, "the starter: /app is empty")
     return locate.locate(boot.directory, clues(boot))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -35,6 +36,7 @@ from flagon.table import SETTINGS
 
 HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))  # /opt/flagon in the image
 STARTER = os.path.join(HOME, "starter")
+NOT_EMBEDDED = ".flagon-no-database"  # in a data directory that began without an app.db of ours
 THREADED = ("fastcgi", "gthread", "sync")  # worker classes that serve a request with a thread
 
 
@@ -110,6 +112,7 @@ class Boot:
         self.resolve_secrets()
         if fresh:  # not before: a start that ends over an unreadable secret changes nothing of the volume
             self.warnings += places.keep_group_0_out(self.values["DATA_DIR"])
+            self._mark_data()
         self.install_packages()
 
     def choose(self) -> None:
@@ -160,7 +163,10 @@ class Boot:
             self.settings.set("SECRET_KEY", key, source)
             self.warnings += [warning] if warning else []
         if not self.values["DATABASE_URL"]:
-            self._embed_sqlite()
+            if self._embeds_sqlite():
+                self._embed_sqlite()
+            else:
+                self._warn_of_data()
         try:
             self.database, self.direct_database, remarks = database.both(self.settings, self.directory)
         except ValueError as error:
@@ -171,9 +177,55 @@ class Boot:
         """A secret in a data directory that is read-only now is still the secret."""
         return os.path.exists(os.path.join(self.values["DATA_DIR"], "secret_key"))
 
+    @property
+    def embedded(self) -> str:
+        """Where SQLite lies for whom it is embedded."""
+        return os.path.join(self.values["DATA_DIR"], "app.db")
+
+    def _embeds_sqlite(self) -> bool:
+        """For the starter; and where an earlier version has told an application to put its tables there.
+
+        Until 0.1 every application was given that file as DATABASE_URL. Without it the next start would look as if
+        all data were lost. A volume that was begun without such a file is marked, and never leads here.
+        """
+        if application_module.is_starter(self, STARTER):
+            return True
+        said = {"DATABASE_URL", "FLAGON_DATABASE_URL"} & self.settings.environment.keys()  # empty: none is wanted
+        try:
+            kept = os.path.getsize(self.embedded) > 0
+        except OSError:
+            kept = False
+        if said or not kept or os.path.exists(os.path.join(self.values["DATA_DIR"], NOT_EMBEDDED)):
+            return False
+        self.warnings.append(
+            f"{self.embedded} is there, and earlier versions gave it to every application: DATABASE_URL still is "
+            f"sqlite:///{self.embedded}. Set DATABASE_URL=sqlite:///{self.embedded} to keep that, or an empty "
+            "DATABASE_URL= if the application has its data elsewhere"
+        )
+        return True
+
+    def _mark_data(self) -> None:
+        """From its first start on, a data directory is known to be none of an earlier version's."""
+        if self.data and self.database.kind == "none" and not os.path.exists(self.embedded):
+            with contextlib.suppress(OSError):
+                os.close(os.open(os.path.join(self.data, NOT_EMBEDDED), os.O_CREAT | os.O_EXCL, 0o600))
+
+    def _warn_of_data(self) -> None:
+        """What of the data directory matters to an application that keeps its tables elsewhere, or has none."""
+        home = self.values["DATA_DIR"]
+        if self.data is None and os.path.isdir(home):
+            self.warnings.append(
+                f"{home} is not writable for uid {os.geteuid()}: neither a database nor SECRET_KEY can be kept there"
+            )
+        elif self.data and not self.data_is_volume and self.settings.sources["SECRET_KEY"].startswith(self.data):
+            self.warnings.append(
+                f"{home} is not a volume: the generated SECRET_KEY, so every session, ends with this container. "
+                "Run with -v flagon-data:/data or set SECRET_KEY"
+            )
+
     def _embed_sqlite(self) -> None:
         home, uid = self.values["DATA_DIR"], os.geteuid()
-        existing = os.path.join(home, "app.db")
+        existing = self.embedded
         if os.path.exists(existing) and not os.access(existing, os.R_OK):
             raise BootError(f"{existing} exists and cannot be read by uid {uid}: give it access, or set DATABASE_URL")
         folder = home if self.data or os.path.exists(existing) else self.run

@@ -54,6 +54,9 @@ def application_environment(boot: Boot) -> dict[str, str]:
     for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL"):
         if boot.values[name]:
             environment[name] = boot.values[name]
+    if not boot.values["DATABASE_URL"]:  # an empty one counts as unset
+        environment.pop("DATABASE_URL", None)
+    environment["FLAGON_SQLITE_URL"] = f"sqlite:///{boot.embedded}"
     environment["WEB_CONCURRENCY"] = str(boot.values["WEB_CONCURRENCY"])
     environment["PORT"] = str(boot.values["PORT"] or listening.DEFAULT_PORT)
     environment["FLASK_APP"] = environment.get("FLASK_APP") or boot.application.target
@@ -61,7 +64,8 @@ def application_environment(boot: Boot) -> dict[str, str]:
         environment["TMPDIR"] = boot.run
     environment["FLAGON_VERSION"] = __version__
     environment["FLAGON_SUMMARY"] = json.dumps(summary(boot))
-    environment["FLAGON_DATABASE"] = database_summary(boot, boot.database)
+    if boot.database.kind != "none":
+        environment["FLAGON_DATABASE"] = database_summary(boot, boot.database)
     return environment
 
 
@@ -211,6 +215,7 @@ class Box:
             f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
             f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
         )  # fmt: skip
-        say("flagon", "info", self.database_line())
+        if boot.database.kind != "none":
+            say("flagon", "info", self.database_line())
         for line in boot.settings.warnings + boot.warnings:
             say("flagon", "warning", line)

@@ -74,9 +74,11 @@ class Next:
         named: list[str] = []
         new.debug = old.debug
         for name, value in new.given.items():
-            if name in TAKEN or (name == "APP_MODULE" and value == old.given[name]):
+            if name == "DATABASE_URL" and not value and old.given[name]:
+                named.append("DATABASE_URL (which is gone)")
+            elif name in TAKEN or (name == "APP_MODULE" and value == old.given[name]):
                 continue
-            if value != old.given[name]:
+            elif value != old.given[name]:
                 named.append(f"{name}={new.settings.shown(name) or '(empty)'}")
             new.settings.set(name, old.values[name], old.settings.sources[name])
         settings = {name for row in SETTINGS for name in (row, PREFIX + row, f"{row}_FILE", f"{PREFIX}{row}_FILE")}

@@ -174,7 +174,7 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
         settings.set("THREADS", 1, settings.by_mark)
     settings.warnings += old.lines
     if "DATABASE_URL" in settings.values and settings["DATABASE_URL"] is None:
-        _database_elsewhere(settings, errors)
+        _database_elsewhere(settings, errors, directory)
     arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
     detected = gunicorn_args.split(command_args or [])
     _apply_arguments(settings, detected, "command line", errors, only_defaults=True)
@@ -198,12 +198,13 @@ def one(name: str, environ: Mapping[str, str], directory: str) -> Any:
     return settings.values.get(name)
 
 
-def _database_elsewhere(settings: Settings, errors: list[str]) -> None:
+def _database_elsewhere(settings: Settings, errors: list[str], directory: str) -> None:
     """A platform's own name for the database, where nobody gave DATABASE_URL."""
     source = ""
     try:
         found = database.elsewhere(settings.environment)
         if not found:
+            _database_in_parts(settings, directory)
             return
         source, text = found.source, envfile.clean(found.url)
         settings.set("DATABASE_URL", parse(text, SETTINGS["DATABASE_URL"]), source)
@@ -213,6 +214,20 @@ def _database_elsewhere(settings: Settings, errors: list[str]) -> None:
     settings.raw["DATABASE_URL"] = found.url
     if found.ignored:
         settings.warnings.append(f"{source}: {', '.join(found.ignored)} mean nothing to Postgres and are ignored")
+
+
+def _database_in_parts(settings: Settings, directory: str) -> None:
+    """POSTGRES_HOST, DB_HOST and the like: an application's own words, so nothing of them ends the boot."""
+    found, lines = database.in_parts(settings.environment, directory)
+    settings.warnings += lines
+    if not found:
+        return
+    try:
+        settings.set("DATABASE_URL", parse(found.url, SETTINGS["DATABASE_URL"]), found.source)
+    except ValueError as error:
+        settings.warnings.append(f"{found.source}: no DATABASE_URL is made of them: {error}")
+    else:
+        settings.raw["DATABASE_URL"] = found.url
 
 
 def _apply_arguments(
@@ -284,7 +299,7 @@ def _warn_near_misses(settings: Settings) -> None:
             settings.warnings.append(f"{name} is not a setting; did you mean {near}?")
 
 
-INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED"})  # what the box tells the application
+INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED", "SQLITE_URL"})  # what the box tells the application
 
 
 def near_miss(name: str) -> str | None:

@@ -62,7 +62,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     (
         "Database",
         (
-            Setting("DATABASE_URL", "database_url", "", "Database; a SQLite file in the data directory when empty.", strict=True, secret=True),
+            Setting("DATABASE_URL", "database_url", "", "Database, also made of `PGHOST`, `POSTGRES_HOST`, `MYSQL_HOST` or `DB_HOST` and its like; when empty the application gets none, the starter a SQLite file in the data directory.", strict=True, secret=True),
             Setting("DATABASE_DIRECT_URL", "database_url", "", "Past the pooler, for migrations; also read from `DATABASE_UNPOOLED_URL` and `DIRECT_URL`.", strict=True, secret=True),
             Setting("DATABASE_URL_REWRITE", "switch", "on", "Strip quotes and spell `postgres://` as `postgresql://`; off hands the URL on byte by byte."),
             Setting("DATABASE_POOLED", "switch", "on", "Assume a transaction pooler: no named prepared statements in the starter."),

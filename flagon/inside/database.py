@@ -92,6 +92,8 @@ def connect(database: dict[str, Any], timeout: float) -> Any:
         unchanging = "" if os.access(os.path.dirname(database["path"]), os.W_OK) else "&immutable=1"
         uri = f"file:{quote(database['path'])}?mode=ro{unchanging}"
         return sqlite3.connect(uri, timeout=timeout, uri=True, check_same_thread=False)
+    if database["kind"] == "none":
+        raise Unknown("no DATABASE_URL is given")
     raise Unknown("no driver of ours for this kind of database")
 
 

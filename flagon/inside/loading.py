@@ -207,9 +207,17 @@ def load(target: str, why: str) -> Any:
     return found
 
 
+NO_DATABASE = (
+    "Nobody has given DATABASE_URL: -e DATABASE_URL=postgresql://user:password@host/name, or, for SQLite in the volume "
+    "at /data, -e DATABASE_URL=sqlite:////data/app.db."
+)
+
+
 def _old(error: BaseException) -> str:
     """Why code of another time fails on this Python, or what is not installed, on a line of its own."""
     why = old_code.of_error(error) or packages.of_import(error)
+    if "DATABASE_URL" in str(error) and not os.environ.get("DATABASE_URL"):
+        why = NO_DATABASE
     return f"\n{why}" if why else ""
 
 

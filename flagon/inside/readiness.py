@@ -22,11 +22,14 @@ class Database:
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options["database"]
-        self.wanted = options["ready_checks"]
+        self.wanted = list(options["ready_checks"])
         self.state_file = os.path.join(options["run"], "migration")
         found = revisions.find(options["directory"], options["target"])
         self.has_migrations = found is not None
         self.layout = found if "migrations" in self.wanted else None
+        if self.options["kind"] == "none":  # nothing is said of a database that nobody has named
+            migrates = options["migrate"] == "auto" and (found or options["migrate_command"])
+            self.wanted = ["migrations"] if migrates and "migrations" in self.wanted else []
         self.connection: Any = None
         self.turns = 0  # rounds that ran out of time: each one lets the next begin with another host
 

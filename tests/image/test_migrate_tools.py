@@ -66,6 +66,7 @@ FILES = {
 FROM flagon:runtime
 RUN pip install 'flask-migrate==4.1.0' 'flask-sqlalchemy==3.1.1' 'sqlalchemy<2.1' 'psycopg2-binary==2.9.13'
 COPY . /apps
+ENV DATABASE_URL=sqlite:////data/app.db
 WORKDIR /apps/migrate
 RUN WITH_MIGRATE=1 flask --app app db init
 RUN pip install 'flask-db==0.4.1' 'setuptools<81'

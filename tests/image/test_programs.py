@@ -22,7 +22,7 @@ def hooks(): return {name: text for name, text in os.environ.items() if name.sta
 """
 WORKER = """
 import os, signal, sys, time
-print(sys.argv[1], "begins", os.environ["DATABASE_URL"], flush=True)
+print(sys.argv[1], "begins", os.environ["FLAGON_SQLITE_URL"], flush=True)
 def end(*_):
     print(sys.argv[1], "was told to stop", flush=True)
     sys.exit()
@@ -123,7 +123,7 @@ programs=beat,once
 # Hooks
 
 HOOKS = {
-    "hooks/10-first.sh": 'echo first as $(id -u); test -n "$DATABASE_URL"; export HOOK_LOST=1\n',
+    "hooks/10-first.sh": 'echo first as $(id -u); test -n "$FLAGON_SQLITE_URL"; export HOOK_LOST=1\n',
     "hooks/20-second.envsh": "export HOOK_ENVSH=from-envsh\n",
     "hooks/30-third.py": "import os, flask\nprint('third sees', os.environ['HOOK_ENVSH'])\n",
     "hooks/README": "is no hook",

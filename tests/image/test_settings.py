@@ -330,7 +330,8 @@ def test_the_application_s_environment() -> None:
         assert seen["MY_OWN"] == "kept"
         assert "GUNICORN_CMD_ARGS" not in seen
         assert "FORWARDED_ALLOW_IPS" not in seen
-        assert seen["DATABASE_URL"].startswith("sqlite:///")
+        assert "DATABASE_URL" not in seen
+        assert seen["FLAGON_SQLITE_URL"] == "sqlite:////data/app.db"
         assert seen["PORT"] == "8080"
 
 

@@ -92,6 +92,7 @@ def test_missing_dependency(module):
     ("raise ModuleNotFoundError('x', name='flask_login')", "Add flask-login to requirements.txt"),
     ("raise ImportError('no pq wrapper available.\\nAttempts made: ...')", "install psycopg[binary]"),
     ("raise ImportError('libpq.so.5: cannot open shared object file: No such file')", "apt-get install -y --no-install-recommends libpq5"),
+    ("import os\nos.environ['DATABASE_URL']", "-e DATABASE_URL=sqlite:////data/app.db"),
     ("raise ImportError('libodd.so.1: cannot open shared object file')", "the package that has libodd.so.1"),
 ])  # fmt: skip
 def test_what_to_install(module, statement, advice):

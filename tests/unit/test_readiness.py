@@ -54,6 +54,16 @@ def test_a_check_says_ok_a_word_or_failed(tmp_path, check, word):
     assert Readiness(options(tmp_path), Application(queue=check)).ask() == {"queue": word}
 
 
+@pytest.mark.parametrize(("migrate", "command", "answers"), [
+    ("off", "", {}), ("off", "make it", {}),
+    ("auto", "", {"migrations": "skipped"}), ("auto", "make it", {"migrations": "skipped"}),
+])  # fmt: skip
+def test_no_word_of_a_database_that_nobody_has_named(tmp_path, migrate, command, answers):
+    given = sqlite_with(tmp_path)
+    given["database"] = {"kind": "none", "libpq": {}, "path": "", "schema": ""}
+    assert Readiness({**given, "migrate": migrate, "migrate_command": command}, None).ask() == answers
+
+
 @pytest.mark.parametrize("application", [None, object(), Application(), Application(x=1)])
 def test_no_checks_is_fine(tmp_path, application):
     assert Readiness(options(tmp_path), application).ask() == {}
