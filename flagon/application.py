@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flagon import locate
+from flagon import compat, locate
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -15,7 +15,8 @@ def clues(boot: Boot) -> list[locate.Clue]:
     """What names the application, the strongest first."""
     settings, environment, directory = boot.settings, boot.settings.environment, boot.directory
     old = settings.old
-    found = [locate.Clue(boot.values["APP_MODULE"] or "", "APP_MODULE"), _by_name(environment, directory)]
+    named = {name: text for name, text in environment.items() if name not in old.left}
+    found = [locate.Clue(boot.values["APP_MODULE"] or "", "APP_MODULE"), _by_name(named, directory)]
     found.append(locate.Clue(environment.get("FLASK_APP", ""), "FLASK_APP"))
     web = settings.web
     if web and web.application:
@@ -26,12 +27,7 @@ def clues(boot: Boot) -> list[locate.Clue]:
 
 
 def _by_name(environment: dict[str, str], directory: str) -> locate.Clue:
-    """MODULE_NAME and VARIABLE_NAME of the old gunicorn images; app.main where there is an app/main.py, else main."""
-    module, variable = (environment.get(name, "").strip() for name in ("MODULE_NAME", "VARIABLE_NAME"))
-    if not module and not variable:
-        return locate.Clue("", "MODULE_NAME")
-    if not module:
-        module = "app.main" if os.path.isfile(os.path.join(directory, "app", "main.py")) else "main"
+    module, variable = compat.module_and_variable(environment, directory)
     return locate.Clue(f"{module}:{variable}" if variable else module, "MODULE_NAME")
 
 

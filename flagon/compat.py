@@ -10,14 +10,19 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flagon import places
+from flagon import places, text_file
 
 # Names that only those images know. Where one of them is seen, the application was written for one of those images.
 MARKS = (
     "UWSGI_INI", "UWSGI_CHEAPER", "UWSGI_PROCESSES", "NGINX_MAX_UPLOAD", "NGINX_WORKER_PROCESSES",
-    "NGINX_WORKER_CONNECTIONS", "NGINX_WORKER_OPEN_FILES", "LISTEN_PORT", "STATIC_INDEX", "MODULE_NAME",
-    "VARIABLE_NAME", "GUNICORN_CONF", "WORKERS_PER_CORE", "MAX_WORKERS", "PRE_START_PATH", "KEEP_ALIVE",
+    "NGINX_WORKER_CONNECTIONS", "NGINX_WORKER_OPEN_FILES", "WORKERS_PER_CORE",
 )  # fmt: skip
+# Words that any application may have. They prove something only with a value of those images' kind: two of them, one of
+# which is THEIRS, or one beside a main.py where those images had it.
+THEIRS = ("LISTEN_PORT", "MODULE_NAME", "VARIABLE_NAME")
+HINTS = (*THEIRS, "STATIC_INDEX", "GUNICORN_CONF", "PRE_START_PATH")  # the last three are names of ours, too
+NUMBERS = ("MAX_WORKERS", "KEEP_ALIVE")  # any number is of their kind, so these prove nothing
+LAYOUT = ("main.py", os.path.join("app", "main.py"))
 RENAMED = {
     "NGINX_MAX_UPLOAD": "MAX_BODY_SIZE", "NGINX_WORKER_CONNECTIONS": "WORKER_CONNECTIONS",
     "KEEP_ALIVE": "KEEPALIVE_TIMEOUT",
@@ -30,8 +35,9 @@ IGNORED = {
     "ERROR_LOG": "errors always go to the container's log",
 }
 # All of theirs that are not also ours, marks or not.
-NAMES = frozenset({*MARKS, "HOST", "BIND", "ERROR_LOG", "ACCESS_LOG", "WORKER_CLASS"})
+NAMES = frozenset({*MARKS, *HINTS, *NUMBERS, "HOST", "BIND", "ERROR_LOG", "ACCESS_LOG", "WORKER_CLASS"})
 LISTEN = r"((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.*-]+):)?[0-9]{1,5}(\s+[a-z0-9_]+(=[A-Za-z0-9:_.-]+)?)*\Z"
+WORD = re.compile(r"\w+")
 # uWSGI option -> the setting that it means
 OPTIONS = {
     "processes": "WEB_CONCURRENCY", "workers": "WEB_CONCURRENCY", "threads": "THREADS", "harakiri": "TIMEOUT",
@@ -71,7 +77,8 @@ class Found(NamedTuple):
     environment: dict[str, str]  # uwsgi.ini's `env =`
     lines: list[str]  # for the boot: what was ignored and why
     errors: list[str]
-    seen: str  # the first mark, or ""
+    seen: str  # what shows that the image was one of theirs, or ""
+    left: frozenset[str] = frozenset()  # names that are the application's own
     application: str = ""  # module:object of uwsgi.ini
     directory: str = ""  # its chdir
     python_path: tuple[str, ...] = ()
@@ -105,14 +112,19 @@ def nothing() -> Found:
 
 def read(environ: Mapping[str, str], directory: str) -> Found:
     """Everything that the old names say, in the environment and in uwsgi.ini. Raises nothing: see `errors`."""
-    named = {name: environ[name].strip() for name in environ if name in MARKS or name.startswith("UWSGI_")}
+    named = {name: environ[name].strip() for name in environ if name in NAMES or name.startswith("UWSGI_")}
     given_ini = named.get("UWSGI_INI", "")
     ini = os.path.join(directory, given_ini or "uwsgi.ini")
     has_ini = os.path.isfile(ini)
-    marks = [name for name in MARKS if named.get(name)] + [name for name in named if name not in MARKS and named[name]]
+    marks = [name for name in MARKS if named.get(name)]
+    marks += [name for name in named if name.startswith("UWSGI_") and name not in MARKS and named[name]]
     if not marks and not has_ini and NAMES.isdisjoint(environ):
         return nothing()
-    found = nothing()._replace(seen=marks[0] if marks else ini if has_ini else "")
+    hints = [name for name in HINTS if named.get(name) and _is_theirs(name, named, directory)]
+    seen = marks[0] if marks else ini if has_ini else _proof(hints, directory)
+    found = nothing()._replace(seen=seen)
+    if not seen:
+        found, environ = _leave(found, environ, hints)
     _variables(environ, found)
     found = _counts(environ, _listen(environ, found))
     options: list[tuple[str, str]] = []
@@ -136,6 +148,64 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
         if found.given.get(setting, ("", ""))[1].endswith(VARIABLES):
             del found.given[setting]
     return _application(options + in_file, found, directory, ini)
+
+
+def _proof(hints: list[str], directory: str) -> str:
+    """What ordinary words show that the image was one of theirs; empty if nothing does."""
+    if len(hints) > 1 and hints[0] in THEIRS:
+        return f"{hints[0]} with {hints[1]}"
+    layout = next((name for name in LAYOUT if os.path.isfile(os.path.join(directory, name))), "")
+    return f"{hints[0]} with {layout}" if hints and layout else ""
+
+
+def _is_theirs(name: str, named: Mapping[str, str], directory: str) -> bool:
+    """Whether the value is of the kind that it had in those images."""
+    text = named[name]
+    if name == "LISTEN_PORT":
+        return re.match(LISTEN, text) is not None
+    if name in ("MODULE_NAME", "VARIABLE_NAME"):
+        return _has_object(directory, *module_and_variable(named, directory))
+    if name == "GUNICORN_CONF":
+        return os.path.isfile(os.path.join(directory, text))
+    return text.startswith("/") if name == "PRE_START_PATH" else text in ("0", "1")
+
+
+def module_and_variable(environ: Mapping[str, str], directory: str) -> tuple[str, str]:
+    """MODULE_NAME and VARIABLE_NAME of the gunicorn images; app.main where there is an app/main.py, else main."""
+    module, variable = (environ.get(name, "").strip() for name in ("MODULE_NAME", "VARIABLE_NAME"))
+    if variable and not module:
+        module = "app.main" if os.path.isfile(os.path.join(directory, "app", "main.py")) else "main"
+    return module, variable
+
+
+def _has_object(directory: str, module: str, variable: str) -> bool:
+    """Whether a module of the user's has what is to be served; an installed one has whatever is said of it."""
+    from flagon import wsgi_source  # not at each cold start
+
+    path = wsgi_source.source_of(directory, module)
+    if path is None:
+        home = os.path.dirname(os.path.dirname(places.APPLICATION_PYTHON))
+        return any(wsgi_source.source_of(folder, module) for folder in places.site_packages(home))
+    if not variable:
+        return wsgi_source.find_object(path) is not None
+    name = variable.partition("(")[0].partition(".")[0]
+    return name in WORD.findall(text_file.read(path))
+
+
+def _leave(found: Found, environ: Mapping[str, str], hints: list[str]) -> tuple[Found, Mapping[str, str]]:
+    """Without a proof: the words that are the application's own, a line for them, and the environment without them."""
+    instead = {
+        "LISTEN_PORT": "PORT says where to listen", "MAX_WORKERS": "WEB_CONCURRENCY says how many workers",
+        "MODULE_NAME": "APP_MODULE says what to serve", "VARIABLE_NAME": "APP_MODULE says what to serve",
+    }  # fmt: skip
+    left = [name for name in instead if environ.get(name, "").strip() and (name not in hints or name == "LISTEN_PORT")]
+    for name in left:
+        found.lines.append(
+            f"{name}={environ[name].strip()} is left to the application, as nothing else here is of one of the old "
+            f"images: {instead[name]} (docs/migrate.md)"
+        )
+    rest = {name: text for name, text in environ.items() if name not in left}
+    return found._replace(left=frozenset(left)), rest
 
 
 def _variables(environ: Mapping[str, str], found: Found) -> None:

@@ -215,6 +215,12 @@ class Box:
             f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
             f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
         )  # fmt: skip
+        if seen := boot.settings.old.seen:
+            say(
+                "flagon", "info",
+                f"{seen} is seen, so what the old images had as their default is the default: 1 thread, uploads of any "
+                "size, nginx's 404 below /static. THREADS, MAX_BODY_SIZE, STATIC_FILES say otherwise (docs/migrate.md)",
+            )  # fmt: skip
         if boot.database.kind != "none":
             say("flagon", "info", self.database_line())
         for line in boot.settings.warnings + boot.warnings:

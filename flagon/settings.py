@@ -278,11 +278,16 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
         if values["STATIC_URL"] in health_paths(values["URL_PREFIX"] or ""):
             errors.append(f"STATIC_URL={values['STATIC_URL']} is a health path: files need another one")
     if values["STREAMS_MAX"] and values["STREAMS_MAX"] > values["THREADS"]:
-        errors.append(f"STREAMS_MAX={values['STREAMS_MAX']} is more than THREADS={values['THREADS']}")
+        text = f"STREAMS_MAX={values['STREAMS_MAX']} is more than THREADS={values['THREADS']}"
+        if settings.sources["STREAMS_MAX"].startswith(PREFIX):
+            errors.append(text)
+        else:
+            settings.warnings.append(f"{text}: left to the application")
+            settings.set("STREAMS_MAX", None, "default")
 
 
 def _warn_near_misses(settings: Settings) -> None:
-    """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it."""
+    """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it; of FLAGON_ names, which are ours, always."""
     known = (
         set(SETTINGS)
         | set(compat.NAMES)
@@ -290,15 +295,22 @@ def _warn_near_misses(settings: Settings) -> None:
         | {name for names in ALIASES.values() for name in names}
     )
     for name in settings.environment:
-        if name in known or name.endswith("_FILE") or (name.startswith(PREFIX) and name[7:] in INTERNAL):
+        ours, file = name.startswith(PREFIX), name.removesuffix("_FILE")
+        if name in known or (ours and name[len(PREFIX) :] in INTERNAL):
             continue
-        if name.startswith((PREFIX + "PORT_", PREFIX + "SERVICE_")):
-            continue  # Kubernetes service links
+        if file != name and (not ours or (file in known and SETTINGS[file.removeprefix(PREFIX)].secret)):
+            continue
+        if ours and (SERVICE_PORT.search(name) or "_SERVICE_HOST" in name or "_SERVICE_PORT" in name):
+            continue
         near = near_miss(name)
         if near:
             settings.warnings.append(f"{name} is not a setting; did you mean {near}?")
+        elif ours and settings.environment[name].strip():
+            settings.warnings.append(f"{name} is not a setting and has no effect: `flagon config` lists them")
 
 
+# Kubernetes' of a Service named flagon, or flagon-web: FLAGON_PORT_80_TCP_ADDR, FLAGON_WEB_SERVICE_HOST
+SERVICE_PORT = re.compile(r"_PORT(_\d{1,5}_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?\Z")
 INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED", "SQLITE_URL"})  # what the box tells the application
 
 

@@ -335,6 +335,22 @@ def test_the_application_s_environment() -> None:
         assert seen["PORT"] == "8080"
 
 
+def test_ordinary_words_end_no_boot_and_switch_nothing() -> None:
+    words = {
+        "WORKER_CLASS": "celery", "STREAMS_MAX": "5", "MODULE_NAME": "billing", "MAX_WORKERS": "16", "KEEP_ALIVE": "1h",
+        "VARIABLE_NAME": "foo", "LISTEN_PORT": "9999", "STATIC_INDEX": "yes", "FLAGON_WORKERS": "4",
+    }  # fmt: skip
+    with Box(words, files={"app.py": ENVIRON}) as box:
+        assert words.items() <= box.get("/").json().items()
+        log = box.logs()
+        assert "x 4 threads" in log
+        assert "old images had" not in log
+        assert "9999" not in box.wait_log("listening on")
+        assert "FLAGON_WORKERS is not a setting" in log
+    with Box({"UWSGI_PROCESSES": "2"}, files={"app.py": ENVIRON}) as box:
+        assert "UWSGI_PROCESSES is seen, so what the old images had" in box.logs()
+
+
 def test_config_says_where_each_value_came_from() -> None:
     found = config({"THREADS": "3", "SECRET_KEY": GOOD_KEY})
     assert all(set(row) == {"value", "source"} for row in found.values())

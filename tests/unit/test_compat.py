@@ -8,7 +8,8 @@ import pwd
 
 import pytest
 
-from flagon import compat, uwsgi_ini
+from flagon import application, compat, locate, uwsgi_ini
+from flagon.boot import Boot
 from flagon.settings import SettingsError, resolve
 
 # variable, value, setting, what it becomes; and an empty one counts as unset
@@ -112,7 +113,7 @@ def test_named_in_one_line(tmp_path, name, value, words):
 @pytest.mark.parametrize(("name", "value", "words"), REFUSED)
 def test_refused(tmp_path, name, value, words):
     with pytest.raises(SettingsError, match="is not accepted") as error:
-        read(tmp_path, **{name: value})
+        read(tmp_path, **{"UWSGI_CHEAPER": "0", name: value})
     assert name in str(error.value)
     assert words in str(error.value)
 
@@ -145,9 +146,61 @@ def test_a_mark_means_one_thread_and_no_limit(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(compat.MARKS))
 def test_every_mark(tmp_path, name):
-    value = {"UWSGI_INI": "uwsgi.ini", "STATIC_INDEX": "1", "MODULE_NAME": "main"}.get(name, "80")
+    value = {"UWSGI_INI": "uwsgi.ini"}.get(name, "80")
     (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\n" if name == "UWSGI_INI" else "")
     assert read(tmp_path, **{name: value}).old.seen
+
+
+OBJECT = "from flask import Flask\napp = api = Flask(__name__)\n"
+# Words that any application may have, by themselves beside an app.py
+WORDS = [
+    {"LISTEN_PORT": "9999"}, {"LISTEN_PORT": "http"}, {"STATIC_INDEX": "1"}, {"STATIC_INDEX": "yes"}, {"MODULE_NAME": "billing"},
+    {"MODULE_NAME": "plain"}, {"MODULE_NAME": "app"}, {"MODULE_NAME": "no such/module"}, {"VARIABLE_NAME": "foo"}, {"MAX_WORKERS": "16"}, {"MAX_WORKERS": "1"},
+    {"MAX_WORKERS": "few"}, {"KEEP_ALIVE": "1h"}, {"KEEP_ALIVE": "7"}, {"GUNICORN_CONF": "conf.py"}, {"PRE_START_PATH": "/app/x.sh"},
+    {"MAX_WORKERS": "16", "KEEP_ALIVE": "5"}, {"GUNICORN_CONF": "conf.py", "PRE_START_PATH": "/app/x.sh"},
+    {"WORKER_CLASS": "celery", "STREAMS_MAX": "5", "MODULE_NAME": "billing", "MAX_WORKERS": "16", "KEEP_ALIVE": "1h",
+     "VARIABLE_NAME": "foo", "LISTEN_PORT": "9999", "STATIC_INDEX": "yes"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("environ", WORDS)
+def test_ordinary_words_switch_no_mode(tmp_path, environ):
+    (tmp_path / "app.py").write_text(OBJECT)
+    (tmp_path / "plain.py").write_text("rates = 3\n")
+    (tmp_path / "conf.py").write_text("timeout = 9\n")
+    boot = Boot({"RUNTIME_DIR": str(tmp_path), "DATA_DIR": str(tmp_path), **environ}, str(tmp_path))
+    boot.choose_places(fresh=False)
+    settings = boot.settings
+    assert (settings.old.seen, settings.old.listen, settings.old.max_workers) == ("", "", 0)
+    assert (settings["THREADS"], settings["MAX_BODY_SIZE"], settings["WORKER_CLASS"]) == (4, 32 << 20, None)
+    assert locate.locate(str(tmp_path), application.clues(boot)).target == "app:app"
+    for name in {"LISTEN_PORT", "MAX_WORKERS", "VARIABLE_NAME"} & environ.keys():
+        assert [line for line in settings.warnings if line.startswith(f"{name}={environ[name]} is left")]
+
+
+# the same words with a proof: a main.py where the old images had it, a second word, a name that is theirs alone
+PROVEN = [
+    ({"LISTEN_PORT": "8000"}, "main.py", "LISTEN_PORT with main.py"), ({"STATIC_INDEX": "1"}, "app/main.py", "STATIC_INDEX with app/main.py"),
+    ({"MODULE_NAME": "main"}, "main.py", "MODULE_NAME with main.py"), ({"VARIABLE_NAME": "api"}, "main.py", "VARIABLE_NAME with main.py"),
+    ({"VARIABLE_NAME": "api"}, "app/main.py", "VARIABLE_NAME with app/main.py"), ({"GUNICORN_CONF": "main.py"}, "main.py", "GUNICORN_CONF with main.py"),
+    ({"MODULE_NAME": "shop.web", "VARIABLE_NAME": "api"}, "shop/web.py", "MODULE_NAME with VARIABLE_NAME"),
+    ({"LISTEN_PORT": "80", "STATIC_INDEX": "1"}, "web.py", "LISTEN_PORT with STATIC_INDEX"),
+    ({"MAX_WORKERS": "3", "WORKERS_PER_CORE": "2"}, "web.py", "WORKERS_PER_CORE"), ({"LISTEN_PORT": "80", "NGINX_MAX_UPLOAD": "1m"}, "web.py", "NGINX_MAX_UPLOAD"),
+    # not with a value that is not of their kind, nor by numbers
+    ({"STATIC_INDEX": "yes"}, "main.py", ""), ({"LISTEN_PORT": "http"}, "main.py", ""), ({"MODULE_NAME": "billing"}, "main.py", ""),
+    ({"VARIABLE_NAME": "foo"}, "main.py", ""), ({"MAX_WORKERS": "16"}, "main.py", ""), ({"KEEP_ALIVE": "7"}, "main.py", ""), ({}, "main.py", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("environ", "file", "seen"), PROVEN)
+def test_the_proof_of_an_old_image(tmp_path, environ, file, seen):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(OBJECT)
+    settings = read(tmp_path, **environ)
+    assert settings.old.seen == seen
+    assert settings["THREADS"] == (1 if seen else 4)
+    assert settings.old.listen == (environ.get("LISTEN_PORT", "") if seen else "")
+    assert settings.old.max_workers == (3 if "WORKERS_PER_CORE" in environ else 0)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +217,7 @@ def test_every_mark(tmp_path, name):
     ],
 )
 def test_listen_port_forms(tmp_path, text):
+    (tmp_path / "main.py").write_text("app = 1\n")
     assert read(tmp_path, LISTEN_PORT=text).old.listen == text
 
 

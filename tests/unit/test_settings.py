@@ -96,7 +96,7 @@ BAD = [
     ("LOG_LEVEL", "loud"), ("LOG_LEVEL", "10"), ("LOG_FORMAT", "xml"),
     ("APP_MODULE", "app:"), ("APP_MODULE", ":app"), ("APP_MODULE", "a b"), ("APP_MODULE", "app:app; rm"), ("APP_MODULE", "1app"),
     ("APP_MODULE", "app.py:app:app"), ("APP_MODULE", "app:app\nx"),
-    ("WORKER_CLASS", "g thread"), ("WORKER_CLASS", "a;b"),
+    ("WORKER_CLASS", "celery"), ("WORKER_CLASS", "processPool"), ("WORKER_CLASS", "g thread"), ("WORKER_CLASS", "a;b"),
     ("STATIC_INDEX", "true"), ("STATIC_INDEX", "yes"), ("STATIC_URL", "static"), ("STATIC_URL", "https://cdn.example/"),
     ("STATIC_HOST", "cdn.example.com"), ("STATIC_HOST", "https://cdn.example.com/path"), ("STATIC_HOST", "https://a b"),
     ("PROCESSES", "4"), ("PROCESSES", "a;b"), ("SPA_INDEX", "dist/"), ("SPA_INDEX", "a b"), ("SPA_INDEX", "a;b"),
@@ -403,6 +403,21 @@ def test_near_misses_are_warned_of(read, name, meant):
         assert f"{meant}?" in warning
 
 
+@pytest.mark.parametrize("name", ["FLAGON_WORKERS", "FLAGON_WORKER", "FLAGON_COLOUR", "FLAGON_TIMEOUT_FILE", "FLAGON_"])
+def test_a_name_with_our_prefix_that_is_no_setting_is_said(read, name):
+    (line,) = read(**{name: "4"}).warnings
+    assert line.startswith(f"{name} is not a setting")
+
+
+@pytest.mark.parametrize("name", [
+    "FLAGON_WEB_PORT_80_TCP", "FLAGON_WEB_SERVICE_HOST", "FLAGON_PORT_53_UDP_ADDR", "FLAGON_SERVICE_PORT_HTTP_ALT",
+    "FLAGON_SQLITE_URL", "FLAGON_ADDED", "FLAGON_SECRET_KEY_FILE", "WORKERS", "WORKER",
+])  # fmt: skip
+def test_a_name_of_others_is_not(read, name, tmp_path):
+    (tmp_path / "key").write_text("k" * 40)
+    assert read(**{name: str(tmp_path / "key")}).warnings == []
+
+
 @pytest.mark.parametrize("name", [
     "PATH", "HOME", "HOSTNAME", "LANG", "TZ", "PWD", "DATABASE_HOST", "DATABASE_USER", "DATABASE_NAME", "REDIS_HOST",
     "REDIS_TLS_URL", "DATA", "LOG_FILE", "SECRET", "FLASK_APP", "FLASK_DEBUG", "PYTHONPATH", "RENDER_SERVICE_ID",
@@ -636,8 +651,11 @@ def test_drain_delay_must_leave_time(read, delay, stop, good):
 
 def test_more_streams_than_threads(read):
     assert read(STREAMS_MAX="4")["STREAMS_MAX"] == 4
-    (error,) = errors(read, STREAMS_MAX="5")
+    (error,) = errors(read, FLAGON_STREAMS_MAX="5")
     assert "STREAMS_MAX=5" in error
+    settings = read(STREAMS_MAX="5")
+    assert settings["STREAMS_MAX"] is None
+    assert [line for line in settings.warnings if "STREAMS_MAX=5 is more than THREADS=4" in line]
 
 
 # one table drives everything
