@@ -213,7 +213,7 @@ class Boot:
     def _warn_of_data(self) -> None:
         """What of the data directory matters to an application that keeps its tables elsewhere, or has none."""
         home = self.values["DATA_DIR"]
-        if self.data is None and os.path.isdir(home):
+        if self.data is None:
             self.warnings.append(
                 f"{home} is not writable for uid {os.geteuid()}: neither a database nor SECRET_KEY can be kept there"
             )

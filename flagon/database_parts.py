@@ -32,6 +32,8 @@ REQUIRED = {  # distribution -> module, for packages that PIP_INSTALL has still 
     "flask-sqlalchemy": "sqlalchemy", "flask-sqlalchemy-lite": "sqlalchemy",
 }  # fmt: skip
 REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# SQLAlchemy 2.1 takes psycopg 3 where the URL names no driver (its "What's New in 2.1").
+NEWER = re.compile(r"(?i)sqlalchemy-(2\.[1-9]|[3-9])[\d.abrcdev]*\.dist-info\Z")
 LINK = re.compile(r"(tcp|udp)://")  # DB_PORT=tcp://10.0.0.1:5432: of Kubernetes or a container link, not of a user
 
 
@@ -134,12 +136,11 @@ def _modules(environment: Mapping[str, str], directory: str) -> frozenset[str]:
 
 def _scheme(kind: str, modules: frozenset[str]) -> str:
     """With the installed driver, where SQLAlchemy would take one that is not there."""
-    usual, others = {
-        "postgresql": ("psycopg2", {"psycopg": "psycopg", "pg8000": "pg8000"}),
-        "mysql": ("MySQLdb", {"pymysql": "pymysql", "mysql": "mysqlconnector"}),
+    drivers = {
+        "postgresql": {"psycopg2": "psycopg2", "psycopg": "psycopg", "pg8000": "pg8000"},
+        "mysql": {"MySQLdb": "mysqldb", "pymysql": "pymysql", "mysql": "mysqlconnector"},
     }[kind]
-    if "sqlalchemy" in modules and usual not in modules:
-        for module, driver in others.items():
-            if module in modules:
-                return f"{kind}+{driver}"
-    return kind
+    usual = next(iter(drivers)) if kind == "mysql" or not any(NEWER.match(name) for name in modules) else "psycopg"
+    if "sqlalchemy" not in modules or usual in modules:
+        return kind
+    return next((f"{kind}+{driver}" for module, driver in drivers.items() if module in modules), kind)
