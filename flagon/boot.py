@@ -64,7 +64,10 @@ def _is_terminal() -> bool:
 class Boot:
     """All that follows from the environment. Raises SettingsError at once, BootError from the steps."""
 
-    def __init__(self, environ: Mapping[str, str], directory: str, command: list[str] | None = None) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], directory: str, command: list[str] | None = None, keeps: bool = True
+    ) -> None:
+        self.keeps = keeps  # a check leaves nothing in the data directory, least of all a secret in an image
         self.directory, self.home, self.environ = directory, HOME, environ
         self.started_at = time.time()
         self.warnings: list[str] = []
@@ -110,7 +113,7 @@ class Boot:
         """Everything before the user's own programs may run: places, secrets, packages."""
         self.choose_places(fresh)
         self.resolve_secrets()
-        if fresh:  # not before: a start that ends over an unreadable secret changes nothing of the volume
+        if fresh and self.keeps:  # not before: a start that ends over an unreadable secret changes nothing there
             self.warnings += places.keep_group_0_out(self.values["DATA_DIR"])
             self._mark_data()
         self.install_packages()
@@ -157,7 +160,7 @@ class Boot:
         if not self.values["SECRET_KEY"]:
             folder = self.data or (self.values["DATA_DIR"] if self._has_secret() else None)
             try:
-                key, source, warning = secrets_store.load_or_make(folder)
+                key, source, warning = secrets_store.load_or_make(folder, self.keeps)
             except (secrets_store.Unreadable, OSError) as error:
                 raise BootError(str(error)) from None
             self.settings.set("SECRET_KEY", key, source)

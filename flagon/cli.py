@@ -8,22 +8,35 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from flagon import CONFIGURATION_ERROR, USAGE_ERROR, __version__, commands, early, hooks, secrets_store, step, timeline
+from flagon import (
+    CONFIGURATION_ERROR,
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    USAGE_ERROR,
+    __version__,
+    commands,
+    early,
+    hooks,
+    secrets_store,
+    step,
+    timeline,
+)  # fmt: skip
 from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
 if TYPE_CHECKING:
     from flagon.handover import Box
 
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
 VERBS = (
     "serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static",
     "version", "help",
 )  # fmt: skip
-USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | reload | migrate |
-               backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret | starter | version]
+USAGE = """usage: flagon [serve | check [COMMAND ...] | config [--json | --markdown | --schema | --fragments] |
+               reload | migrate | backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret |
+               starter | version]
   serve    nginx, gunicorn and the application (default)
-  check    settings, application and nginx configuration; exit code 0 or 78
+  check    settings, application and nginx configuration, with the words of a CMD if they follow; exit code 0 or 78.
+           FLAGON_CHECK=1 has the container itself check, its CMD and hooks included, in place of its start
   reload   the box that serves in this container takes new code and secrets, if they are good; exit code 0 or 1
   migrate  brings the database's schema to head, once; waits DATABASE_WAIT for the database
   backup   a copy of the SQLite database, also while serving; --to - is standard output
@@ -44,7 +57,6 @@ def say_errors(errors: list[str]) -> int:
 
 def serve(command: list[str] | None = None) -> int:
     """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
-    commands.take_back_added()
     from flagon import access, dangers
     from flagon.handover import Box, application_environment
 
@@ -146,6 +158,14 @@ def run_command(words: list[str]) -> int:
     try:
         os.execvpe(words[0], words, environment)
     except FileNotFoundError:
+        import shutil
+
+        from flagon import line_ends
+
+        script = shutil.which(words[0], path=environment.get("PATH")) or ""
+        if why := line_ends.advice(script):  # the kernel has looked for `/bin/sh\r`
+            print(f"flagon: {why}", file=sys.stderr)
+            return NOT_FOUND
         print(f"flagon: {words[0]}: no such command (verbs: {', '.join(VERBS)})", file=sys.stderr)
         return NOT_FOUND
     except OSError as error:
@@ -156,16 +176,17 @@ def run_command(words: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Exit code of the verb. Configuration errors are 78."""
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
-    if verb in ("serve", "check", "reload", "secret", "version") and rest:
+    if verb in ("serve", "reload", "secret", "version") and rest:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
+    commands.take_back_added()
     try:
+        if verb == "check":
+            return check(rest)
+        if commands.checks_instead() and (verb in ("serve", "migrate") or verb not in VERBS):
+            return check(arguments, as_start=True)
         if verb == "serve":
             return serve()
-        if verb == "check":
-            from flagon import check
-
-            return say_errors(errors) if (errors := check.run()) else 0
         if verb == "reload":
             from flagon import ask
 
@@ -217,11 +238,27 @@ def main(arguments: list[str]) -> int:
         return 0
 
 
-def other_command(words: list[str]) -> int:
-    """An old image's CMD is served; any other command is run."""
+def check(words: list[str], as_start: bool = False) -> int:
+    """`flagon check`, with the words of the container's command; or a start that is to check (FLAGON_CHECK)."""
+    from flagon import check
+
+    early.end()
+    command = words if words and words[0] not in VERBS else None
+    if command and not is_served(command):
+        return check.program(command)
+    return say_errors(errors) if (errors := check.run(command, as_start)) else 0
+
+
+def is_served(words: list[str]) -> bool:
+    """Whether this command is an old image's, or a bare server's, and is served instead of run."""
     from flagon import settings
 
     served = commands.served_instead(words, os.environ, os.getcwd())
-    if served and settings.resolve(os.environ, os.getcwd())["SERVE_CMD"]:
+    return bool(served and settings.resolve(os.environ, os.getcwd())["SERVE_CMD"])
+
+
+def other_command(words: list[str]) -> int:
+    """An old image's CMD is served; any other command is run."""
+    if is_served(words):
         return serve(words)
     return run_command(words)

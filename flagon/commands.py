@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from flagon import gunicorn_args, shell_words, wsgi_source
+from flagon.envfile import clean
+from flagon.kinds import SWITCHED
 
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
 # What the deprecated images start with: it means `serve`, unless the user has put a file of their own there.
@@ -106,16 +108,34 @@ def served_instead(words: list[str], environ: Mapping[str, str], directory: str)
 
 
 def added(environment: dict[str, str]) -> str:
-    """What a command is given beside the container's environment, JSON: name -> [value, the container's or null]."""
-    return json.dumps(
-        {name: [text, os.environ.get(name)] for name, text in environment.items() if text != os.environ.get(name)}
-    )
+    """What a command is given beside the container's environment, JSON: name -> [value or null, the container's or
+    null]."""
+    names = environment.keys() | os.environ.keys()
+    pairs = {name: [environment.get(name), os.environ.get(name)] for name in sorted(names)}
+    return json.dumps({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
 
 
 def take_back_added() -> None:
-    """A command of the user's has ended in `serve`: settings are what was given, not what was made of it before."""
-    for name, (text, before) in json.loads(os.environ.pop("FLAGON_ADDED", "{}")).items():
-        if os.environ.get(name) == text:
-            del os.environ[name]
-            if before is not None:
+    """`flagon` was started by a command or a hook of the user's: settings are what was given, not what was made of it
+    before. What somebody has changed since stays."""
+    text = os.environ.pop("FLAGON_ADDED", "") or "{}"
+    try:
+        pairs = json.loads(text)
+        changes = [(name, now, before) for name, (now, before) in pairs.items()]
+    except (ValueError, TypeError, AttributeError):  # somebody's own
+        return
+    for name, now, before in changes:
+        if os.environ.get(name) == now:
+            os.environ.pop(name, None)
+            if isinstance(before, str):
                 os.environ[name] = before
+
+
+def checks_instead() -> bool:
+    """FLAGON_CHECK: the container is to say whether it would start, and not to start. Raises SettingsError."""
+    text = clean(os.environ.get("FLAGON_CHECK", "")).lower()
+    if text and text not in SWITCHED:
+        from flagon.settings import SettingsError
+
+        raise SettingsError([f"FLAGON_CHECK={text!r} is not accepted; accepted: on, off"])
+    return SWITCHED.get(text, False)

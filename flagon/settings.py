@@ -311,7 +311,8 @@ def _warn_near_misses(settings: Settings) -> None:
 
 # Kubernetes' of a Service named flagon, or flagon-web: FLAGON_PORT_80_TCP_ADDR, FLAGON_WEB_SERVICE_HOST
 SERVICE_PORT = re.compile(r"_PORT(_\d{1,5}_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?\Z")
-INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED", "SQLITE_URL"})  # what the box tells the application
+# What the box tells the application, and FLAGON_CHECK, of which there is no bare name (flagon/commands.py).
+INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED", "SQLITE_URL", "CHECK"})
 
 
 def near_miss(name: str) -> str | None:

@@ -16,7 +16,7 @@ from supervisor.states import SupervisorStates
 from flagon import early, site, timeline
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.deaths import Deaths
-from flagon.logs import Lines, Output, message_of, says_little
+from flagon.logs import Lines, Output, says_little
 from flagon.memory import Memory
 from flagon.migration import PROGRAM, Migration
 from flagon.port import Port
@@ -127,9 +127,7 @@ class Plugin:
         """A joiner of lines for one pipe of a program; the last that says something is kept for its obituary."""
 
         def tap(lines: list[bytes]) -> None:
-            words = next((line for line in reversed(lines) if not says_little(line)), None)
-            if words is not None:
-                self.deaths.last_words[name] = message_of(words)[:500]
+            self.deaths.heard(name, [line for line in lines if not says_little(line)])
 
         return Lines(self.output, name, tap)
 

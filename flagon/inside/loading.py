@@ -9,8 +9,8 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FunctionType, ModuleType
+from contextlib import contextmanager, suppress
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from flagon import old_code
@@ -18,6 +18,7 @@ from flagon.inside import green, packages, slow_import
 from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
+ASYNCHRONOUS, ANY_NUMBER = 0x80 | 0x200, 0x04  # inspect.CO_COROUTINE and CO_ASYNC_GENERATOR, CO_VARARGS
 
 
 class LoadError(Exception):
@@ -115,30 +116,14 @@ def _offer(module: ModuleType) -> str:
 
 def _denied(error: PermissionError) -> str:
     """Who may not do what, whose it is, and the line that mends it."""
-    from flagon import places  # not at each cold start
+    from flagon import permissions  # not at each cold start
 
     uid = os.geteuid()
     if not error.filename:
         return f"uid {uid} runs the application."
-    path = os.path.abspath(os.fsdecode(error.filename))
-    there = path
-    while not os.path.exists(there):
-        there = os.path.dirname(there)
-    status = os.stat(there)
-    whose = f"{there if there != path else 'it'} belongs to uid {status.st_uid}, mode {status.st_mode & 0o7777:o}"
-    mount = max((point for point in places.mount_points() if f"{there}/".startswith(f"{point}/")), key=len, default="/")
-    if mount != "/" and status.st_uid:
-        mend = f"{mount} is mounted: start the container with -e RUN_AS={status.st_uid}, or give it to uid {uid}"
-    elif mount != "/":
-        mend = (
-            f"{mount} is mounted, so no Dockerfile changes it. Once: "
-            f"docker run --rm --user 0 -v ...:{mount} IMAGE chown -R {uid} {mount}"
-        )
-    elif os.path.isfile(there):
-        mend = f"In the Dockerfile: RUN chown {uid} {there}"
-    else:
-        mend = f"In the Dockerfile, before a USER line: RUN mkdir -p {path} && chown -R {uid} {path}"
-    return f"uid {uid} runs the application; {whose}. {mend}"
+    frames = traceback.extract_tb(error.__traceback__)
+    file = bool(frames) and "open(" in (frames[-1].line or "")
+    return f"uid {uid} runs the application; {permissions.of_one(os.fsdecode(error.filename), uid, file)}"
 
 
 def _frames(error: BaseException) -> str:
@@ -191,20 +176,72 @@ def load(target: str, why: str) -> Any:
     except SyntaxError as error:
         raise LoadError(
             f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{_old(error)}"
+            f"{_package(error.filename or '')}"
         ) from None
     except ModuleNotFoundError as error:
         own = error.name and (name == error.name or name.startswith(error.name + "."))
         raise LoadError(
-            f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail if own else ''}"
+            f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{_raised_in(error)}"
+            f"{tail if own else ''}"
         ) from None
     except PermissionError as error:
         raise LoadError(f"{head}PermissionError: {error}\n{_frames(error)}{_denied(error)}") from None
     except BaseException as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
-        raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}".rstrip()) from None
+        raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{_raised_in(error)}".rstrip()) from None
     if not callable(found):
         raise LoadError(f"{head}it is a {type(found).__name__}, not a WSGI callable.{tail}")
+    if why := _not_wsgi(found):
+        raise LoadError(f"{head}{why}{tail}")
     return found
+
+
+def _not_wsgi(found: Any) -> str:
+    """Why an object that can be called is no WSGI application; empty if it may be one.
+
+    By the code's own flags: `inspect` is milliseconds of a cold start.
+    """
+    if isinstance(found, type):  # an instance is made of each request
+        called, answers, itself = found.__init__, found.__call__, 1  # type: ignore[misc]
+    elif isinstance(found, (FunctionType, MethodType)):
+        called = answers = getattr(found, "__func__", found)
+        itself = int(isinstance(found, MethodType))
+    else:
+        called = answers = type(found).__call__
+        itself = 1
+    flags = [getattr(getattr(one, "__code__", None), "co_flags", 0) for one in (called, answers)]
+    if any(one & ASYNCHRONOUS for one in flags):
+        return "it is ASGI (async), and Flagon serves WSGI: take an ASGI server for it."
+    code = getattr(called, "__code__", None)
+    if code is None or flags[0] & ANY_NUMBER:
+        return ""
+    most = code.co_argcount - itself
+    least = most - len(getattr(called, "__defaults__", None) or ())
+    if least <= 2 <= most:
+        return ""
+    return f"it takes {most} arguments, and WSGI gives two, environ and start_response."
+
+
+def _raised_in(error: BaseException) -> str:
+    """The package whose code an error comes from, on a line of its own; empty if it is the application's."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files = [file for file in files if "importlib" not in file]
+    return _package(files[-1]) if files else ""
+
+
+def _package(path: str) -> str:
+    _, found, inside = path.rpartition("/site-packages/")
+    if not found:
+        return ""
+    from importlib import metadata
+
+    module = inside.partition("/")[0].removesuffix(".py")
+    with suppress(Exception):  # of a broken installation
+        names = metadata.packages_distributions().get(module, ())
+        said = " and ".join(f"{name} {metadata.version(name)}" for name in dict.fromkeys(names))
+        if said:
+            return f"\nThat comes from the installed {said} (Python {old_code.THIS})."
+    return ""
 
 
 NO_DATABASE = (

@@ -121,7 +121,7 @@ class Migration:
         if (code == AWAY and not self.command) or (code and lock.lost()):
             raise Away("the database went away during the migration")
         if code:
-            if code != upgrade.NOT_LOADED:  # which has been said by whoever could not load it
+            if self.command or code != upgrade.NOT_LOADED:  # which has been said by whoever could not load it
                 say(f"the migration FAILED with code {code}: the schema is as it was", "critical")
             return code
         say(f"migrated in {time.monotonic() - started:.1f} s")

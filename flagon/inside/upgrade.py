@@ -6,12 +6,13 @@ import os
 import traceback
 from typing import Any
 
+from flagon import CONFIGURATION_ERROR
 from flagon.inside import database, loading, logs, notice
 from flagon.inside.report import say
 from flagon.inside.revisions import Migrations
 
 FAILED, AWAY = 1, 75  # EX_TEMPFAIL of sysexits.h: the database went away, nothing is wrong with the migration
-NOT_LOADED = 3  # the application cannot be loaded: gunicorn's workers end with the same code
+NOT_LOADED = CONFIGURATION_ERROR  # the application cannot be loaded: the start ends with the same code
 FRAMES_SHOWN = 4
 
 

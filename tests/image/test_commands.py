@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from .box import RUNTIME, Box, free_port, run_once
+from .box import RUNTIME, Box, child_image, free_port, run_once
 
 FLASK = """from flask import Flask
 app = Flask(__name__)
@@ -219,3 +220,69 @@ def test_an_unguarded_app_run_ends_with_a_message(verb: list[str]) -> None:
     text = done.stdout + done.stderr
     assert "__main__" in text
     assert "main.py" in text
+
+
+# -- what check sees
+
+PRESTART = b"#!/bin/sh\r\nexport THREADS=7\r\necho hooked\r\n"
+ASGI = "class app:\n    def __init__(self, scope): pass\n    async def __call__(self, receive, send): pass\n"
+CHECKED = f"""FROM {RUNTIME}
+WORKDIR /srv
+COPY app.py asgi.py boot.sh /srv/
+COPY prestart.sh /app/
+RUN chmod +x boot.sh && flagon check
+CMD ["gunicorn", "-k", "celery", "app:app"]
+"""
+
+
+@pytest.fixture(scope="module")
+def checked() -> Iterator[str]:
+    """An image that checks itself at its build, with a hook, and a command that no start accepts."""
+    app = "import os\n" + FLASK + "@app.get('/threads')\ndef threads(): return os.environ['THREADS']\n"
+    files = {"app.py": app, "asgi.py": ASGI, "boot.sh": b"#!/bin/sh\r\necho no\r\n", "prestart.sh": PRESTART}
+    with child_image(CHECKED, files) as image:
+        yield image
+
+
+@pytest.mark.parametrize(("words", "env", "code", "said"), [
+    (["check"], {}, 0, "not run by `check`: /app/prestart.sh"),
+    ([], {}, 78, "'celery' is not accepted for WORKER_CLASS"),
+    ([], {"FLAGON_CHECK": "1"}, 78, "'celery' is not accepted for WORKER_CLASS"),
+    (["check", "gunicorn", "-k", "celery", "app:app"], {}, 78, "'celery' is not accepted"),
+    (["check", "gunicorn", "-w", "2", "app:app"], {}, 0, "command line says so"),
+    (["serve"], {"FLAGON_CHECK": "1"}, 0, "hooked"),
+    (["sh", "-c", "exit 5"], {"FLAGON_CHECK": "on"}, 0, "is a program that is run as it is"),
+    (["check", "no-such-program"], {}, 127, "no such command"),
+    (["no-such-program"], {}, 127, "no such command"),
+    (["./boot.sh"], {}, 127, "Windows line ends"),
+    (["check", "./boot.sh"], {}, 127, "Windows line ends"),
+    (["serve"], {"APP_MODULE": "none:app"}, 78, "no module named 'none'"),
+    (["check"], {"APP_MODULE": "none:app"}, 78, "no module named 'none'"),
+    (["serve"], {"APP_MODULE": "asgi:app"}, 78, "it is ASGI"),
+    (["check"], {"APP_MODULE": "asgi:app"}, 78, "it is ASGI"),
+    (["serve"], {"FLAGON_CHECK": "maybe"}, 78, "FLAGON_CHECK='maybe' is not accepted"),
+])  # fmt: skip
+def test_check_and_start_end_with_one_code(
+    checked: str, words: list[str], env: dict[str, str], code: int, said: str
+) -> None:
+    done = run_once(words, env=env, image=checked)
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
+
+
+def test_a_check_at_the_build_leaves_no_secret_in_the_image(checked: str) -> None:
+    assert run_once(["-A", "/data"], image=checked, args=["--entrypoint", "ls"]).stdout == ""
+
+
+def test_hooks_run_from_any_folder_with_any_line_ends_and_are_said_at_any_level(checked: str) -> None:
+    with Box({"LOG_LEVEL": "error"}, image=checked, command=["serve"]) as box:
+        assert box.get("/threads").text == "7"
+        log = box.logs()
+        assert "Checking for script in /app/prestart.sh" in log
+        assert "Running script /app/prestart.sh" in log
+        shown = box.exec("flagon", "config", "--fragments")
+        assert "listen [::]:8080" in shown
+        assert box.exec("cat", "/run/flagon/fragments/listen.conf").strip() in shown
+        # A command sees what was given, not what was made of it.
+        inner = "import json, sys; found = json.load(sys.stdin); print(*(found[n]['source'] for n in sys.argv[1:]))"
+        command = f'flagon config --json | python -c "{inner}" PORT DATABASE_URL THREADS SECRET_KEY'
+        assert box.exec("flagon", "sh", "-c", command).split() == ["default", "default", "default", "/data/secret_key"]

@@ -3,10 +3,13 @@
 # Tables, a row a line, however long.
 # ruff: noqa: E501
 
+import os
+
 import pytest
 
 from flagon import commands
 from flagon.boot import Boot
+from flagon.settings import SettingsError
 
 FILES = {
     "app.py": "from flask import Flask\napp = Flask(__name__)\nif __name__ == '__main__':\n    app.run()\n",
@@ -148,3 +151,32 @@ def test_an_impossible_port_of_the_command_does_not_reach_nginx(served, port):
     except SettingsError:
         return
     assert boot.values["PORT"] is None
+
+
+# what a command was given is taken back by a `flagon` in it
+
+
+def test_what_was_added_is_taken_back_and_what_was_taken_away_comes_back(monkeypatch):
+    container = {"KEPT": "1", "CHANGED": "before", "GUNICORN_CMD_ARGS": "-w 2", "DATABASE_URL": ""}
+    command = {"KEPT": "1", "CHANGED": "after", "SECRET_KEY": "made", "THEIRS": "made"}
+    monkeypatch.setattr(os, "environ", dict(container))
+    told = commands.added(command)
+    monkeypatch.setattr(os, "environ", {**command, "THEIRS": "changed since", "FLAGON_ADDED": told})
+    commands.take_back_added()
+    assert os.environ == {**container, "THEIRS": "changed since"}
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "3", "null", '{"A": 1}', '{"A": ["x"]}', '{"A": [["x"], {}]}'])
+def test_what_somebody_else_says_there_is_no_error(monkeypatch, text):
+    monkeypatch.setattr(os, "environ", {"A": "x", "FLAGON_ADDED": text})
+    commands.take_back_added()
+    assert os.environ == {"A": "x"}
+
+
+@pytest.mark.parametrize(("text", "checks"), [("", False), ("0", False), ("off", False), ("1", True), (" 'ON' ", True)])
+def test_a_start_that_is_to_check(monkeypatch, text, checks):
+    monkeypatch.setenv("FLAGON_CHECK", text)
+    assert commands.checks_instead() is checks
+    monkeypatch.setenv("FLAGON_CHECK", "maybe")
+    with pytest.raises(SettingsError, match="FLAGON_CHECK='maybe' is not accepted"):
+        commands.checks_instead()

@@ -8,6 +8,7 @@ import itertools
 import os
 import socketserver
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -57,6 +58,10 @@ FACTORY = "def create_app(name='none', *, debug=False):\n    return lambda e, s:
     (FACTORY, "create_app('production')", ("production", False)),
     (FACTORY, "create_app('x', debug=True)", ("x", True)),
     (FACTORY, "create_app(name=['a', {'b': -1}])", (["a", {"b": -1}], False)),
+    ("class app:\n    def __init__(self, e, s): self.n = 3\n    def __int__(self): return 3\n    def __eq__(self, other): return other == 3", "app", 3),
+    ("class A:\n    def __call__(self, e, s, more=0): return 3\napp = A()", "app", 3),
+    ("class A:\n    def run(self, *both): return 3\napp = A().run", "app", 3),
+    ("import functools\napp = functools.partial(lambda n, e, s: n, 3)", "app", 3),
     ("class make:\n    @staticmethod\n    def app(): return lambda e, s: 3", "make.app()", 3),
 ])  # fmt: skip
 def test_loaded(module, text, expression, result):
@@ -115,6 +120,13 @@ def test_what_to_install(module, statement, advice):
     ("def create_app(): pass", "create_app(__import__('os'))", ["APP_MODULE"]),
     ("app = 1", "app(", ["APP_MODULE"]),
     ("app = 1", "lambda: 0", ["APP_MODULE"]),
+    ("async def app(scope, receive, send): pass", "app", ["it is ASGI", "APP_MODULE"]),
+    ("class app:\n    def __init__(self, scope): pass\n    async def __call__(self, receive, send): pass", "app", ["it is ASGI"]),
+    ("class A:\n    async def __call__(self, scope, receive, send): pass\napp = A()", "app", ["it is ASGI"]),
+    ("class A:\n    async def run(self, scope, receive, send): pass\napp = A().run", "app", ["it is ASGI"]),
+    ("def app(scope):\n    async def run(receive, send): pass\n    return run", "app", ["it takes 1 arguments"]),
+    ("def app(scope, receive, send): pass", "app", ["it takes 3 arguments", "start_response"]),
+    ("class app:\n    def __init__(self, scope): pass", "app", ["it takes 1 arguments"]),
     ("class Odd(BaseException): pass\nraise Odd('x')", "app", ["Odd"]),
 ])  # fmt: skip
 def test_errors(module, source, expression, words):
@@ -166,6 +178,22 @@ def test_what_may_not_be_read_or_written_is_named_with_its_owner(module, tmp_pat
     for word in words:
         assert word.format(tmp_path, uid=os.geteuid()) in text
     assert "APP_MODULE" not in text
+
+
+@pytest.mark.parametrize("statement", ["import_string(3)", "import_string('nothere.x')"])
+def test_an_error_inside_a_package_names_it_and_its_version(module, statement):
+    text = error(f"{module(f'from werkzeug.utils import import_string{chr(10)}{statement}')}:app").lower()
+    assert f"the installed werkzeug {metadata.version('werkzeug')} (python 3." in text
+    assert "the installed" not in error(f"{module('1 / 0')}:app")
+
+
+def test_a_file_that_cannot_be_made_wants_its_folder(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    inner = "def open(path): raise PermissionError(13, 'Permission denied', path)"
+    name = module(
+        f"import loaded_log\nloaded_log.open({str(tmp_path / 'log.txt')!r})", loaded_log=f"{inner}  # open(x)"
+    )
+    assert f"RUN chown {os.geteuid()} {tmp_path}\n" in error(f"{name}:app") + "\n"
 
 
 def test_frames_name_the_file_of_the_application(module):

@@ -4,10 +4,11 @@
 # ruff: noqa: E501
 
 import configparser
+from pathlib import Path
 
 import pytest
 
-from flagon import procfile, programs, shell_words
+from flagon import hooks, line_ends, procfile, programs, shell_words
 from flagon.programs import BadProgram
 
 PROCFILE = "web: gunicorn app:app\nworker: python worker.py\nclock: A=1 python clock.py && true\nrelease: flask db upgrade\n# no: line\nnone\n"
@@ -145,3 +146,43 @@ def test_bad_files(folder, text, words):
     (folder / "etc/b.conf").write_text("[program:a]\ncommand=b\n")
     with pytest.raises(BadProgram, match=words):
         programs.find(str(folder), (), "/run/x")
+
+
+# hooks
+
+
+@pytest.mark.parametrize(("there", "given", "found"), [
+    (["app"], None, ["app"]), (["work"], None, ["work"]), (["app", "work"], None, ["app", "work"]), ([], None, ["app"]),
+    (["app", "work"], "/srv/before.sh", ["/srv/before.sh"]), ([], "/srv/before.sh", ["/srv/before.sh"]),
+])  # fmt: skip
+def test_which_prestart_scripts_are_run(tmp_path, monkeypatch, there, given, found):
+    monkeypatch.setattr(hooks, "APPLICATION", str(tmp_path / "app"))
+    for name in ("app", "work"):
+        (tmp_path / name).mkdir()
+    for name in there:
+        (tmp_path / name / "prestart.sh").write_text("")
+    expected = [name if name.startswith("/") else str(tmp_path / name / "prestart.sh") for name in found]
+    assert hooks.prestart_scripts(str(tmp_path / "work"), given) == expected
+
+
+def test_one_script_by_two_names_is_run_once(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "prestart.sh").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "app")
+    monkeypatch.setattr(hooks, "APPLICATION", str(tmp_path / "app"))
+    assert hooks.prestart_scripts(str(tmp_path / "link"), None) == [str(tmp_path / "app" / "prestart.sh")]
+
+
+@pytest.mark.parametrize(("text", "plain"), [
+    (b"#!/bin/sh\r\necho a\r\n", b"#!/bin/sh\necho a\n"), (b"echo a\necho b\r\n", b"echo a\necho b\n"), (b"echo a\r", None),
+    (b"echo a\n", None), (b"", None), (b"\x7fELF\0\r\n", None),
+])  # fmt: skip
+def test_windows_line_ends(tmp_path, text, plain):
+    script = tmp_path / "x.sh"
+    script.write_bytes(text)
+    copy = line_ends.without(str(script), str(tmp_path / "run" / "hooks"))
+    assert (copy != str(script)) == (plain is not None)
+    assert Path(copy).read_bytes() == (text if plain is None else plain)
+    assert script.read_bytes() == text
+    assert ("CRLF" in line_ends.advice(str(script))) == (plain is not None)
+    assert line_ends.advice(str(tmp_path / "none")) == ""

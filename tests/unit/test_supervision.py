@@ -12,7 +12,7 @@ import types
 import pytest
 from fakes import view_of_os
 
-from flagon import deaths, memory, stopping, supervision
+from flagon import deaths, memory, places, stopping, supervision
 from flagon.channels import Messages, Pipes, fifo, listen
 from flagon.logs import Output
 from flagon.site import Loaded
@@ -71,6 +71,30 @@ def test_a_workers_pipe_is_read_to_its_end(plugin):
     assert plugin.deaths.last_words["gunicorn"] == "last words"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
+
+
+@pytest.mark.parametrize(("lines", "words"), [
+    (["one", "two"], "two"), ([], ""), (["Traceback (most recent call last):", "PermissionError: [Errno 13] x", "LocalTime ->", ". maxinterval -> 5.00"], "PermissionError: [Errno 13] x"),
+    (["django.db.utils.OperationalError: no", "bye"], "django.db.utils.OperationalError: no"), (['{"level": "error", "message": "ValueError: a"}', "bye"], "ValueError: a"),
+    (["KeyError: early", *["line"] * 30], "line"), (["Errors: none", "Terror", "done"], "done"), (["KeyError: one", "TypeError: two", "x"], "TypeError: two"),
+])  # fmt: skip
+def test_the_last_words_of_a_program_are_its_error(plugin, lines, words):
+    joiner = plugin.lines_of("beat")
+    for line in lines:
+        joiner.feed(line.encode() + b"\n")
+    assert plugin.deaths._last_words("beat") == words
+    assert plugin.deaths._last_words("beat") == ""
+
+
+def test_a_file_that_a_program_may_not_write_is_named_with_the_line_that_mends_it(plugin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    plugin.box.values["DATA_DIR"] = "/data"
+    advice = plugin.deaths._of_files("PermissionError: [Errno 13] Permission denied: 'celerybeat-schedule'")
+    assert f"{tmp_path} belongs to uid {os.geteuid()}" in advice
+    assert f"RUN chown {os.geteuid()} {tmp_path}. Or" in advice
+    assert advice.endswith("Or keep the file in /data")
+    assert plugin.deaths._of_files("ValueError: Permission denied") == ""
 
 
 def test_the_last_lines_of_all_pipes_are_not_lost(plugin):
