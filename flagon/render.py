@@ -55,6 +55,7 @@ NOT_TO_NGINX = "X-Accel-Buffering X-Accel-Charset X-Accel-Limit-Rate"
 # A directive of the user's own at http level takes the place of any of these.
 TUNING = """
 server_tokens off;
+variables_hash_max_size 2048;
 max_ranges 16;
 absolute_redirect off;
 merge_slashes off;

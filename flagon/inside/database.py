@@ -152,6 +152,8 @@ def word(error: BaseException) -> str:
 def lost(error: BaseException) -> bool:
     """Whether the database is away, and not what was asked of it wrong. Looks through SQLAlchemy's wrapper."""
     inner = getattr(error, "orig", None) or error
+    if type(error).__module__.startswith("django."):  # its wrapper
+        inner = error.__cause__ or error
     state = getattr(inner, "sqlstate", None) or getattr(inner, "pgcode", None)
     if getattr(error, "connection_invalidated", False):
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from typing import Any
 
@@ -22,6 +23,8 @@ def run(options: dict[str, Any], layout: Migrations) -> int:
     try:
         if layout.tool == "alembic":
             bare_alembic(layout, options)
+        elif layout.tool == "django":
+            django(layout, options)
         else:
             within_application(layout, options)
     except loading.LoadError as error:
@@ -53,6 +56,15 @@ def bare_alembic(layout: Migrations, options: dict[str, Any]) -> None:
     if layout.given_folder:
         config.set_main_option("script_location", layout.folder.replace("%", "%%"))
     command.upgrade(config, "heads")
+
+
+def django(layout: Migrations, options: dict[str, Any]) -> None:
+    """`python manage.py migrate`, as its users run it: the file names the settings."""
+    import runpy
+
+    put_on_path(options)
+    sys.argv[:] = [layout.config, "migrate", "--noinput"]
+    runpy.run_path(layout.config, run_name="__main__")
 
 
 def within_application(layout: Migrations, options: dict[str, Any]) -> None:

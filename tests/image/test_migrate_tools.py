@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .box import Box, docker, name_for, run_once, wait_until, write_files
+from .box import RUNTIME, Box, child_image, docker, name_for, run_once, wait_until, write_files
 
 APP = """
 import os
@@ -158,3 +158,18 @@ def test_a_kill_half_way_is_undone(image, volume):
         box.wait_log("is as it was before the migration")
         wait_until(lambda: box.get("/").status_code == 200, 15)
         assert {"first", "second"} <= tables(image, volume)
+
+
+DJANGO = """FROM flagon:runtime
+RUN pip install django && django-admin startproject shop /app && chown -R 10001 /app
+"""
+
+
+def test_a_django_project_is_migrated_by_its_own_command() -> None:
+    with child_image(DJANGO.replace("flagon:runtime", RUNTIME), {}) as image:
+        done = run_once(["migrate"], image=image)
+        assert (done.returncode, "migrating (django)" in done.stdout) == (0, True)
+        with Box({"MIGRATE": "auto"}, image=image) as box:
+            assert "Applying auth.0001_initial" in box.wait_log("migrated in")
+            assert box.get("/ready").json()["checks"]["migrations"] == "skipped"
+            assert "no such table" not in box.get("/admin/login/").text
