@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flagon import places, text_file
+from flagon import kinds, places, text_file
+from flagon.table import SETTINGS
 
 # Names that only those images know. Where one of them is seen, the application was written for one of those images.
 MARKS = (
@@ -78,6 +79,7 @@ class Found(NamedTuple):
     lines: list[str]  # for the boot: what was ignored and why
     errors: list[str]
     seen: str  # what shows that the image was one of theirs, or ""
+    statics: list[tuple[str, str]]  # path, folder: of every static-map but the first
     left: frozenset[str] = frozenset()  # names that are the application's own
     application: str = ""  # module:object of uwsgi.ini
     directory: str = ""  # its chdir
@@ -107,7 +109,7 @@ class Found(NamedTuple):
 
 def nothing() -> Found:
     """Where none of it is there."""
-    return Found({}, {}, {}, [], [], "")
+    return Found({}, {}, {}, [], [], "", [])
 
 
 def read(environ: Mapping[str, str], directory: str) -> Found:
@@ -275,6 +277,7 @@ def _options(options: list[tuple[str, str]], found: Found, given: Given, source:
             ignored.append(f"{name} ({WHY_NOT.get(name, WHY_NOT['cheaper'])})")
         elif name not in NEEDLESS and name not in APPLICATION and name not in FOLDERS:
             ignored.append(f"{name} (an option of uWSGI alone)")
+    _further_statics(found, given)
     if given.get("RUN_AS", ("", ""))[0].startswith(":"):  # a group alone
         del given["RUN_AS"]
     if ignored:
@@ -311,10 +314,33 @@ def _no_log(name: str, value: str, given: Given, where: str) -> None:
 
 
 def _static(name: str, value: str, given: Given, where: str) -> None:
-    """static-map = /static=/app/static: the first one."""
+    """static-map = /static=/app/static: the first one is our setting, for further ones see _further_statics."""
     url, _, path = value.partition("=")
     if "STATIC_URL" not in given and path:
         given["STATIC_URL"], given["STATIC_PATH"] = (url, f"{name} in {where}"), (path, f"{name} in {where}")
+    elif path:
+        given[f"{name} {value}"] = (value, f"{name} in {where}")
+
+
+def _further_statics(found: Found, given: Given) -> None:
+    """Each is served below its path; uWSGI looks into several folders of one path, nginx into one."""
+    for key in [key for key in given if key.startswith("static-map ")]:
+        value, where = given.pop(key)
+        url, _, path = value.partition("=")
+        taken = {given["STATIC_URL"][0].rstrip("/"): given["STATIC_PATH"][0], **dict(found.statics)}
+        try:
+            url, path = kinds.prefix(url, SETTINGS["STATIC_URL"]), kinds.path(path, SETTINGS["STATIC_PATH"])
+        except ValueError as error:
+            found.lines.append(f"{where}: {value} is ignored; accepted: {error}")
+            continue
+        if url in taken or not url:
+            first = taken.get(url) or "STATIC_PATH"
+            found.lines.append(
+                f"{where}: {value} is ignored: nginx looks into one folder below {url or '/'}, {first}. "
+                "Copy both into one in the Dockerfile"
+            )
+        elif (url, path) not in found.statics:
+            found.statics.append((url, path))
 
 
 SPECIAL: dict[str, Callable[[str, str, Given, str], None]] = {

@@ -179,6 +179,10 @@ def files(boot: Boot, told: Loaded, token: str = "") -> Files:
         root = folder
     elif given or (old and os.path.isdir(folder)):
         statics = [Static(url, folder, strict=True)] + [static for static in statics if static.url != url]
+    further = boot.settings.old.statics if values["STATIC_FILES"] else []
+    urls = {url + "/" for url, _ in further}
+    statics = [static for static in statics if static.url not in urls]
+    statics += [Static(url + "/", folder) for url, folder in further]  # uWSGI asks the application for what is missing
     spa = spa_file(boot)
     prefix = values["URL_PREFIX"] or ""
     if prefix:  # the proxy in front may strip it or pass it on

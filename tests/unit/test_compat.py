@@ -240,6 +240,22 @@ def test_uwsgi_ini(tmp_path, text, setting, expected):
     assert settings.old.seen == str(tmp_path / "uwsgi.ini")
 
 
+@pytest.mark.parametrize(("maps", "more", "words"), [
+    (["/static=/app/a", "/media=/srv/m", "/docs/=/srv/d/"], [("/media", "/srv/m"), ("/docs", "/srv/d")], ""),
+    (["/static=/app/a", "/static=/app/b"], [], "/static=/app/b is ignored: nginx looks into one folder below /static, /app/a"),
+    (["/static=/app/a", "/m=/app/b", "/m/=/app/c"], [("/m", "/app/b")], "/m/=/app/c is ignored"),
+    (["/static=/app/a", "/m=relative"], [], "/m=relative is ignored; accepted: an absolute path"),
+    (["/static=/app/a", "m;x=/app/b"], [], "m;x=/app/b is ignored"), (["/static=/app/a", "/m"], [], ""),
+])  # fmt: skip
+def test_further_static_maps(tmp_path, maps, more, words):
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\n" + "".join(f"static-map = {one}\n" for one in maps))
+    settings = read(tmp_path)
+    assert (settings["STATIC_URL"], settings["STATIC_PATH"]) == ("/static", "/app/a")
+    assert settings.old.statics == more
+    assert len(settings.old.lines) == bool(words)
+    assert words in "".join(settings.old.lines)
+
+
 @pytest.mark.parametrize(("text", "words"), [
     ("touch-reload = /tmp/x", "flagon reload"), ("py-autoreload = 1", "FLASK_DEBUG"), ("log-format = x", "LOG_FORMAT"),
     ("logto = /var/log/x", "container's log"), ("logger = syslog", "container's log"), ("http-socket = :8080", "PORT"),
