@@ -22,6 +22,7 @@ from flagon import (
     locate,
     places,
     platforms,
+    ports,
     programs,
     room,
     secrets_store,
@@ -77,32 +78,43 @@ class Boot:
         )  # the application's interpreter; what PIP_INSTALL made
         self.working_directory = ""  # where a hook has left the box, if not in the application's directory
         self.spool_of_start: room.Spool | None = None  # a reload keeps it
-        served = commands.served_instead(command, environ, directory) if command else None
+        self.served = served = commands.served_instead(command, environ, directory) if command else None
+        self.gunicorn_file, self.asks_tls = "", ""
+        self.from_file: dict[str, Any] = {}  # what gunicorn's file says that is the boot's business
+        self.objects: list[str] = []  # of the application's module, where none is named
+        self.beside: list[ports.Meant] = []  # listened on because the author's own start means it
         self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
         self.values = self.settings.values
         self._tell_identity()
         self.given = dict(self.values)  # before anything is computed: a reload compares with it
         debug = self.settings.environment.get("FLASK_DEBUG", "")
         self.debug = debug.lower() not in ("", "0", "false", "no")  # as Flask reads it
-        if served:
-            self._take_from_command(served)
+        self._take_from_command(served)
         wanted = self.values["LOG_FORMAT"]
         as_json = wanted == "json" or (wanted == "auto" and not _is_terminal())
         self.output = Output(as_json, self.values["LOG_LEVEL"])
 
-    def _take_from_command(self, served: commands.Serve) -> None:
-        """An inherited command may name the application and the port."""
-        if served.application and self.settings.sources["APP_MODULE"] == "default":
+    def _take_from_command(self, served: commands.Serve | None) -> None:
+        """GUNICORN_CMD_ARGS may name the port, an inherited command the application, too."""
+        if served and served.application and self.settings.sources["APP_MODULE"] == "default":
             self.settings.set("APP_MODULE", served.application, "command line")
-        if served.port and self.settings.sources["PORT"] == "default":
-            if not served.port.isdigit():  # an array form CMD leaves "$PORT" as it is
-                self.warnings.append(f"command line: port {served.port!r} is no number and is ignored")
-                return
-            try:
-                self.settings.set("PORT", integer(served.port, SETTINGS["PORT"]), "command line")
-            except ValueError as error:
-                refusal = f"command line: port {served.port!r} is not accepted; accepted: {error}"
-                raise settings_module.SettingsError([refusal]) from None
+        if self.settings.arguments.port:
+            self._take_port(self.settings.arguments.port, "GUNICORN_CMD_ARGS")
+        if served and served.port:
+            self._take_port(served.port, "command line")
+
+    def _take_port(self, port: str, source: str) -> None:
+        """The port that an option names, where no variable does."""
+        if not port.isdigit():  # an array form CMD leaves "$PORT" as it is
+            self.warnings.append(f"{source}: port {port!r} is no number and is ignored")
+            return
+        if self.settings.sources["PORT"] != "default":
+            return
+        try:
+            self.settings.set("PORT", integer(port, SETTINGS["PORT"]), source)
+        except ValueError as error:
+            refusal = f"{source}: port {port!r} is not accepted; accepted: {error}"
+            raise settings_module.SettingsError([refusal]) from None
 
     def decide(self, fresh: bool) -> None:
         """All steps, in order. `fresh` empties the run directory of an earlier run."""
@@ -120,9 +132,11 @@ class Boot:
 
     def choose(self) -> None:
         """Everything that depends on the application's files."""
+        self.read_gunicorn_file()
         self.find_application()
         self.find_files()
-        self.read_gunicorn_file()
+        self.refuse_tls()
+        self.from_gunicorn_file = gunicorn_file.take(self)
         self.decide_size()
         self.read_users_parameters()
         self.divide_room()
@@ -308,13 +322,24 @@ class Boot:
             raise BootError("\n".join(errors))
 
     def read_gunicorn_file(self) -> None:
-        """gunicorn_conf.py: what it says of settings of ours, where no variable says it."""
-        given = self.settings.environment.get("GUNICORN_CONF", "").strip()
+        """The file that -c or GUNICORN_CONF names, or gunicorn_conf.py: what it says that is not gunicorn's alone."""
+        given, source = gunicorn_file.named(self)
+        where = gunicorn_file.folders(self)
         try:
-            self.gunicorn_file = gunicorn_file.find(self.directory, given)
-            self.from_gunicorn_file = gunicorn_file.take(self) if self.gunicorn_file else []
+            self.gunicorn_file = gunicorn_file.find(where, given, source)
+            if self.gunicorn_file:
+                self.from_file = gunicorn_file.values(self.gunicorn_file, self.python, self.environment, where, source)
         except gunicorn_file.BadFile as error:
             raise BootError(str(error)) from None
+
+    def refuse_tls(self) -> None:
+        """gunicorn does not listen: a port that meant TLS would speak plain http."""
+        self.asks_tls = ports.tls(self)
+        if not self.asks_tls:
+            return
+        if not ports.ends_tls(self):
+            raise BootError(f"{self.asks_tls} asks for TLS: {ports.HOW_TO}")
+        self.warnings.append(f"{self.asks_tls} is ignored: your nginx file ends TLS")
 
     def decide_size(self) -> None:
         """Workers, threads, connections and what depends on them."""
@@ -400,6 +425,14 @@ class Boot:
             self.addresses = listening.addresses(self.values["PORT"], old, taken)
         except listening.CannotListen as error:
             raise BootError(str(error)) from None
+        self.warnings += ports.sockets(self)
+        for wanted in ports.beside(self):
+            own = f":{wanted.port}"
+            self.addresses += listening.more(self.addresses, wanted.port, taken)
+            if any(address.endswith(own) for address in self.addresses):
+                self.beside.append(wanted)
+            else:
+                self.warnings.append(f"port {wanted.port} ({wanted.why}) cannot be listened on: publish another one")
         if self.values["PORT"] is None:
             port = listening.port_of(old) if old else listening.DEFAULT_PORT
             self.settings.set("PORT", port, "LISTEN_PORT" if old else "default")

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
 SOCKET_THREADS = 100
+GUNICORNS = "gunicorn's own default, as its command names none"
+SHORTEST_QUEUE = 64  # where the author's gunicorn had 2048: one thread must not mean a queue of four
 
 
 def installed(python: str, names: tuple[str, ...]) -> str:
@@ -65,11 +67,22 @@ def decide(boot: Boot) -> Capacity:
     elif by_old_names:
         settings.set("WEB_CONCURRENCY", by_old_names, "computed")
         reason = "WORKERS_PER_CORE and MAX_WORKERS say so"
+    elif settings.line == "command line":
+        settings.set("WEB_CONCURRENCY", 1, GUNICORNS)
+        reason = f"{GUNICORNS}; WEB_CONCURRENCY sets more"
     else:
         settings.set("WEB_CONCURRENCY", size.workers, "computed")
+    if values["STREAMS_MAX"] and values["STREAMS_MAX"] > values["THREADS"]:
+        threads = f"THREADS={values['THREADS']} ({settings.sources['THREADS']})"
+        raise Conflict(f"STREAMS_MAX={values['STREAMS_MAX']} is more than {threads}")
+    threads = settings.sources["THREADS"]
+    by_somebody = reason != size.reason or threads != "default"
+    if by_somebody and _whose(threads) != _whose(settings.sources["WEB_CONCURRENCY"]):
+        reason += f"; threads: {threads}"
     open_files = sizing.open_files()
+    least = SHORTEST_QUEUE if settings.line else 0
     computed = {
-        "BACKLOG": 4 * values["WEB_CONCURRENCY"] * values["THREADS"],
+        "BACKLOG": max(least, 4 * values["WEB_CONCURRENCY"] * values["THREADS"]),
         "STREAMS_MAX": max(1, values["THREADS"] // 2),
         "WORKER_CONNECTIONS": sizing.connections(open_files, size.nginx_workers, machine.memory),
     }
@@ -77,6 +90,11 @@ def decide(boot: Boot) -> Capacity:
         if values[name] is None:
             settings.set(name, value, "computed")
     return Capacity(size, reason, open_files, machine.memory)
+
+
+def _whose(source: str) -> str:
+    """Of `threads in /app/gunicorn.conf.py` the file."""
+    return source.partition(" in ")[2] or source
 
 
 def _worker_class(boot: Boot) -> str:
@@ -96,6 +114,8 @@ def _worker_class(boot: Boot) -> str:
         settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
     elif values["WORKER_CLASS"] is None:
         settings.set("WORKER_CLASS", "fastcgi", "default")
+    if settings.line and not settings.is_said("THREADS") and values["WORKER_CLASS"] in ("fastcgi", "sync"):
+        settings.set("THREADS", 1, GUNICORNS)
     if values["WORKER_CLASS"] == "sync" and values["THREADS"] > 1:
         if settings.sources["THREADS"] == "default":
             settings.set("THREADS", 1, "sync has one thread")

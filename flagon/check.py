@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from flagon import NOT_EXECUTABLE, NOT_FOUND, access, dangers, hooks, line_ends, programs, site
+from flagon import NOT_EXECUTABLE, NOT_FOUND, access, application, dangers, hooks, line_ends, programs, site
 from flagon.boot import HOME, Boot, BootError
 from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
 from flagon.launch_options import launch_options
@@ -48,7 +48,7 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
     for line in (*lines, *told.lines):
         print(f"warning: {line}", file=sys.stderr)
     if not errors:
-        print(f"ok: {boot.application.target} ({boot.application.why}); {boot.size_reason}")
+        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}")
     return errors
 
 

@@ -16,6 +16,7 @@ from flagon.kinds import SWITCHED
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
 # What the deprecated images start with: it means `serve`, unless the user has put a file of their own there.
 OLD_START = ("/start.sh", "/usr/bin/supervisord", "supervisord", "/start-reload.sh")
+GUNICORNS_FILE = "./gunicorn.conf.py"  # what gunicorn reads where nothing names a file
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
 
 
@@ -25,6 +26,9 @@ class Serve(NamedTuple):
     application: str | None
     port: str | None
     gunicorn: list[str]
+    implied_port: str | None = None  # the port that it means where it names none, and why
+    implied_why: str = ""
+    tls: str = ""  # the argument that asks for TLS
 
 
 def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
@@ -56,7 +60,7 @@ def _option(words: list[str], *names: str) -> str | None:
     return None
 
 
-def _flask(words: list[str]) -> Serve | None:
+def _flask(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """Served only if the subcommand is `run`."""
     queue = list(words)
     while queue and queue[0].startswith("-"):
@@ -65,17 +69,30 @@ def _flask(words: list[str]) -> Serve | None:
             queue.pop(0)
     if queue[:1] != ["run"] or "--help" in words:
         return None
-    return Serve(_option(words, "--app", "-A"), _option(queue, "--port", "-p"), [])
+    from flagon import ports  # only who starts so
+
+    tls = "--cert" if _option(queue, "--cert") else ports.flask_certificate(environ, directory)
+    port = None if tls else _option(queue, "--port", "-p")  # nothing here speaks TLS on it
+    implied, why = ports.flask_run_port(environ, directory) if not port else (None, "")
+    return Serve(_option(words, "--app", "-A"), port, [], implied, why, tls)
 
 
-def _gunicorn(words: list[str]) -> Serve | None:
+def _gunicorn(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
+    """Served if it names an application, or a file that may: by -c, in GUNICORN_CMD_ARGS, or gunicorn's own."""
     arguments = gunicorn_args.split(words)
-    if gunicorn_args.only_asks(words) or (arguments.application is None and not arguments.has_config):
+    if gunicorn_args.only_asks(words):
         return None
-    return Serve(arguments.application, arguments.port, words)
+    if arguments.application is None and not arguments.has_config:
+        elsewhere = gunicorn_args.read(environ.get("GUNICORN_CMD_ARGS", ""), []).has_config
+        if not elsewhere and not os.path.isfile(os.path.join(directory, GUNICORNS_FILE)):
+            return None
+        words = words if elsewhere else [*words, "--config", GUNICORNS_FILE]
+    if arguments.binds:
+        return Serve(arguments.application, arguments.port, words)
+    return Serve(arguments.application, None, words, gunicorn_args.GUNICORNS_PORT, gunicorn_args.DEFAULT)
 
 
-def _script(words: list[str], directory: str) -> Serve | None:
+def _script(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """`python app.py`: served only if that file starts a server itself; `python seed.py` is run."""
     if len(words) != 1 or not words[0].endswith(".py"):
         return None
@@ -83,7 +100,13 @@ def _script(words: list[str], directory: str) -> Serve | None:
     if not wsgi_source.starts_a_server(path):
         return None
     relative = os.path.relpath(path, directory)
-    return None if relative.startswith("..") else Serve(relative, None, [])
+    if relative.startswith(".."):
+        return None
+    from flagon import script_port  # only who starts so
+
+    with open(path, "rb") as file:
+        asked = script_port.asked(file.read(), environ)
+    return Serve(relative, None, [], asked.port or None, f"{asked.call} in {relative}", asked.tls)
 
 
 def served_instead(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
@@ -97,14 +120,14 @@ def served_instead(words: list[str], environ: Mapping[str, str], directory: str)
         flags = [word for word in words[1:] if word in ("-u", "-O", "-B")]
         words = [word for word in words[1:] if word not in flags]
         if words[:1] != ["-m"]:
-            return _script(words, directory)
+            return _script(words, environ, directory)
         words = words[1:]
         if not words:
             return None
     program = os.path.basename(words[0])
     if program == "flask":
-        return _flask(words[1:])
-    return _gunicorn(words[1:]) if program == "gunicorn" else None
+        return _flask(words[1:], environ, directory)
+    return _gunicorn(words[1:], environ, directory) if program == "gunicorn" else None
 
 
 def added(environment: dict[str, str]) -> str:

@@ -87,6 +87,7 @@ class Found(NamedTuple):
     listen: str = ""
     workers_per_core: float | None = None
     max_workers: int = 0
+    instead: Mapping[str, tuple[str, str, str]] = {}  # a setting's own name -> text, from where, the variable's name
 
     @staticmethod
     def foreign(name: str, text: str) -> bool:
@@ -128,7 +129,7 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
     if not seen:
         found, environ = _leave(found, environ, hints)
     _variables(environ, found)
-    found = _counts(environ, _listen(environ, found))
+    found = _counts(environ, _listen(environ, _bind(environ, found)))
     options: list[tuple[str, str]] = []
     for name, text in named.items():
         if name.startswith("UWSGI_") and name not in ("UWSGI_INI", "UWSGI_CHEAPER") and text:
@@ -225,17 +226,41 @@ def _variables(environ: Mapping[str, str], found: Found) -> None:
         text = environ["ACCESS_LOG"].strip()
         if text in ("", "-"):
             found.given["ACCESS_LOG"] = ("on" if text else "off", f"ACCESS_LOG={text}")
-    bind = environ.get("BIND", "").strip()
-    if bind:
-        port = bind.rpartition(":")[2]
-        if port.isdigit() and not bind.startswith("unix:"):
-            found.given["PORT"] = (port, f"BIND={bind}")
-        else:
-            found.lines.append(f"BIND={bind} is ignored: only its port can be taken, nginx listens")
     worker = environ.get("WORKER_CLASS", "")
     if found.foreign("WORKER_CLASS", worker):
-        kind = "Meinheld is dead" if "meinheld" in worker else "that is for ASGI, and Flagon serves WSGI"
-        found.lines.append(f"WORKER_CLASS={worker} is ignored: {kind}")
+        found.lines.append(why_foreign(f"WORKER_CLASS={worker}"))
+
+
+def why_foreign(given: str) -> str:
+    """The line for a worker class of the old images."""
+    why = "Meinheld is dead" if "meinheld" in given else "that is for ASGI, and Flagon serves WSGI"
+    return f"{given} is ignored: {why}"
+
+
+def _bind(environ: Mapping[str, str], found: Found) -> Found:
+    """BIND, which stood in the place of HOST:PORT in the old gunicorn images, where it has a port."""
+    bind = environ.get("BIND", "").strip()
+    if not bind:
+        return found
+    from flagon.gunicorn_args import port_of  # not at each cold start
+
+    port = port_of(bind)
+    if port is None or not port.isdigit():
+        found.lines.append(f"BIND={bind} is ignored: only its port can be taken, nginx listens")
+        return found
+    if not bind.endswith(port):  # gunicorn's own port is meant: what is said beats it
+        found.given["PORT"] = (port, f"BIND={bind}")
+        return found
+    ours, plain = (environ.get(name, "").strip() for name in ("FLAGON_PORT", "PORT"))
+    if ours and not ours.startswith("tcp://"):
+        if ours != port:
+            found.lines.append(f"BIND={bind} is not listened on: FLAGON_PORT={ours} says otherwise")
+    elif plain and plain != port:
+        found.lines.append(
+            f"PORT={plain} is not listened on: BIND={bind} stands in its place, as in the old gunicorn images. "
+            "Unset BIND, or set FLAGON_PORT, which wins"
+        )
+    return found._replace(instead={"PORT": (port, f"BIND={bind}", "BIND")})
 
 
 def _listen(environ: Mapping[str, str], found: Found) -> Found:

@@ -10,7 +10,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, cache, channels, listening, logs, places, programs, render, serving, site, users_nginx
+from flagon import (
+    __version__,
+    application,
+    cache,
+    channels,
+    listening,
+    logs,
+    places,
+    programs,
+    render,
+    serving,
+    site,
+    users_nginx,
+)
 from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
 from flagon.early import HIDDEN
@@ -59,7 +72,7 @@ def application_environment(boot: Boot) -> dict[str, str]:
     environment["FLAGON_SQLITE_URL"] = f"sqlite:///{boot.embedded}"
     environment["WEB_CONCURRENCY"] = str(boot.values["WEB_CONCURRENCY"])
     environment["PORT"] = str(boot.values["PORT"] or listening.DEFAULT_PORT)
-    environment["FLASK_APP"] = environment.get("FLASK_APP") or boot.application.target
+    environment["FLASK_APP"] = environment.get("FLASK_APP") or application.shown(boot)
     if not environment.get("TMPDIR") and not places.writable("/tmp"):
         environment["TMPDIR"] = boot.run
     environment["FLAGON_VERSION"] = __version__
@@ -190,7 +203,8 @@ class Box:
         """What is said once the port opens."""
         boot, trusted = self.boot, ",".join(self.values["TRUSTED_PROXIES"])
         why = boot.settings.sources["TRUSTED_PROXIES"]
-        line = f"listening on {', '.join(boot.addresses)} after {time.time() - boot.started_at:.2f} s; "
+        because = "".join(f" ({meant.port}: {meant.why})" for meant in boot.beside)
+        line = f"listening on {', '.join(boot.addresses)}{because} after {time.time() - boot.started_at:.2f} s; "
         if trusted != "none":
             return line + f"trusted proxies: {trusted} ({why}) by {self.values['REAL_IP_HEADER']}"
         line += f"trusted proxies: none ({why})"
@@ -208,7 +222,7 @@ class Box:
         """The boot lines: what was decided and why, then what deserves a look."""
         boot, values, say = self.boot, self.values, self.output.record
         wire = "FastCGI" if boot.fastcgi else f"HTTP by {values['WORKER_CLASS']}"
-        say("flagon", "info", f"flagon {__version__} serves {boot.application.target} ({boot.application.why})")
+        say("flagon", "info", f"flagon {__version__} serves {application.shown(boot)} ({boot.application.why})")
         say(
             "flagon", "info",
             f"{values['WEB_CONCURRENCY']} workers x {values['THREADS']} threads ({boot.size_reason}); "

@@ -50,6 +50,8 @@ def _bounded(number: float, row: Setting, unit: str = "") -> None:
 def integer(text: str, row: Setting) -> int:
     if not re.fullmatch(r"[0-9]{1,15}", text):
         raise ValueError(f"a whole number from {_range(row)}")
+    if not int(text) and row.zero is not None:
+        return int(row.zero)
     _bounded(int(text), row)
     return int(text)
 

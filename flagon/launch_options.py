@@ -6,9 +6,10 @@ import json
 import os
 from typing import Any
 
-from flagon import cache, places, site, statics
+from flagon import cache, gunicorn_file, places, site, statics
 from flagon.boot import Boot
 from flagon.database import Database
+from flagon.inside import users_config
 from flagon.nginx_text import unfit
 
 
@@ -50,6 +51,15 @@ def old_path(boot: Boot) -> list[str]:
     return [*old.python_path, boot.directory]
 
 
+def gunicorns_path(boot: Boot) -> list[str]:
+    """--pythonpath and `pythonpath` of gunicorn's: it makes them absolute where it works."""
+    settings = boot.settings
+    web = settings.web.python_path if settings.web and settings.line == "Procfile" else ()
+    in_file = str(boot.from_file.get("pythonpath") or "").split(",")
+    given = settings.command.python_path or web or settings.arguments.python_path or tuple(filter(None, in_file))
+    return [os.path.normpath(os.path.join(boot.application.directory, folder)) for folder in reversed(given)]
+
+
 def hand_over(boot: Boot) -> list[str]:
     """Folders whose files nginx may send in the application's place; static folders join them once it is loaded."""
     if not boot.values["USE_X_ACCEL"] or boot.users.whole:
@@ -76,8 +86,9 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "run": boot.run,
         "target": boot.application.target,
         "why": boot.application.why,
+        "objects": boot.objects,
         "directory": boot.application.directory,
-        "python_path": [*old_path(boot), *(part for part in search.split(os.pathsep) if part)],
+        "python_path": [*gunicorns_path(boot), *old_path(boot), *(part for part in search.split(os.pathsep) if part)],
         "prefix": values["URL_PREFIX"] or "",
         "fastcgi": boot.fastcgi,
         "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],
@@ -97,9 +108,12 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "spool": spool,
         "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
         "gunicorn_args": boot.settings.gunicorn_args,
+        "gunicorn_args_from": ", ".join(boot.settings.gunicorn_args_from),
         "working_directory": boot.working_directory or boot.application.directory,
         "gunicorn_file": boot.gunicorn_file,
+        "gunicorn_folders": gunicorn_file.folders(boot),
         "from_gunicorn_file": boot.from_gunicorn_file,
+        "said_by": {name: boot.settings.sources[name] for name in users_config.VARIABLES.values()},
         "preload": values["PRELOAD"],
         "hand_over": hand_over(boot),
         "file_token": token,

@@ -53,7 +53,7 @@ class Next:
             self.needs_restart.append("programs of the Procfile and of supervisor files")
         if self.boot.run != box.run:
             raise BootError(f"{box.run} can no longer be written")
-        self.boot.addresses = old.addresses
+        self.boot.addresses, self.boot.beside = old.addresses, old.beside
         known = {*old.settings.warnings, *old.warnings}
         self.warnings = [line for line in self.boot.settings.warnings + self.boot.warnings if line not in known]
         self.environment = application_environment(self.boot)

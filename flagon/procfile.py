@@ -21,9 +21,14 @@ def read(directory: str) -> dict[str, str]:
     return {line[1]: line[2] for line in found if line}
 
 
+def started(directory: str, environ: Mapping[str, str]) -> list[str]:
+    """The words of the `web:` line; none if there is none, or if it is more than one command."""
+    return shell_words.split(read(directory).get("web", ""), environ) or []
+
+
 def web(directory: str, environ: Mapping[str, str]) -> gunicorn_args.Arguments | None:
     """gunicorn's arguments in the `web:` line, or None if it runs something else."""
-    words = shell_words.split(read(directory).get("web", ""), environ) or []
+    words = started(directory, environ)
     for index, word in enumerate(words):
         if os.path.basename(word) == "gunicorn":
             return gunicorn_args.split(words[index + 1 :])

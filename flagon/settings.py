@@ -48,13 +48,21 @@ class Settings:
         self.warnings: list[str] = []
         self.environment: dict[str, str] = {}  # the container's environment above the .env file's
         self.old = compat.nothing()  # what the deprecated images' names say
+        nothing = gunicorn_args.split([])
+        self.command, self.arguments = nothing, nothing  # gunicorn's command line: the container's, GUNICORN_CMD_ARGS
         self.web: gunicorn_args.Arguments | None = None  # gunicorn's command line in the Procfile
-        self.gunicorn_args: list[str] = []  # what of GUNICORN_CMD_ARGS is gunicorn's own business
+        self.line = ""  # whose gunicorn line starts the application: "command line", "Procfile"
+        self.gunicorn_args: list[str] = []  # what of these is gunicorn's own business
+        self.gunicorn_args_from: list[str] = []
 
     @property
     def by_mark(self) -> str:
         """The source of what is only taken because an old image's name is seen."""
         return f"{self.old.seen} is seen"
+
+    def is_said(self, name: str) -> bool:
+        """Whether somebody has given this setting; neither a default nor an old image's mark is anybody."""
+        return self.sources.get(name) not in ("default", self.by_mark)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -106,11 +114,15 @@ def _given(
     """All that was given for this row, the winner first (DESIGN 3.1)."""
     found: list[Given] = []
     named, in_file = (old.given, old.from_file) if old else ({}, {})
+    instead = old.instead if old else {}
     for source, layer in layers:
         if source != "environment" and row.name in named:
             text, name = named[row.name]
             found.append(Given(envfile.clean(text), name, "environment", text))
         for name in (PREFIX + row.name, row.name, *ALIASES.get(row.name, ())):
+            if name in instead and instead[name][2] in layer:
+                text, whose, _ = instead[name]
+                found.append(Given(text, whose, source, text))
             text = envfile.clean(layer.get(name, ""))
             path = envfile.clean(layer.get(name + "_FILE", "")) if row.secret else ""
             if text and path and "FLAGON_SUMMARY" not in layer:  # a command of the box: the file is read already
@@ -158,7 +170,8 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
 def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] | None = None) -> Settings:
     """All settings from the environment, `directory`/.env and gunicorn arguments.
 
-    `command_args` are the arguments of an inherited `gunicorn ...` command. Raises SettingsError with all errors.
+    `command_args` are the arguments of an inherited `gunicorn ...` command, none of another server's, None where there
+    is no command. Raises SettingsError with all errors.
     """
     settings, errors = Settings(), []  # type: Settings, list[str]
     dotenv, settings.warnings = envfile.read(directory, environ)
@@ -175,13 +188,17 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
     settings.warnings += old.lines
     if "DATABASE_URL" in settings.values and settings["DATABASE_URL"] is None:
         _database_elsewhere(settings, errors, directory)
-    arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
-    detected = gunicorn_args.split(command_args or [])
-    _apply_arguments(settings, detected, "command line", errors, only_defaults=True)
+    settings.arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
+    settings.command = gunicorn_args.split(command_args or [])
+    _apply_arguments(settings, settings.command, "command line", errors, only_defaults=True)
     settings.web = procfile.web(directory, settings.environment)
     if settings.web and not command_args:
         _apply_arguments(settings, settings.web, "Procfile", errors, only_defaults=True)
-    _apply_arguments(settings, arguments, "GUNICORN_CMD_ARGS", errors)
+    settings.line = "command line" if command_args else "Procfile" if settings.web and command_args is None else ""
+    _apply_arguments(settings, settings.arguments, "GUNICORN_CMD_ARGS", errors)
+    if settings.arguments.application is not None:  # gunicorn too reads nothing but options from there
+        given = settings.arguments.application
+        settings.warnings.append(f"GUNICORN_CMD_ARGS: {given!r} is ignored: it belongs to no option")
     _check_together(settings, errors)
     if errors:
         raise SettingsError(errors)
@@ -234,7 +251,10 @@ def _apply_arguments(
     settings: Settings, arguments: gunicorn_args.Arguments, source: str, errors: list[str], only_defaults: bool = False
 ) -> None:
     for name, text in arguments.ours.items():
-        if only_defaults and settings.sources.get(name) not in ("default", settings.by_mark):
+        if only_defaults and settings.is_said(name):
+            continue
+        if settings.old.foreign(name, text):
+            settings.warnings.append(compat.why_foreign(f"{source}: {name}={text}"))
             continue
         row = SETTINGS[name]
         try:
@@ -246,13 +266,12 @@ def _apply_arguments(
             errors.append(f"{source}: {text!r} is not accepted for {name}; accepted: a whole number >= 1")
             continue
         settings.set(name, value, source)
-    for option in arguments.ignored:
-        if only_defaults and option in ("-b", "--bind", "--access-logfile", "--error-logfile", "--log-file"):
-            continue  # its port is taken; the logs go where it says they should
-        settings.warnings.append(f"{source}: {option} is ignored, Flagon sets it")
+    settings.warnings += gunicorn_args.lines(arguments, source)
     if "--preload" in arguments.rest and settings.sources.get("PRELOAD") == "default":
         settings.set("PRELOAD", True, source)
-    settings.gunicorn_args += [word for word in arguments.rest if word != "--preload"]
+    rest = [word for word in arguments.rest if word != "--preload"]
+    settings.gunicorn_args += rest
+    settings.gunicorn_args_from += [source] if rest else []
 
 
 def _check_together(settings: Settings, errors: list[str]) -> None:

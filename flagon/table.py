@@ -76,7 +76,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     (
         "Listening",
         (
-            Setting("PORT", "integer", "", "Port to listen on; 8080, and 80 where it can be bound, when empty.", 1, 65535, strict=True),
+            Setting("PORT", "integer", "", "Port to listen on; when empty 8080, and where they can be bound 80 and the port that the start command means.", 1, 65535, strict=True),
             Setting("TRUSTED_PROXIES", "proxies", "", "Peers whose forwarding headers count: `private`, `none`, `any` or networks; when empty the proxy of a known platform, else nobody's."),
             Setting("PASS_HEADERS", "headers", "", "Request headers that are otherwise dropped as a client's claim, such as `X-Auth-User`: they reach the application whoever sends them, and it has to check them."),
             Setting("DEBUG_CLIENTS", "proxies", "none", "Where `FLASK_DEBUG` is on: who else than local clients may use the debugger; `private` or networks."),
@@ -102,7 +102,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("GRACEFUL_TIMEOUT", "seconds", "6", "Seconds a leaving worker gives its running requests; 0 is 1.", 1, 86400, zero=1),
             Setting("STOP_TIMEOUT", "seconds", "8", "Seconds from the stop signal to the end, everything included.", 1, 3600),
             Setting("DRAIN_DELAY", "seconds", "0", "Seconds to go on serving after the stop signal, with `/ready` at 503.", 0, 3600),
-            Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty.", 1, 65535),
+            Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty (64 at least where gunicorn's own command is served); 0 is 1.", 1, 65535, zero=1),
             Setting("STREAMS_MAX", "integer", "", "Unbuffered responses at once in a worker, on the FastCGI wire; half its threads when empty.", 1, 256),
             Setting("MAX_BODY_SIZE", "size", "32m", "Largest request body; more is 413. Never more than half of what all bodies together may take, which is what 0 means.", 0, 2**50),
             Setting("HEADER_SIZE", "size", "8k", "Longest request line (414) and longest header line (431). Above 10k: `WORKER_CLASS=gthread`.", 1024, 65536),

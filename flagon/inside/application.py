@@ -62,9 +62,11 @@ def make_class(base: Any) -> Any:
                 if name in self.cfg.settings:  # an older gunicorn knows fewer
                     self.cfg.set(name, value)
             ours = gunicorn_conf.always_ours(self.options)
-            given = users_config.read(self.options["gunicorn_file"])
+            given = users_config.read(self.options["gunicorn_file"], self.options["gunicorn_folders"])
             taken = tuple(self.options["from_gunicorn_file"])
-            users_config.apply(self.cfg, given, ours, lambda line: print(line, file=sys.stderr), taken)
+            users_config.apply(
+                self.cfg, given, ours, lambda line: print(line, file=sys.stderr), taken, self.options["said_by"]
+            )
             self.users_arguments()
             for name, value in ours.items():
                 if name in self.cfg.settings:
@@ -100,9 +102,9 @@ def make_class(base: Any) -> Any:
             os.environ.update(environment)
 
         def users_arguments(self) -> None:
-            """What of GUNICORN_CMD_ARGS is gunicorn's own business."""
+            """What of its command line, the Procfile's and GUNICORN_CMD_ARGS is gunicorn's own business."""
             parser = self.cfg.parser()
-            parser.error = lambda message: fail(f"GUNICORN_CMD_ARGS: gunicorn says: {message}")
+            parser.error = lambda message: fail(f"{self.options['gunicorn_args_from']}: gunicorn says: {message}")
             given = vars(parser.parse_args(self.options["gunicorn_args"]))
             for name, value in given.items():
                 if value is not None and name in self.cfg.settings:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
@@ -137,12 +137,18 @@ def _frames(error: BaseException) -> str:
     return "".join(traceback.format_list(frames[-FRAMES_SHOWN:]))
 
 
+def _first(module: ModuleType, objects: Sequence[str], otherwise: str) -> str:
+    """The first of these that the module has and that can be called."""
+    there = (name for name in objects if callable(getattr(module, name.partition("(")[0], None)))
+    return next(there, otherwise)
+
+
 def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     """The application, for the worker class that is to serve it. Raises LoadError. `say` takes a warning."""
     drivers = green.install(options, say)
     try:
         with slow_import.told(options, say):
-            found = load(options["target"], options["why"])
+            found = load(options["target"], options["why"], options["objects"])
     except LoadError as error:
         if drivers and (hint := drivers.hint(error)):
             raise Refused(f"{error}\n{hint}") from None
@@ -154,15 +160,18 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     return found
 
 
-def load(target: str, why: str) -> Any:
-    """`module:expression` -> the WSGI callable. Raises LoadError."""
+def load(target: str, why: str, objects: Sequence[str] = ()) -> Any:
+    """`module:expression` -> the WSGI callable. Raises LoadError.
+
+    `objects`: where nobody has named the object, those to try, as the module alone knows what it has.
+    """
     name, _, expression = target.partition(":")
     head = f"the application {target} ({why}) cannot be loaded: "
     tail = "\nSet APP_MODULE=module:object if this is not the object to serve."
     try:
         with no_serving():
             module = importlib.import_module(name)
-            found = _object(module, expression or "app")
+            found = _object(module, _first(module, objects, expression or "app"))
     except NoObject as error:
         raise LoadError(f"{head}{error}{_old(error.__context__ or error)}{tail}") from None
     except ServesAtImport as error:

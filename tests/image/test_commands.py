@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from .box import RUNTIME, Box, child_image, free_port, run_once
+from .box import RUNTIME, Box, child_image, run_once
+from .test_old_images import own_certificate
 
 FLASK = """from flask import Flask
 app = Flask(__name__)
@@ -187,10 +189,75 @@ def test_the_port_of_an_old_command(command: list[str]) -> None:
             assert "2 workers" in box.wait_log("threads (")
 
 
-def test_the_port_of_app_run_is_not_needed() -> None:
-    port = free_port()
-    with Box(command=["python", "main.py"], files={"main.py": GUARDED}, args=["-p", f"127.0.0.1:{port}:8080"]) as box:
-        assert box.session.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 200
+@pytest.mark.parametrize(("command", "env", "port", "why"), [
+    (["python", "main.py"], {}, 5000, "app.run() in main.py"), (["flask", "run"], {}, 5000, "flask run's own port"),
+    (["gunicorn", "main:app"], {}, 8000, "gunicorn's own port"),
+    (["flask", "run"], {"FLASK_RUN_PORT": "5001"}, 5001, "FLASK_RUN_PORT"),
+])  # fmt: skip
+def test_the_port_that_a_command_means_is_there_beside_ours(
+    command: list[str], env: dict[str, str], port: int, why: str
+) -> None:
+    with Box(env=env, command=command, files={"main.py": GUARDED}, ports=[port]) as box:
+        assert box.get("/").status_code == 200
+        assert box.get("/", port=port).status_code == 200
+        assert f"({port}: {why})" in box.wait_log("listening on")
+        assert f"0.0.0.0:{port}" in box.wait_log("listening on")
+
+
+def test_gunicorns_file_by_its_option() -> None:
+    """Settings, a hook with a module of the application's, the port, no old image's mark; a reload reads it again."""
+    conf = "import shared\nbind = '0.0.0.0:8000'\ntimeout = 300\nthreads = 2\nuser = 'www-data'\n"
+    hook = "def post_fork(server, worker):\n    print('hook', shared.WORD, {!r})\n"
+    files = {"main.py": FLASK, "shared.py": "WORD = 'ran'\n", "conf/__init__.py": ""}
+    files["conf/g.py"] = conf + hook.format("one")
+    with Box(command=["gunicorn", "-c", "python:conf.g", "main:app"], files=files, port=8000, ports=[8080]) as box:
+        assert box.get("/").status_code == box.get("/", port=8080).status_code == 200
+        log = box.wait_log("listening on")
+        assert "(8000: bind in python:conf.g)" in log
+        assert "hook ran one" in box.wait_log("hook ran")
+        assert "user is ignored: RUN_AS says who runs the application" in box.wait_log("user is ignored")
+        assert "-c is ignored" not in box.logs()
+        assert box.folder
+        (box.folder / "conf" / "g.py").write_text(conf + hook.format("two"))
+        box.exec("flagon", "reload")
+        assert "hook ran two" in box.wait_log("hook ran two")
+    for name, word in (("conf/none.py", "/app/conf/none.py"), ("python:conf.none", "python:conf.none")):
+        done = run_once(["gunicorn", "-c", name, "main:app"], files=files)
+        assert (done.returncode, word in done.stderr) == (78, True)
+
+
+def test_gunicorns_own_object_in_a_module_that_lies_elsewhere() -> None:
+    both = FLASK + "def application(environ, answer):\n    answer('200 OK', [])\n    return [b'wrapped']\n"
+    for files, env, module in (
+        ({"main.py": both}, {}, "main"),
+        ({"x.txt": "", "lib/deep/run.py": both}, {"PYTHONPATH": "/app/lib/deep"}, "run"),
+        ({"src/main.py": both}, {}, "--chdir=src main"),
+    ):  # fmt: skip
+        with Box(env=env, command=["gunicorn", *module.split()], files=files) as box:
+            assert box.get("/").text == "wrapped"
+
+
+def test_gunicorn_s_words_in_one_env_file_line_and_one_it_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text('GUNICORN_CMD_ARGS="-w 2 --timeout 66"\n')
+    done = run_once(["config"], args=["--env-file", str(tmp_path / "env")])
+    assert re.search(r"WEB_CONCURRENCY +2 +GUNICORN_CMD_ARGS", done.stdout)
+    assert re.search(r"TIMEOUT +66 +GUNICORN_CMD_ARGS", done.stdout)
+    done = run_once(["gunicorn", "--wrokers", "main:app"], files={"main.py": FLASK}, timeout=30)
+    assert done.returncode == 78
+    assert "command line: gunicorn says: unrecognized arguments: --wrokers" in done.stdout + done.stderr
+
+
+def test_tls_of_gunicorn_s_is_refused_until_nginx_ends_it() -> None:
+    key, crt = own_certificate()
+    command = ["gunicorn", "--certfile", "c.pem", "--keyfile", "k.pem", "-b", ":443", "main:app"]
+    files = {"main.py": FLASK.replace("SERVER_SOFTWARE", "wsgi.url_scheme"), "k.pem": key, "c.pem": crt}
+    done = run_once(command, files=files)
+    assert done.returncode == 78
+    assert "--certfile asks for TLS" in done.stderr
+    server = "listen 443 ssl;\nssl_certificate /app/c.pem;\nssl_certificate_key /app/k.pem;\n"
+    with Box(command=command, files={**files, "nginx/server.d/tls.conf": server}) as box:
+        assert "your nginx file ends TLS" in box.wait_log("ends TLS")
+        assert box.exec("curl", "-sk", "https://127.0.0.1:443/") == "https by the application"
 
 
 def test_the_port_variable_beats_an_old_command() -> None:

@@ -182,15 +182,16 @@ def test_quotes_and_blanks_are_stripped(value: str) -> None:
 
 
 def test_gunicorn_cmd_args() -> None:
-    env = {"GUNICORN_CMD_ARGS": "--workers 2 --bind 0.0.0.0:9999 --keep-alive 7", "WEB_CONCURRENCY": "1"}
-    with Box(env=env) as box:
+    env = {"GUNICORN_CMD_ARGS": "--workers 2 --bind 0.0.0.0:9999 --keep-alive 7 --pid /x", "WEB_CONCURRENCY": "1"}
+    with Box(env=env, port=9999) as box:
         assert box.get("/").status_code == 200
         assert "2 workers" in box.wait_log("threads (")
-        lines = [line for line in box.lines() if "--bind" in line]
+        assert [line for line in box.lines() if "--bind" in line] == [], "its port is taken"
+        lines = [line for line in box.lines() if "--pid" in line]
         assert len(lines) == 1
         assert "ignored" in lines[0]
         with pytest.raises(RuntimeError):
-            box.exec("curl", "-s", "http://127.0.0.1:9999/")
+            box.exec("curl", "-s", "http://127.0.0.1:8080/")
     assert config(env)["WEB_CONCURRENCY"] == {"value": "2", "source": "GUNICORN_CMD_ARGS"}
 
 

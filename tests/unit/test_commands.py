@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from flagon import commands
+from flagon import capacity, commands, ports, script_port, users_nginx
 from flagon.boot import Boot
 from flagon.settings import SettingsError
 
@@ -180,3 +180,148 @@ def test_a_start_that_is_to_check(monkeypatch, text, checks):
     monkeypatch.setenv("FLAGON_CHECK", "maybe")
     with pytest.raises(SettingsError, match="FLAGON_CHECK='maybe' is not accepted"):
         commands.checks_instead()
+
+
+# The port that a command means without naming one
+
+START = "from flask import Flask\nimport os\napp = Flask(__name__)\n"
+
+
+@pytest.mark.parametrize(("words", "port", "why"), [
+    (["flask", "run"], "5000", "flask run's own port"), (["python", "-m", "flask", "run", "--host=0.0.0.0"], "5000", "flask run's own port"),
+    (["gunicorn", "app:app"], "8000", "gunicorn's own port"), (["sh", "-c", "exec gunicorn -w 2 app:app"], "8000", "gunicorn's own port"),
+    (["gunicorn", "-b", "unix:/x", "app:app"], None, ""), (["python", "app.py"], "5000", "app.run() in app.py"),
+])  # fmt: skip
+def test_the_port_that_a_command_means(served, words, port, why):
+    found = served(words)
+    assert (found.port, found.implied_port, found.implied_why) == (None, port, why)
+
+
+@pytest.mark.parametrize(("environ", "files", "port", "why"), [
+    ({"FLASK_RUN_PORT": "5001"}, {}, "5001", "FLASK_RUN_PORT"), ({}, {".env": "FLASK_RUN_PORT=5002\n"}, "5002", "FLASK_RUN_PORT in .env"),
+    ({}, {".flaskenv": "FLASK_RUN_PORT=5003\n"}, "5003", "FLASK_RUN_PORT in .flaskenv"), ({}, {".env": "X=1\n", ".flaskenv": "FLASK_RUN_PORT='5004'\n"}, "5004", "FLASK_RUN_PORT in .flaskenv"),
+    ({"FLASK_RUN_PORT": "5001"}, {".flaskenv": "FLASK_RUN_PORT=5003\n"}, "5001", "FLASK_RUN_PORT"),
+])  # fmt: skip
+def test_the_port_of_flask_run(served, tmp_path, environ, files, port, why):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = served(["flask", "run"], **environ)
+    assert (found.implied_port, found.implied_why) == (port, why)
+
+
+@pytest.mark.parametrize(("text", "port"), [
+    ("app.run()", "5000"), ("app.run(port=8000)", "8000"), ("app.run('0.0.0.0', 8001)", "8001"), ("app.run(host='0.0.0.0', debug=True, port='8002')", "8002"),
+    ("app.run(port=int(os.environ.get('PORT', 5001)))", "5001"), ("app.run(port=os.getenv('PORT', '5002'))", "5002"), ("app.run(port=int(os.environ.get('PORT') or 5003))", "5003"),
+    ("app.run(port=int(os.environ.get('SHOP_PORT', 5001)))", "7777"), ("app.run(port=int(os.environ['SHOP_PORT']))", "7777"), ("app.run(port=int(os.environ['NONE']))", ""),
+    ("PORT = 5004\napp.run(port=PORT)", "5004"), ("PORT = 1\nPORT = 2\napp.run(port=PORT)", ""), ("port = int(os.getenv('PORT', default=5005))\nif 1:\n    app.run('::', port)", "5005"),
+    ("def main():\n    app.run(port=5006)\nmain()", "5006"), ("app.run(port=choose())", ""), ("app.run(**options)", ""), ("app.run(*options)", ""), ("app.run(port=None)", "5000"),
+    ("if 1:\n    app.run(port=1)\nelse:\n    app.run(port=2)", ""), ("if 1:\n    app.run(port=1)\nelse:\n    app.run('x', 1)", "1"), ("app.run(port=99999)", ""), ("app.run(port=-1)", ""), ("app.run(port=True)", ""),
+    ("import subprocess\nsubprocess.run(['x', 9])\napp.run(port=5007)", "5007"), ("asyncio.run(x())", ""), ("run_simple('0.0.0.0', 4000, app)", "4000"),
+    ("from werkzeug import serving\nserving.run_simple(hostname='x', port=4001, application=app)", "4001"), ("serve(app, port=4002)", "4002"), ("serve(app)", "8080"),
+    ("waitress.serve(app, listen='*:4003')", "4003"), ("make_server('', 4004, app).serve_forever()", "4004"), ("WSGIServer(('0.0.0.0', 4005), app).serve_forever()", "4005"),
+    ("socketio.run(app)", "5000"), ("socketio.run(app, '0.0.0.0', 4006)", "4006"), ("socketio.run(app, port=4007)", "4007"), ("print(1)", ""), ("app.run(", ""), ("\0", ""),
+])  # fmt: skip
+def test_the_port_of_a_script(text, port):
+    environ = {"SHOP_PORT": "7777"}
+    assert script_port.asked((START + text).encode(), environ).port == port
+
+
+def test_a_long_script_is_read_at_once():
+    deep = "app.run(port=" + "int(" * 90 + "1" + ")" * 90 + ")\n"
+    names = "".join(f"n{number} = n{number + 1}\n" for number in range(2000)) + "app.run(port=n0)\n"
+    assert script_port.asked((START + deep + names).encode(), {}).port == ""
+
+
+@pytest.mark.parametrize(("command", "environ", "expected"), [
+    (["flask", "run"], {}, [5000]), (["flask", "run", "-p", "5002"], {}, []), (["flask", "run"], {"PORT": "7000"}, []), (["gunicorn", "app:app"], {}, [8000]),
+    (["gunicorn", "-b", ":9000", "-b", ":9001", "app:app"], {}, [9001]), (["gunicorn", "app:app"], {"GUNICORN_CMD_ARGS": "-b :9000"}, []), (["python", "app.py"], {}, [5000]),
+    (["gunicorn", "app:app"], {"LISTEN_PORT": "81", "UWSGI_PROCESSES": "1"}, []), (["gunicorn", "app:app"], {"BIND": "0.0.0.0:81"}, []), ([], {}, []), (["flask", "run"], {"FLASK_RUN_PORT": "http"}, []),
+])  # fmt: skip
+def test_what_is_listened_on_beside(served, command, environ, expected):
+    boot = Boot(environ, served.directory, command)
+    assert [one.port for one in ports.beside(boot)] == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("web: gunicorn app:app\n", [8000]), ("web: gunicorn -b 0.0.0.0:5001 app:app\n", [5001]), ("web: gunicorn -b :$PORT app:app\n", []), ("worker: x\n", []),
+    ("web: flask run\n", [5000]), ("web: flask run -p 5002\n", [5002]), ("web: python app.py\n", [5000]), ("web: python seed.py\n", []),
+])  # fmt: skip
+def test_the_port_of_a_procfile(served, tmp_path, text, expected):
+    """Beside 8080: it is no command of the container's, and 8080 is what the README publishes."""
+    (tmp_path / "Procfile").write_text(text)
+    boot = Boot({}, served.directory)
+    assert (boot.values["PORT"], [one.port for one in ports.beside(boot)]) == (None, expected)
+    (tmp_path / "Procfile").unlink()
+
+
+@pytest.mark.parametrize(("command", "environ", "port", "line"), [
+    (["gunicorn", "-b", ":5000", "app:app"], {"GUNICORN_CMD_ARGS": "-b :9000"}, 9000, ""), ([], {"GUNICORN_CMD_ARGS": "-b :9000"}, 9000, ""),
+    (["gunicorn", "-b", ":5000", "app:app"], {"PORT": "7000"}, 7000, "port 5000 (command line) is not listened on: PORT=7000 says otherwise"),
+    ([], {"GUNICORN_CMD_ARGS": "--bind=0.0.0.0:9000", "PORT": "7000"}, 7000, "port 9000 (GUNICORN_CMD_ARGS) is not listened on: PORT=7000 says otherwise"),
+    (["gunicorn", "-b", "0.0.0.0:$PORT", "app:app"], {}, None, "command line: port '$PORT' is no number"), (["gunicorn", "-b", ":7000", "app:app"], {"PORT": "7000"}, 7000, ""),
+    (["gunicorn", "-b", "unix:/tmp/x.sock", "app:app"], {}, None, "command line: unix:/tmp/x.sock is not listened on"),
+])  # fmt: skip
+def test_an_address_is_taken_or_named(served, command, environ, port, line):
+    boot = Boot(environ, served.directory, command)
+    assert boot.values["PORT"] == port
+    ports.beside(boot)
+    lines = [one for one in [*boot.warnings, *ports.sockets(boot)] if "port" in one]
+    assert bool(lines) is bool(line), lines
+    assert line in "\n".join(lines)
+
+
+# How many: gunicorn's own meaning
+
+LINE = "gunicorn's own default, as its command names none"
+
+
+@pytest.mark.parametrize(("command", "environ", "workers", "threads", "why"), [
+    (["gunicorn", "app:app"], {}, 1, 1, f"{LINE}; WEB_CONCURRENCY sets more"), (["gunicorn", "-w", "2", "app:app"], {}, 2, 1, f"command line says so; threads: {LINE}"),
+    (["gunicorn", "-w", "2", "--threads", "3", "app:app"], {}, 2, 3, "command line says so"), (["gunicorn", "--threads", "3", "app:app"], {}, 1, 3, f"{LINE}; WEB_CONCURRENCY sets more; threads: command line"),
+    (["gunicorn", "app:app"], {"THREADS": "5", "WEB_CONCURRENCY": "2"}, 2, 5, "WEB_CONCURRENCY says so; threads: THREADS"), (["gunicorn", "-k", "gthread", "-w", "2", "app:app"], {}, 2, 4, "command line says so; threads: default"),
+    (["gunicorn", "-k", "sync", "-w", "2", "app:app"], {}, 2, 1, f"command line says so; threads: {LINE}"), (["gunicorn", "app:app"], {"GUNICORN_CMD_ARGS": "-k gthread -w 2"}, 2, 4, "GUNICORN_CMD_ARGS says so; threads: default"),
+    ([], {"GUNICORN_CMD_ARGS": "-w 2"}, 2, 4, "GUNICORN_CMD_ARGS says so; threads: default"), (["flask", "run"], {"WEB_CONCURRENCY": "2"}, 2, 4, "WEB_CONCURRENCY says so; threads: default"),
+    (["gunicorn", "app:app"], {"MAX_WORKERS": "5", "WORKERS_PER_CORE": "0.1"}, 2, 1, f"WORKERS_PER_CORE and MAX_WORKERS say so; threads: {LINE}"),
+])  # fmt: skip
+def test_workers_and_threads(served, command, environ, workers, threads, why):
+    boot = sized(served, command, environ)
+    assert (boot.values["WEB_CONCURRENCY"], boot.values["THREADS"], boot.size_reason) == (workers, threads, why)
+
+
+def sized(served, command, environ):
+    boot = Boot(environ, served.directory, command)
+    boot.users = users_nginx.UsersNginx()
+    boot.size, boot.size_reason, *_ = capacity.decide(boot)
+    return boot
+
+
+def test_a_procfile_leaves_the_workers_to_the_box(served, tmp_path):
+    """Its platform computes WEB_CONCURRENCY; threads it does not."""
+    (tmp_path / "Procfile").write_text("web: gunicorn app:app\n")
+    boot = sized(served, None, {})
+    (tmp_path / "Procfile").unlink()
+    assert (boot.values["THREADS"], boot.values["WEB_CONCURRENCY"]) == (1, boot.size.workers)
+    assert boot.size_reason == f"{boot.size.reason}; threads: {LINE}"
+
+
+def test_one_thread_has_a_queue(served):
+    assert sized(served, ["gunicorn", "app:app"], {}).values["BACKLOG"] == 64
+    assert sized(served, ["gunicorn", "--backlog", "0", "app:app"], {}).values["BACKLOG"] == 1
+    assert sized(served, ["gunicorn", "-w", "8", "--threads", "8", "app:app"], {}).values["BACKLOG"] == 256
+
+
+def test_more_streams_than_the_one_thread_is_refused(served):
+    with pytest.raises(capacity.Conflict, match="STREAMS_MAX=2 is more than THREADS=1"):
+        sized(served, ["gunicorn", "app:app"], {"STREAMS_MAX": "2"})
+
+
+@pytest.mark.parametrize(("words", "environ", "files", "is_served"), [
+    (["gunicorn"], {}, {"gunicorn.conf.py": "wsgi_app = 'app:app'"}, True), (["gunicorn"], {}, {}, False), (["gunicorn"], {"GUNICORN_CMD_ARGS": "-c g.py"}, {}, True),
+    (["gunicorn", "-w", "2"], {}, {"gunicorn.conf.py": ""}, True), (["gunicorn"], {"GUNICORN_CMD_ARGS": "-w 2"}, {}, False),
+])  # fmt: skip
+def test_gunicorn_whose_file_names_the_application(served, tmp_path, words, environ, files, is_served):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert (served(words, **environ) is not None) is is_served
+    for name in files:
+        (tmp_path / name).unlink()

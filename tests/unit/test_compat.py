@@ -372,3 +372,23 @@ def test_virtual_environments_and_paths(tmp_path):
     assert read(tmp_path).old.python_path == (str(tmp_path / "lib"), str(packages))
     (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nhome = nowhere\n")
     assert "no virtual environment" in read(tmp_path).old.lines[0]
+
+
+@pytest.mark.parametrize(("environ", "port", "line"), [
+    ({"BIND": "0.0.0.0:8081", "PORT": "9000"}, 8081, "PORT=9000 is not listened on: BIND=0.0.0.0:8081 stands in its place"), ({"BIND": "[::]:8081", "PORT": "9000", "HOST": "x"}, 8081, "PORT=9000 is not"),
+    ({"BIND": ":8081", "FLAGON_PORT": "7000"}, 7000, "BIND=:8081 is not listened on: FLAGON_PORT=7000"), ({"BIND": ":8081", "PORT": "8081"}, 8081, ""), ({"BIND": ":8081", "FLAGON_PORT": "tcp://10.0.0.1:80"}, 8081, ""),
+    ({"BIND": "0.0.0.0", "PORT": "9000"}, 9000, ""), ({"BIND": "0.0.0.0"}, 8000, ""), ({"BIND": "unix:/x", "PORT": "9000"}, 9000, "only its port"), ({"BIND": "0.0.0.0:http", "PORT": "9000"}, 9000, "only its port"),
+])  # fmt: skip
+def test_bind_stands_in_the_place_of_port(tmp_path, environ, port, line):
+    """tiangolo/meinheld-gunicorn, gunicorn_conf.py: `use_bind = bind_env if bind_env else host:port`."""
+    settings = read(tmp_path, **environ)
+    assert settings["PORT"] == port
+    lines = [one for one in settings.warnings if "BIND" in one]
+    assert bool(lines) is bool(line)
+    assert line in "".join(lines)
+
+
+def test_bind_of_a_dotenv_file_is_below_the_environment(tmp_path):
+    (tmp_path / ".env").write_text("BIND=0.0.0.0:8081\n")
+    assert read(tmp_path, PORT="9000")["PORT"] == 9000
+    assert read(tmp_path)["PORT"] == 8081

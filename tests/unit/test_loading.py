@@ -332,3 +332,17 @@ def test_one_worker_speaks_for_all(tmp_path, monkeypatch):
     assert load_slowly(tmp_path, monkeypatch) == []
     os.close(held)
     assert load_slowly(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("app = lambda e, s: 1\napplication = lambda e, s: 2\n", 2), ("app = lambda e, s: 1\n", 1), ("app = lambda e, s: 1\napplication = 'x'\n", 1),
+    ("def create_app():\n    return lambda e, s: 3\n", 3), ("api = lambda e, s: 4\n", 4), ("globals()['application'] = lambda e, s: 5\napp = lambda e, s: 1\n", 5),
+])  # fmt: skip
+def test_where_no_object_is_named_the_module_itself_says_what_it_has(module, text, found):
+    objects = ["application", "app", "create_app()", "make_app()", "api"]
+    assert loading.load(f"{module(text)}:app", "x", objects)({}, None) == found
+
+
+def test_none_of_the_objects_is_there(module):
+    with pytest.raises(loading.LoadError, match="has no attribute 'application'"):
+        loading.load(f"{module('x = 1')}:application", "x", ["application", "app"])

@@ -527,7 +527,7 @@ def test_dotenv_equals_docker_env_file(read, tmp_path):
     ("--workers 3", "WEB_CONCURRENCY", 3), ("--threads 8", "THREADS", 8), ("-k gevent", "WORKER_CLASS", "gevent"),
     ("--worker-class=gthread", "WORKER_CLASS", "gthread"), ("-t 90", "TIMEOUT", 90), ("--timeout 90", "TIMEOUT", 90),
     ("--timeout 0", "TIMEOUT", 86400), ("-t0", "TIMEOUT", 86400), ("--timeout=0", "TIMEOUT", 86400), ("--graceful-timeout 0", "GRACEFUL_TIMEOUT", 1),
-    ("--graceful-timeout 5", "GRACEFUL_TIMEOUT", 5), ("--backlog 99", "BACKLOG", 99), ("--max-requests 10", "MAX_REQUESTS", 10),
+    ("--graceful-timeout 5", "GRACEFUL_TIMEOUT", 5), ("--backlog 99", "BACKLOG", 99), ("--backlog 0", "BACKLOG", 1), ("--max-requests 10", "MAX_REQUESTS", 10),
     ("--max-requests-jitter 3", "MAX_REQUESTS_JITTER", 3), ("--log-level DEBUG", "LOG_LEVEL", "debug"),
     ("--preload -w 3 --reload", "WEB_CONCURRENCY", 3),
 ])  # fmt: skip
@@ -538,24 +538,95 @@ def test_gunicorn_cmd_args_win_over_all_names(read, text, name, value):
 
 
 @pytest.mark.parametrize("text", [
-    "-b 0.0.0.0:80", "--bind=0.0.0.0:80", "-D", "--daemon", "-m 0", "--umask 0", "-n x", "--name=x", "--protocol uwsgi",
-    "--worker-tmp-dir /x", "--control-socket /x", "--no-control-socket", "-p /x", "--pid /x", "-u root", "-g root",
-    "--user=root", "--forwarded-allow-ips *", "--access-logfile -", "--error-logfile=-", "--certfile x",
+    "-D", "--daemon", "-m 7", "--umask 7", "-n x", "--name=x", "--protocol uwsgi", "--worker-tmp-dir /x",
+    "--control-socket /x", "-p /x", "--pid /x", "-u root", "-g root", "--user=root", "--forwarded-allow-ips *",
+    "--access-logfile /x", "--error-logfile=/x", "--log-file /x", "--access-logformat=%(h)s", "--statsd-host a:1",
+    "--logger-class x.Y", "--log-config /x", "--proxy-protocol", "--spew", "--initgroups", "--reuse-port",
 ])  # fmt: skip
 def test_what_is_always_ours_is_ignored_with_one_line(read, text):
     settings = read(GUNICORN_CMD_ARGS=f"{text} --threads 3")
     assert settings.gunicorn_args == []
     assert settings["THREADS"] == 3
     (warning,) = settings.warnings
-    assert re.split("[ =]", text)[0] in warning
-    assert "ignored" in warning
+    option, _, consequence = warning.removeprefix("GUNICORN_CMD_ARGS: ").partition(" is ignored: ")
+    assert option == re.split("[ =]", text)[0]
+    assert len(consequence) > 15, "what comes of it, or who says it here"
+
+
+@pytest.mark.parametrize("text", [
+    "--access-logfile -", "--error-logfile=-", "--log-file -", "--worker-tmp-dir /dev/shm", "--no-control-socket",
+    "-m 0", "-b 0.0.0.0:80", "--chdir src", "-c g.py", "--pythonpath lib", "--preload", "",
+])  # fmt: skip
+def test_what_is_done_anyway_or_taken_is_not_said_to_be_ignored(read, text):
+    assert read(GUNICORN_CMD_ARGS=text).warnings == []
+
+
+@pytest.mark.parametrize("text", ["timeout 60", "app:app", "-- app:app", "-w 2 extra"])
+def test_a_word_of_no_option_is_named(read, text):
+    """gunicorn too takes nothing but options from there."""
+    warnings = read(GUNICORN_CMD_ARGS=text).warnings
+    assert warnings
+    assert all("is ignored: it belongs to no option" in line for line in warnings)
+
+
+@pytest.mark.parametrize("text", [
+    "'--timeout 77'", '"--timeout 77"', '"--timeout=77"', '"-w 2 --timeout 77"', "'-w 2' '--timeout 77'", '"-t 77" "-w 2"',
+    '"-t77 -w2"', '"--timeout=77 -w 2"', ' "--timeout  77 " ', "'--workers 2' --timeout=77", '--timeout "77"', "--time 77",
+    """'--timeout 77 --env "A=b c"'""",
+])  # fmt: skip
+def test_quotes_around_arguments_are_taken_apart(read, text):
+    settings = read(GUNICORN_CMD_ARGS=text)
+    assert (settings["TIMEOUT"], settings.sources["TIMEOUT"], settings.warnings) == (77, "GUNICORN_CMD_ARGS", [])
+    if "2" in text:
+        assert settings["WEB_CONCURRENCY"] == 2
+
+
+@pytest.mark.parametrize(("words", "rest"), [
+    (["-e", "A=-w 2 --timeout 3"], ["-e", "A=-w 2 --timeout 3"]), (["--env=A=x -w 2"], ["--env", "A=x -w 2"]),
+    (["--keep-alive", "-1 2"], ["--keep-alive", "-1 2"]),
+])  # fmt: skip
+def test_a_value_may_hold_blanks(words, rest):
+    found = gunicorn_args.split([*words, "shop:app"])
+    assert (found.rest, found.ours, found.application) == (rest, {}, "shop:app")
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (["-w 3", "--timeout 60", "shop:app"], {"WEB_CONCURRENCY": "3", "TIMEOUT": "60"}), (["-RDw", "3", "shop:app"], {"WEB_CONCURRENCY": "3"}),
+    (["-w3 -t60", "shop:app"], {"WEB_CONCURRENCY": "3", "TIMEOUT": "60"}), (["-w=3", "shop:app", "-t", "60"], {"WEB_CONCURRENCY": "3", "TIMEOUT": "60"}),
+    (["shop:app", "other"], {}), (["--http2-cleartext", "off", "shop:app"], {}), (["--proxy-protocol", "shop:app"], {}), (["--", "shop:app"], {}),
+])  # fmt: skip
+def test_as_gunicorn_reads_its_words(words, expected):
+    found = gunicorn_args.split(words)
+    assert (found.ours, found.application) == (expected, "shop:app")
+
+
+@pytest.mark.parametrize(("bind", "port"), [
+    ("0.0.0.0:5000", "5000"), (":5000", "5000"), ("[::]:5000", "5000"), ("tcp://0.0.0.0:5000", "5000"), ("localhost", "8000"),
+    ("0.0.0.0", "8000"), ("[::1]", "8000"), ("", "8000"), ("5000", "5000"), ("unix:/tmp/x:1", None), ("fd://3", None), (":$PORT", "$PORT"), (":", ""),
+])  # fmt: skip
+def test_the_port_of_an_address(bind, port):
+    assert gunicorn_args.port_of(bind) == port
+
+
+def test_an_option_that_gunicorn_does_not_know_does_not_swallow_the_application(read):
+    """gunicorn itself refuses it, where it is started."""
+    settings = read(None, ["--wrokers", "shop:app"])
+    assert (settings.gunicorn_args, settings.gunicorn_args_from) == (["--wrokers"], ["command line"])
+    assert settings.command.application == "shop:app"
+
+
+@pytest.mark.parametrize("name", ["uvicorn.workers.UvicornWorker", "egg:meinheld#gunicorn_worker"])
+def test_a_worker_class_of_the_old_images_in_a_command(read, name):
+    settings = read(None, ["-k", name, "app:app"])
+    assert settings["WORKER_CLASS"] is None
+    assert f"command line: WORKER_CLASS={name} is ignored" in settings.warnings[0]
 
 
 def test_gunicorns_own_arguments_are_passed_on(read):
-    settings = read(GUNICORN_CMD_ARGS="--preload --limit-request-fields 50 --statsd-host='a b' -e A=1 --keep-alive=5")
+    settings = read(GUNICORN_CMD_ARGS="--preload --limit-request-fields 50 -e 'A=a b' --keep-alive=5")
     assert (settings["PRELOAD"], settings.sources["PRELOAD"]) == (True, "GUNICORN_CMD_ARGS")
     assert settings.gunicorn_args == [
-        "--limit-request-fields", "50", "--statsd-host", "a b", "-e", "A=1", "--keep-alive", "5",
+        "--limit-request-fields", "50", "-e", "A=a b", "--keep-alive", "5",
     ]  # fmt: skip
     assert settings.warnings == []
 
