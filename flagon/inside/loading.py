@@ -148,7 +148,7 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     drivers = green.install(options, say)
     try:
         with slow_import.told(options, say):
-            found = load(options["target"], options["why"], options["objects"])
+            found = load(options["target"], options["why"], options.get("objects", ()))
     except LoadError as error:
         if drivers and (hint := drivers.hint(error)):
             raise Refused(f"{error}\n{hint}") from None

@@ -70,7 +70,7 @@ def django(layout: Migrations, options: dict[str, Any]) -> None:
 def within_application(layout: Migrations, options: dict[str, Any]) -> None:
     """Flask-Migrate and Flask-Alembic read their settings from the application."""
     put_on_path(options)
-    application = flask_inside(loading.load(options["target"], options["why"], options["objects"]))
+    application = flask_inside(loading.load(options["target"], options["why"], options.get("objects", ())))
     with application.app_context():
         if layout.tool == "flask-migrate":
             import flask_migrate
