@@ -100,6 +100,8 @@ class Plugin:
             self.deaths.worker_lost(message.get("code"))
         elif kind == "reload" and descriptors:
             self.reload.request(descriptors[0])
+        elif kind == "rolling":
+            self.reload.rolls(message)
         elif kind == "reloaded":
             self.reload.gunicorn_says(message)
 

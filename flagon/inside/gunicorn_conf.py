@@ -9,7 +9,7 @@ from gunicorn.errors import HaltServer
 
 from flagon import CONFIGURATION_ERROR, timeline
 from flagon.inside import arbiter as arbiters
-from flagon.inside import claims, closing, debugging, health, logs, notice, oom, preload, readiness, slots
+from flagon.inside import claims, closing, debugging, health, logs, notice, oom, own_signals, preload, readiness, slots
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
@@ -111,6 +111,7 @@ def post_worker_init(worker: Any) -> None:
     said = {**options.get("loaded", {}), "migrations": ready.store.has_migrations, "timeline": timeline.marks()}
     notice.send({"event": "ready", **said})
     readiness.announce(ready, options["run"], worker.log)
+    own_signals.call_at_end(worker)
     closing.watch(options["run"], worker, options["fastcgi"])
     arbiters.worker_has_loaded(worker)
 

@@ -14,7 +14,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from flagon import old_code
-from flagon.inside import green, packages, slow_import
+from flagon.inside import green, own_signals, packages, slow_import
 from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
@@ -147,7 +147,7 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     """The application, for the worker class that is to serve it. Raises LoadError. `say` takes a warning."""
     drivers = green.install(options, say)
     try:
-        with slow_import.told(options, say):
+        with slow_import.told(options, say), own_signals.kept(say):
             found = load(options["target"], options["why"], options.get("objects", ()))
     except LoadError as error:
         if drivers and (hint := drivers.hint(error)):

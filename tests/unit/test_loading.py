@@ -6,14 +6,16 @@
 import importlib
 import itertools
 import os
+import signal
 import socketserver
 import sys
+import types
 from importlib import metadata
 
 import pytest
 
 from flagon import places
-from flagon.inside import loading, middleware, slow_import
+from flagon.inside import loading, middleware, own_signals, slow_import
 from flagon.inside.loading import LoadError
 
 NUMBERS = itertools.count()
@@ -346,3 +348,39 @@ def test_where_no_object_is_named_the_module_itself_says_what_it_has(module, tex
 def test_none_of_the_objects_is_there(module):
     with pytest.raises(loading.LoadError, match="has no attribute 'application'"):
         loading.load(f"{module('x = 1')}:application", "x", ["application", "app"])
+
+
+@pytest.fixture
+def sigterm(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(own_signals, "_taken", [])
+    yield before
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_applications_handler_for_sigterm_is_called_once_the_worker_is_done(sigterm):
+    order, said = [], []
+    with own_signals.kept(said.append):
+        signal.signal(signal.SIGTERM, lambda *_: (order.append("own"), sys.exit(3)))
+    assert signal.getsignal(signal.SIGTERM) is sigterm
+    assert "handles SIGTERM" in said[0]
+    signal.signal(signal.SIGTERM, lambda *_: order.append("told"))  # as gunicorn's worker has it
+
+    def run():
+        os.kill(os.getpid(), signal.SIGTERM)
+        order.append("served")
+
+    worker = types.SimpleNamespace(run=run)
+    own_signals.call_at_end(worker)
+    worker.run()
+    assert order == ["told", "served", "own"]
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_worker_cannot_be_made_to_ignore_its_end(sigterm, handler):
+    with own_signals.kept(print):
+        signal.signal(signal.SIGTERM, handler)
+    assert signal.getsignal(signal.SIGTERM) is sigterm
+    worker = types.SimpleNamespace(run="as it was")
+    own_signals.call_at_end(worker)
+    assert worker.run == "as it was"
