@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
-from flagon import text_file
+from flagon import places, text_file
 from flagon.dangers import SKIPPED
 
 if TYPE_CHECKING:
@@ -26,6 +27,27 @@ def lines(boot: Boot) -> list[str]:
     everything ran as root, if there is a sign that it writes at all."""
     if not os.geteuid():
         return []
+    return _database(boot) + _folder(boot)
+
+
+def _database(boot: Boot) -> list[str]:
+    """What keeps SQLite from writing, and who can mend it: most often a command that was run as root has made it."""
+    path = boot.database.path if boot.database.kind == "sqlite" else ""
+    closed = places.unwritable(path) if path and os.path.exists(path) else []
+    if not closed:
+        return []
+    uid = os.geteuid()
+    named = ", ".join(f"{one} ({places.owned(one)})" for one in closed)
+    files = " ".join(map(shlex.quote, closed))
+    return [
+        f"uid {uid} cannot write {named}: SQLite will say `attempt to write a readonly database`, and /ready is 503. "
+        f"Mend it: docker exec --user 0 NAME sh -c 'chown {uid} {files} && chmod u+rw {files}'. "
+        "Commands by `docker exec NAME flagon python ...` make files of the right user"
+    ]
+
+
+def _folder(boot: Boot) -> list[str]:
+    """The application's own files."""
     everything = bool(boot.settings.old.seen)
     closed: list[str] = []
     databases: list[str] = []
@@ -44,7 +66,7 @@ def lines(boot: Boot) -> list[str]:
             elif name in files and name.endswith(".py"):
                 sources.append(path)
             elif not os.access(path, os.W_OK) and name in files and name.endswith(DATABASES):
-                databases.append(path)
+                databases += [path] * (path != boot.database.path)
             elif everything and name == "static" and name in folders and not os.access(path, os.W_OK):
                 folders_of_old.append(path)
     fixed = databases if not folders_of_old or not (databases or _writes(sources)) else folders_of_old + databases

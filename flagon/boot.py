@@ -260,6 +260,11 @@ class Boot:
                 "Run with -v flagon-data:/data or set DATABASE_URL"
             )
 
+    @property
+    def is_database_used(self) -> bool:
+        """Whether DATABASE_URL is the application's: it is not where nobody has given one to a stranger's."""
+        return self.application.directory == STARTER or self.settings.sources["DATABASE_URL"] != "default"
+
     def install_packages(self) -> None:
         """PIP_INSTALL: an interpreter with the application's packages."""
         if self.values["PIP_INSTALL"] and not self.packages:

@@ -8,14 +8,22 @@ from typing import Any
 
 from flagon import cache, gunicorn_file, places, site, statics
 from flagon.boot import Boot
-from flagon.database import Database
+from flagon.database import Database, placed
 from flagon.inside import users_config
 from flagon.nginx_text import unfit
 
 
-def database_options(database: Database) -> dict[str, Any]:
-    """What readiness and migrations need of a database."""
-    return {"kind": database.kind, "libpq": database.libpq, "path": database.path, "schema": database.schema}
+def database_options(database: Database, named: bool = True) -> dict[str, Any]:
+    """What readiness and migrations need of a database. `named`: somebody has, or it is the starter's."""
+    return {
+        "kind": database.kind,
+        "libpq": database.libpq,
+        "path": database.path,
+        "schema": database.schema,
+        "named": named,
+        "absolute": placed(database, "/nowhere").path == database.path,
+        "read_only": any(word in database.given for word in ("mode=ro", "immutable=1")),
+    }
 
 
 def database_summary(boot: Boot, database: Database) -> str:
@@ -126,7 +134,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "pages": cache.options(values, spool, cache.room(values, boot.spool, boot.memory)) if values["CACHE"] else None,
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,
-        "database": database_options(boot.database),
+        "database": database_options(boot.database, boot.is_database_used),
         "direct_database": database_options(boot.direct_database),
         "direct_environment": direct_environment(boot),
         "database_wait": values["DATABASE_WAIT"],
