@@ -78,6 +78,8 @@ def shown(boot: Boot) -> str:
 
 def choose(boot: Boot, starter: str) -> locate.Application:
     """The user's, or the starter where the user brought nothing. Raises locate.NotFound."""
+    if os.path.isdir(boot.directory) and not os.access(boot.directory, os.R_OK | os.X_OK):
+        raise locate.NotFound(locate.unreadable(boot.directory))
     if is_starter(boot, starter):
         return locate.Application("app:create_app()", starter, "the starter: /app is empty")
     found = clues(boot)

@@ -65,6 +65,8 @@ def _is_terminal() -> bool:
 class Boot:
     """All that follows from the environment. Raises SettingsError at once, BootError from the steps."""
 
+    insists = True  # on the volume's secret, and on a place that keeps the data; a command does without
+
     def __init__(
         self, environ: Mapping[str, str], directory: str, command: list[str] | None = None, keeps: bool = True
     ) -> None:
@@ -163,6 +165,7 @@ class Boot:
             )
         data = self.values["DATA_DIR"]
         self.data: str | None = data if os.path.isdir(data) and places.writable(data) else None
+        self.closed = "" if self.data else places.closed_mount(data)
         self.data_is_volume = self.data is not None and places.is_mount(self.data)
         self.environment = dict(self.settings.environment)
         home = self.environment.get("HOME", "")
@@ -173,10 +176,15 @@ class Boot:
         """SECRET_KEY and DATABASE_URL, as the application will see them."""
         if not self.values["SECRET_KEY"]:
             folder = self.data or (self.values["DATA_DIR"] if self._has_secret() else None)
+            if self.insists and self.closed and not folder:
+                raise BootError(f"{self.closed}; or set SECRET_KEY and DATABASE_URL")
             try:
                 key, source, warning = secrets_store.load_or_make(folder, self.keeps)
             except (secrets_store.Unreadable, OSError) as error:
-                raise BootError(str(error)) from None
+                if self.insists:
+                    raise BootError(str(error)) from None
+                key, source = secrets_store.random_key(), secrets_store.FOR_A_COMMAND
+                warning = f"{error}. This command has another one"
             self.settings.set("SECRET_KEY", key, source)
             self.warnings += [warning] if warning else []
         if not self.values["DATABASE_URL"]:
@@ -233,6 +241,7 @@ class Boot:
         if self.data is None:
             self.warnings.append(
                 f"{home} is not writable for uid {os.geteuid()}: neither a database nor SECRET_KEY can be kept there"
+                + (f". {self.closed}" if self.closed else "")
             )
         elif self.data and not self.data_is_volume and self.settings.sources["SECRET_KEY"].startswith(self.data):
             self.warnings.append(
@@ -243,14 +252,15 @@ class Boot:
     def _embed_sqlite(self) -> None:
         home, uid = self.values["DATA_DIR"], os.geteuid()
         existing = self.embedded
-        if os.path.exists(existing) and not os.access(existing, os.R_OK):
+        if self.insists and os.path.exists(existing) and not os.access(existing, os.R_OK):
             raise BootError(f"{existing} exists and cannot be read by uid {uid}: give it access, or set DATABASE_URL")
         folder = home if self.data or os.path.exists(existing) else self.run
         self.settings.set("DATABASE_URL", f"sqlite:///{folder}/app.db", "default")
         if folder == self.run:
+            mend = f"{self.closed}; " if self.closed else "Mount a writable volume there "
             self.warnings.append(
                 f"{home} is not writable for uid {uid}: SQLite lies in {folder} and ENDS WITH THIS CONTAINER. "
-                "Mount a writable volume there or set DATABASE_URL"
+                f"{mend}or set DATABASE_URL"
             )
         elif self.data is None:
             self.warnings.append(f"{home} is READ-ONLY for uid {uid}: SQLite in it can be read and not written")
@@ -260,10 +270,15 @@ class Boot:
                 "Run with -v flagon-data:/data or set DATABASE_URL"
             )
 
-    @property
-    def is_database_used(self) -> bool:
-        """Whether DATABASE_URL is the application's: it is not where nobody has given one to a stranger's."""
-        return self.application.directory == STARTER or self.settings.sources["DATABASE_URL"] != "default"
+    def refuse_to_lose_data(self) -> None:
+        """SQLite of ours is written to: a mounted directory that cannot be is no place. Raises BootError."""
+        embedded = self.database.kind == "sqlite" and self.settings.sources["DATABASE_URL"] == "default"
+        if not self.closed or not embedded:
+            return
+        home = self.values["DATA_DIR"]
+        if self.database.path.startswith(f"{home}/") and places.read_only(home):
+            return  # it is shown as it is, and said to be
+        raise BootError(f"{self.closed}; or set DATABASE_URL")
 
     def install_packages(self) -> None:
         """PIP_INSTALL: an interpreter with the application's packages."""
@@ -297,8 +312,10 @@ class Boot:
             self.direct_database = database.placed(self.direct_database, self.application.directory)
         except ValueError as error:
             raise BootError(f"DATABASE_URL: {error}") from None
+        of_starter = self.application.directory == STARTER
+        if self.insists:
+            self.refuse_to_lose_data()
         if self.values["MIGRATE"] is None:
-            of_starter = self.application.directory == STARTER
             self.settings.set("MIGRATE", "auto" if of_starter else "off", "the starter" if of_starter else "default")
 
     def find_files(self) -> None:

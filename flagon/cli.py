@@ -127,7 +127,9 @@ def migrate(rest: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
     boot = Boot(os.environ, os.getcwd())
+    boot.insists = False
     boot.decide(fresh=False)
+    boot.refuse_to_lose_data()
     folder = os.path.join(boot.run, "once")  # beside the files of a box that may serve from here
     os.makedirs(folder, mode=0o700, exist_ok=True)
     write(os.path.join(folder, "launch.json"), json.dumps(launch_options(boot, folder)))
@@ -144,8 +146,11 @@ def run_command(words: list[str]) -> int:
     from flagon.handover import application_environment
 
     boot = Boot(os.environ, os.getcwd())
+    boot.insists = False
     boot.choose_places(fresh=False)
     boot.resolve_secrets()
+    if boot.settings.sources["SECRET_KEY"] == secrets_store.FOR_A_COMMAND:
+        print(f"flagon: {boot.warnings[-1]}", file=sys.stderr)
     boot.install_packages()
     try:
         boot.choose()

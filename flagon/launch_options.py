@@ -13,14 +13,13 @@ from flagon.inside import users_config
 from flagon.nginx_text import unfit
 
 
-def database_options(database: Database, named: bool = True) -> dict[str, Any]:
-    """What readiness and migrations need of a database. `named`: somebody has, or it is the starter's."""
+def database_options(database: Database) -> dict[str, Any]:
+    """What readiness and migrations need of a database. `absolute`: its path is no reading of ours."""
     return {
         "kind": database.kind,
         "libpq": database.libpq,
         "path": database.path,
         "schema": database.schema,
-        "named": named,
         "absolute": placed(database, "/nowhere").path == database.path,
         "read_only": any(word in database.given for word in ("mode=ro", "immutable=1")),
     }
@@ -134,7 +133,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "pages": cache.options(values, spool, cache.room(values, boot.spool, boot.memory)) if values["CACHE"] else None,
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,
-        "database": database_options(boot.database, boot.is_database_used),
+        "database": database_options(boot.database),
         "direct_database": database_options(boot.direct_database),
         "direct_environment": direct_environment(boot),
         "database_wait": values["DATABASE_WAIT"],

@@ -103,7 +103,24 @@ def _by_module(folder: str, looked: list[str]) -> Application | None:
     return None
 
 
+def unreadable(path: str) -> str:
+    """Who cannot read it, whose it is, and the line that mends it; empty if it can be read."""
+    if os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+        return ""
+    from flagon import places
+
+    uid, mount = os.geteuid(), places.mount_of(path)
+    mend = (
+        f"{mount} is mounted: `chmod -R a+rX` its folder, or start the container with -e RUN_AS=owner"
+        if mount != "/"
+        else f"in the Dockerfile: RUN chmod -R a+rX {path}, or COPY --chown={uid}:0"
+    )
+    return f"uid {uid} cannot read {path}: it {places.owned(path)}; {mend}"
+
+
 def _why_not(path: str) -> str:
+    if closed := unreadable(path):
+        return closed
     asgi = wsgi_source.asgi_call(path)
     if asgi:
         return f"{asgi}() is ASGI, and Flagon serves WSGI"

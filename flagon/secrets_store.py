@@ -6,6 +6,7 @@ import contextlib
 import os
 
 KEY_BYTES = 48
+FOR_A_COMMAND = "random for this command"
 
 
 class Unreadable(Exception):

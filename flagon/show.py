@@ -32,6 +32,7 @@ def _effective(option: str) -> None:
     from flagon.site import Loaded
 
     boot = Boot(os.environ, os.getcwd(), keeps=False)
+    boot.insists = False
     boot.decide(fresh=False)
     if boot.values["PORT"] is None:
         boot.settings.set("PORT", listening.DEFAULT_PORT, "default")

@@ -125,7 +125,8 @@ def make_class(base: Any) -> Any:
                 if gunicorn_conf.ever_loaded[0]:
                     pause_before_retry(gunicorn_conf.ever_loaded)
                     fail(str(error), LOAD_FAILED_LATER)
-                fail(str(error), CONFIGURATION_ERROR if refused else WORKER_BOOT_ERROR)
+                by_setting = refused or isinstance(error, loading.Denied)
+                fail(str(error), CONFIGURATION_ERROR if by_setting else WORKER_BOOT_ERROR)
             self.options["application"] = application
             self.options["loaded"] = self.said_of(application)
             return self.behind(debugging.with_debugger(application) if debug else application)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import importlib
 import os
 import re
@@ -23,6 +24,10 @@ ASYNCHRONOUS, ANY_NUMBER = 0x80 | 0x200, 0x04  # inspect.CO_COROUTINE and CO_ASY
 
 class LoadError(Exception):
     """The application cannot be loaded; the message names file, object and variable."""
+
+
+class Denied(LoadError):
+    """A file that this user may not read or write."""
 
 
 class Refused(LoadError):
@@ -189,12 +194,14 @@ def load(target: str, why: str, objects: Sequence[str] = ()) -> Any:
         ) from None
     except ModuleNotFoundError as error:
         own = error.name and (name == error.name or name.startswith(error.name + "."))
+        if closed := _closed(error.name or ""):
+            raise Denied(f"{head}no module named {error.name!r}.\n{_frames(error)}{closed}") from None
         raise LoadError(
             f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{_raised_in(error)}"
             f"{tail if own else ''}"
         ) from None
     except PermissionError as error:
-        raise LoadError(f"{head}PermissionError: {error}\n{_frames(error)}{_denied(error)}") from None
+        raise Denied(f"{head}PermissionError: {error}\n{_frames(error)}{_denied(error)}") from None
     except BaseException as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
         raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{_raised_in(error)}".rstrip()) from None
@@ -265,6 +272,16 @@ def _old(error: BaseException) -> str:
     if "DATABASE_URL" in str(error) and not os.environ.get("DATABASE_URL"):
         why = NO_DATABASE
     return f"\n{why}" if why else ""
+
+
+def _closed(module: str) -> str:
+    """A folder of the application's that nobody may look into counts as none for an import."""
+    path = os.getcwd()
+    for part in module.split("."):
+        path = os.path.join(path, part)
+        if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+            return _denied(PermissionError(errno.EACCES, "", path))
+    return ""
 
 
 def _missing(error: ModuleNotFoundError, target: str) -> str:

@@ -74,10 +74,10 @@ class Database:
     def _look_at_files(self, path: str) -> None:
         """Of SQLite's, before a connection is made that could read and not write. Raises Unknown, NotWritable."""
         there = os.path.exists(path)
-        used = there or self.options.get("named")
-        if path and used and not self.options.get("read_only") and places.unwritable(path):
+        sure = there or bool(path and self.options.get("absolute"))
+        if sure and not self.options.get("read_only") and places.unwritable(path):
             raise NotWritable
-        self.fresh = not there and bool(self.options.get("absolute")) and bool(used)
+        self.fresh = sure and not there
         if not there:
             raise database.Unknown("no file yet: the application has stored nothing")
 

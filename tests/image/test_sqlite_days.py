@@ -83,7 +83,8 @@ def test_empty_read_only_data_is_no_place_for_data(volume: str) -> None:
 def test_a_file_of_roots_is_not_ready_and_named_at_the_boot(volume: str) -> None:
     """`docker exec` as root has made it: all can be read, and no write succeeds."""
     make = "import sqlite3; d = sqlite3.connect('/data/app.db'); d.execute('create table t (x)'); d.commit()"
-    with Box(files={"main.py": OWN}, mounts={volume: "/data"}, image=RUNTIME) as box:
+    env = {"DATABASE_URL": "sqlite:////data/app.db"}
+    with Box(files={"main.py": OWN}, mounts={volume: "/data"}, image=RUNTIME, env=env) as box:
         assert box.get("/ready").status_code == 200
         box.exec("python3", "-c", make, user="0")
         wait_until(lambda: box.get("/ready").status_code == 503, 5, "/ready at 503")

@@ -154,15 +154,12 @@ def test_what_cannot_be_asked_is_skipped(tmp_path):
     assert Readiness(options(tmp_path, ["database"]), None).ask() == {"database": "skipped"}
 
 
-@pytest.mark.parametrize(("named", "absolute", "word"), [
-    (True, True, "behind"),
-    (False, True, "skipped"),  # nobody has named a database: the application has one of its own, or none
-    (True, False, "skipped"),  # where a relative path leads is the application's to say
-])  # fmt: skip
-def test_migrations_that_were_never_run_leave_a_fresh_file_behind(tmp_path, named, absolute, word):
+# Where a relative path leads is the application's to say.
+@pytest.mark.parametrize(("absolute", "word"), [(True, "behind"), (False, "skipped")])
+def test_migrations_that_were_never_run_leave_a_fresh_file_behind(tmp_path, absolute, word):
     given = sqlite_with(tmp_path)
     (tmp_path / "app.db").unlink()
-    given["database"] |= {"named": named, "absolute": absolute}
+    given["database"]["absolute"] = absolute
     assert Readiness(given, None).ask() == {"database": "skipped", "migrations": word}
 
 
@@ -196,3 +193,9 @@ def test_tables_without_revisions_are_named(tmp_path):
     while not said and time.monotonic() < deadline:
         time.sleep(0.02)
     assert "stamp head" in said[0]
+
+
+def test_a_database_in_memory_has_no_file_to_be_behind(tmp_path):
+    given = sqlite_with(tmp_path)
+    given["database"] |= {"path": "", "absolute": True}
+    assert Readiness(given, None).ask() == {"database": "skipped", "migrations": "skipped"}
