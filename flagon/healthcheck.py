@@ -24,6 +24,8 @@ TIMEOUT = 4.0  # seconds for all of it; the image's HEALTHCHECK has 5
 LONGEST_URL = 300
 STATUS_LINE = 15  # bytes: `HTTP/1.1 200 OK`
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
+PROGRAM = b"/opt/flagon/code/flagon/__main__.py"
+OTHER_VERBS = frozenset(b"check config reload migrate backup restore purge secret starter static version help".split())
 HEX = frozenset("0123456789abcdefABCDEF:.")
 
 
@@ -38,7 +40,11 @@ def main() -> int:
     why = "flagon is not serving: there is no url in its run directory"
     try:
         identity.become(os.environ, only_drop=True)
-        for path in serving.paths("url")[:1]:  # another one would be somebody else's word for a box that is dead
+        paths = serving.paths("url")
+        if not paths and _another_command():
+            print("another command runs here, nothing to ask")
+            return 0
+        for path in paths[:1]:  # another one would be somebody else's word for a box that is dead
             folder = os.path.dirname(path)
             ours = os.path.islink(os.path.join(folder, "nginx.conf"))
             _ask(_url(path), os.path.join(folder, serving.HEALTHCHECK) if ours else "")
@@ -58,6 +64,31 @@ def _loading() -> str:
         seconds = time.time() - os.lstat(path).st_mtime
         return f"the application is loading, for {seconds:.0f} s: the port opens when it has loaded (docker logs)"
     return ""
+
+
+def _another_command() -> bool:
+    """Whether this container's main command is another program: then there is no box that could be sick.
+
+    A box is seen by its process from the moment it starts, long before it has a url. What `docker exec` has started
+    (its line of parents does not end at process 1) is neither.
+    """
+    if os.getpid() == 1:
+        return False
+    return not any(_is_box(pid) for pid in os.listdir("/proc") if pid.isdigit())
+
+
+def _is_box(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(4096).split(b"\0")
+        if PROGRAM not in words or words[words.index(PROGRAM) + 1] in OTHER_VERBS:
+            return False
+        while pid not in ("0", "1"):
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = file.read(1000).rpartition(b")")[2].split()[1].decode()
+    except (OSError, IndexError):
+        return False  # it has ended
+    return pid == "1"
 
 
 def _late(*_: object) -> None:
