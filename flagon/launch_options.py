@@ -12,6 +12,8 @@ from flagon.database import Database, placed
 from flagon.inside import users_config
 from flagon.nginx_text import unfit
 
+SITE = ("sitecustomize.py", "sitecustomize")
+
 
 def database_options(database: Database) -> dict[str, Any]:
     """What readiness and migrations need of a database. `absolute`: its path is no reading of ours."""
@@ -67,6 +69,18 @@ def gunicorns_path(boot: Boot) -> list[str]:
     return [os.path.normpath(os.path.join(boot.application.directory, folder)) for folder in reversed(given)]
 
 
+def agents(boot: Boot) -> list[str]:
+    """Folders of PYTHONPATH where a sitecustomize lies that is not the application's: an agent, to be loaded first.
+
+    ddtrace-run, opentelemetry-instrument, newrelic-admin and the operators of Kubernetes start their agents so.
+    """
+    folders = [part for part in boot.environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+    own = tuple(os.path.realpath(folder) + "/" for folder in (boot.directory, boot.application.directory))
+    outside = [one for one in folders if not (os.path.realpath(one) + "/").startswith(own)]
+    found = any(os.path.exists(os.path.join(one, name)) for one in outside for name in SITE)
+    return outside if found else []
+
+
 def hand_over(boot: Boot) -> list[str]:
     """Folders whose files nginx may send in the application's place; static folders join them once it is loaded."""
     if not boot.values["USE_X_ACCEL"] or boot.users.whole:
@@ -96,6 +110,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "objects": boot.objects,
         "directory": boot.application.directory,
         "python_path": [*gunicorns_path(boot), *old_path(boot), *(part for part in search.split(os.pathsep) if part)],
+        "agents": agents(boot),
         "prefix": values["URL_PREFIX"] or "",
         "fastcgi": boot.fastcgi,
         "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],

@@ -57,11 +57,32 @@ def import_gunicorn() -> Any:
 
 def put_application_on_path(options: dict[str, Any]) -> None:
     """Now, and not before: the application's folder and the user's PYTHONPATH."""
-    sys.path[0:1] = [options["directory"], *options["python_path"]]
-    if CODE not in sys.path:
-        sys.path.append(CODE)
     if options["python_path"]:
         os.environ["PYTHONPATH"] = os.pathsep.join(options["python_path"])
+    kept = load_agents(options["agents"]) if options.get("agents") else []
+    search = [one for one in options["python_path"] if one in kept or one not in options.get("agents", ())]
+    if CODE in sys.path:
+        sys.path.remove(CODE)
+    sys.path[0:0] = [options["directory"], *search]
+    sys.path.append(CODE)
+
+
+def load_agents(folders: list[str]) -> list[str]:
+    """A sitecustomize of PYTHONPATH, as the interpreter would have run it had it seen these folders at its start.
+
+    The application's folders are not searched yet: a file of that name there does no harm. Returns the folders that are
+    still on the path: an agent takes its own away.
+    """
+    sys.modules.pop("sitecustomize", None)  # the system's own has run
+    sys.path[1:1] = folders
+    try:
+        import sitecustomize  # type: ignore[import-not-found,unused-ignore] # noqa: F401
+    except Exception as error:
+        print(f"sitecustomize in PYTHONPATH: {type(error).__name__}: {error}", file=sys.stderr)
+    kept = [folder for folder in folders if folder in sys.path]
+    for folder in kept:
+        sys.path.remove(folder)
+    return kept
 
 
 def check(options: dict[str, Any], gunicorn: Any) -> None:
