@@ -97,7 +97,9 @@ def test_a_factory_in_module_name_and_the_variables_of_the_gunicorn_images() -> 
     ) as box:
         assert box.get("/").text == "Hello World from Flask"
         log = box.logs()
-        assert "1 workers x 1 threads (WORKERS_PER_CORE and MAX_WORKERS say so; threads: WORKERS_PER_CORE is seen)" in log
+        assert (
+            "1 workers x 1 threads (WORKERS_PER_CORE and MAX_WORKERS say so; threads: WORKERS_PER_CORE is seen)" in log
+        )
         assert "HOST=127.0.0.1 is ignored" in log
         assert "Meinheld is dead" in log
 
