@@ -97,10 +97,11 @@ class Reply:
             self.cut = self.cut or len(content) < length
             self.records.append((kind, content))
             position += 8 + length + padding
-        # "do not reuse this connection", for nginx's ears alone
-        self.last = self.records[-2:] == [(END, bytes(8)), (STDERR, b"")]
-        if self.last:
+        # "do not reuse this connection", for nginx's ears alone; each thread that lets go of it says so
+        count = len(self.records)
+        while (END, bytes(8)) in self.records and self.records[-1] == (STDERR, b""):
             self.records.pop()
+        self.last = len(self.records) < count
         kinds = [kind for kind, _ in self.records]
         self.ended = END in kinds  # nginx takes a response without it for a broken transfer
         assert kinds.count(END) <= 1
