@@ -71,6 +71,16 @@ def answered(client):
     return fc.Reply(data)
 
 
+def kept(worker):
+    """A connection that the worker keeps. Where the machine stands still for a moment, quick requests are slow ones."""
+    for _ in range(50):
+        client = worker.connect()
+        if not asked(client).last:
+            return client
+        client.close()
+    pytest.fail("it keeps none")
+
+
 def closed(client):
     """Whether the server has closed it; what it said before (an empty record at most) is nginx's to ignore."""
     try:
@@ -110,11 +120,17 @@ def worker(tmp_path, application):
 
 
 def test_a_connection_serves_many_requests(worker):
-    with worker.connect() as client:
-        for number in range(50):
-            reply = asked(client, f"/{number}")
-            assert (reply.body, reply.last) == (f"/{number}".encode(), False)
-        assert len(worker.server.connections.kept) == 1
+    for _ in range(50):
+        with kept(worker) as client:
+            for number in range(50):
+                reply = asked(client, f"/{number}")
+                assert reply.body == f"/{number}".encode()
+                if reply.last:  # as in kept()
+                    break
+            else:
+                assert len(worker.server.connections.kept) == 1
+                return
+    pytest.fail("none serves fifty requests")
 
 
 def test_one_is_closed_if_nginx_does_not_keep(worker):
@@ -134,8 +150,7 @@ def test_no_more_than_the_limit_are_kept(worker):
 
 
 def test_a_slow_request_frees_idle_connections_and_others_are_served(worker, gate):
-    idle, slow, other = worker.connect(), worker.connect(), worker.connect()
-    assert not asked(idle).last
+    idle, slow, other = kept(worker), worker.connect(), worker.connect()
     slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
     assert idle.recv(len(fastcgi.PING)) == fastcgi.PING  # nginx drops it: its next request goes to whoever is free
     assert asked(other, "/quick").body == b"/quick"
@@ -149,8 +164,7 @@ def test_a_slow_request_frees_idle_connections_and_others_are_served(worker, gat
 def full(tmp_path, application, gate):
     """(a worker whose only thread serves /slow, a connection that it keeps, the slow one)."""
     worker = Worker(tmp_path, application, threads=1)
-    pinned, slow = worker.connect(), worker.connect()
-    assert not asked(pinned).last
+    pinned, slow = kept(worker), worker.connect()
     slow.sendall(request(path="/slow", flags=fastcgi.KEEP_CONNECTION))
     assert gate.entered.wait(fc.DEADLINE)
     yield worker, pinned, slow
