@@ -81,7 +81,7 @@ def test_the_same_for_every_verb(verb: str) -> None:
         {"PORT": "0"},
         {"HEADER_SIZE": "32k"},
         {"DRAIN_DELAY": "9"},
-        {"STREAMS_MAX": "5", "THREADS": "4"},
+        {"FLAGON_STREAMS_MAX": "5", "THREADS": "4"},
         {"GUNICORN_CMD_ARGS": "--workers '2"},
         {"GUNICORN_CMD_ARGS": "--threads two"},
         {"SECRET_KEY_FILE": "/no/such/file"},
