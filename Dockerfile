@@ -37,7 +37,7 @@ RUN /opt/venv/bin/pip install --no-compile --require-hashes --prefix /starter -r
     && python3 -m compileall -q -s /starter -p /opt/venv /starter/lib
 
 FROM ${BASE_IMAGE} AS system
-ENV LANG=C.UTF-8 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/venv/bin:$PATH
+ENV LANG=C.UTF-8 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PATH=/opt/flagon/bin:/opt/venv/bin:$PATH
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends ca-certificates curl libnginx-mod-http-brotli-static nginx tzdata \
     && if ! command -v python3 >/dev/null; then \
@@ -83,11 +83,13 @@ COPY --from=bom /bom/runtime /opt/flagon/sbom
 COPY entrypoint.sh image/healthcheck nginx.conf supervisord.conf /opt/flagon/
 # Files, not links: a Dockerfile may put its own in their place.
 COPY entrypoint.sh image/start.sh /
-COPY image/start.sh /usr/bin/supervisord
+COPY image/supervisord /usr/bin/supervisord
+COPY image/stand-in /opt/flagon/bin/gunicorn
 COPY image/supervisorctl /usr/bin/supervisorctl
 COPY image/starter /opt/flagon/starter-files
 COPY flagon /opt/flagon/code/flagon
-RUN python3 /opt/flagon/code/flagon/imaging.py
+RUN python3 /opt/flagon/code/flagon/imaging.py \
+    && ln -s gunicorn /opt/flagon/bin/flask && ln -s gunicorn /opt/flagon/bin/uwsgi
 WORKDIR /app
 EXPOSE 8080 80
 ENTRYPOINT ["/opt/flagon/entrypoint.sh"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flagon import compat, gunicorn_file, locate
+from flagon import commands, compat, gunicorn_file, locate, wsgi_source
 from flagon.wsgi_source import FACTORIES, OBJECTS, source_of
 
 if TYPE_CHECKING:
@@ -17,34 +17,51 @@ def clues(boot: Boot) -> list[locate.Clue]:
     settings, environment, directory = boot.settings, boot.settings.environment, boot.directory
     old = settings.old
     named = {name: text for name, text in environment.items() if name not in old.left}
-    folder = _folder(boot)
+    served, procfile = boot.served, settings.procfile
+    here, folder = gunicorn_file.start(boot), _folder(boot)
     by_file = locate.Clue(
         str(boot.from_file.get("wsgi_app") or ""), f"wsgi_app in {boot.gunicorn_file}", folder, "application"
     )
+    by_uwsgi = locate.Clue(old.application, old.named, old.directory, "application")
     found = [locate.Clue(boot.values["APP_MODULE"] or "", "APP_MODULE")]
-    if settings.sources["APP_MODULE"] == "command line":
-        by_gunicorn = settings.line == "command line"
-        first, where = ("application", folder) if by_gunicorn else ("", "")
-        found = [locate.Clue(boot.values["APP_MODULE"], "command line", where, first)]
-    elif settings.line == "command line" and not boot.values["APP_MODULE"]:
+    if settings.sources["APP_MODULE"] == commands.COMMAND:
+        by_gunicorn = settings.line == commands.COMMAND
+        first, where = ("application", folder) if by_gunicorn else ("", here)
+        found = [locate.Clue(boot.values["APP_MODULE"], commands.COMMAND, where, first)]
+    elif settings.line == commands.COMMAND:
         found.append(by_file)  # the command is gunicorn's, and leaves it to the file
-    found += [_by_name(named, directory), locate.Clue(environment.get("FLASK_APP", ""), "FLASK_APP")]
-    web = settings.web
-    if web and web.application:
-        web_folder = os.path.join(directory, web.chdir) if web.chdir else ""
-        found.append(locate.Clue(web.application, "Procfile", web_folder, "application"))
-    found.append(by_file)
-    found.append(locate.Clue(old.application, "uwsgi.ini", old.directory, "application"))
+    elif served and served.uwsgi is not None and served.source == commands.COMMAND:
+        found.append(by_uwsgi)
+    place = here if served and served.program == "flask" else ""
+    found += [_by_name(named, directory), locate.Clue(environment.get("FLASK_APP", ""), "FLASK_APP", place)]
+    found.append(_flaskenv(environment, directory, place))
+    if procfile and procfile.uwsgi is not None:
+        found.append(by_uwsgi)
+    elif procfile:
+        start = os.path.join(directory, procfile.directory)
+        web_folder = os.path.join(start, settings.web.chdir) if settings.web else start
+        first = "application" if settings.web else ""
+        found.append(locate.Clue(procfile.application or "", commands.PROCFILE, os.path.normpath(web_folder), first))
+    found += [by_file, by_uwsgi]
+    if served and served.program == "flask":  # where nothing is named it looks for these (Flask's cli.py)
+        there = (name for name in ("wsgi.py", "app.py") if wsgi_source.find_object(os.path.join(here, name)))
+        found.append(locate.Clue(next(there, ""), "flask run", here))
     return found
 
 
+def _flaskenv(environment: dict[str, str], directory: str, place: str) -> locate.Clue:
+    """FLASK_APP of a .flaskenv, which `flask` itself reads below .env."""
+    from flagon import envfile
+
+    variables = envfile.read(directory, environment, ".flaskenv")[0] if environment.get("FLASK_APP", "") == "" else {}
+    return locate.Clue(variables.get("FLASK_APP", ""), "FLASK_APP in .flaskenv", place)
+
+
 def _folder(boot: Boot) -> str:
-    """Where gunicorn's own --chdir or `chdir` leads; empty if nowhere. Raises locate.NotFound."""
+    """Where gunicorn's own --chdir or `chdir` leads; where it is started if nowhere. Raises locate.NotFound."""
     chdir, source = gunicorn_file.chdir(boot)
-    if not chdir:
-        return ""
-    folder = os.path.normpath(os.path.join(boot.directory, chdir))
-    if not os.path.isdir(folder):
+    folder = os.path.normpath(os.path.join(gunicorn_file.start(boot), chdir))
+    if chdir and not os.path.isdir(folder):
         raise locate.NotFound(f"{source} {chdir}: there is no folder {folder}")
     return folder
 
@@ -85,4 +102,12 @@ def choose(boot: Boot, starter: str) -> locate.Application:
     found = clues(boot)
     application = locate.locate(boot.directory, found)
     boot.objects = objects(found, application.target)
+    module, _, name = application.target.partition(":")
+    kind = wsgi_source.asgi_of(source_of(application.directory, module) or "", name)
+    if kind:
+        off = "; SERVE_CMD=off runs the command as it is, without nginx" if boot.served else ""
+        raise locate.NotFound(
+            f"{application.target} ({application.why}) is {kind}(), which is ASGI, and Flagon serves WSGI: it needs an "
+            f"ASGI server{off or ' in an image of its own'}. APP_MODULE=module:object names another object"
+        )
     return application

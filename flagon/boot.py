@@ -68,8 +68,14 @@ class Boot:
     insists = True  # on the volume's secret, and on a place that keeps the data; a command does without
 
     def __init__(
-        self, environ: Mapping[str, str], directory: str, command: list[str] | None = None, keeps: bool = True
+        self,
+        environ: Mapping[str, str],
+        directory: str,
+        command: list[str] | None = None,
+        keeps: bool = True,
+        was: commands.Serve | None = None,
     ) -> None:
+        """`was`: what the command was before its first steps have run, or what a Procfile's line was."""
         self.keeps = keeps  # a check leaves nothing in the data directory, least of all a secret in an image
         self.directory, self.home, self.environ = directory, HOME, environ
         self.started_at = time.time()
@@ -80,17 +86,28 @@ class Boot:
         )  # the application's interpreter; what PIP_INSTALL made
         self.working_directory = ""  # where a hook has left the box, if not in the application's directory
         self.spool_of_start: room.Spool | None = None  # a reload keeps it
-        self.served = served = commands.served_instead(command, environ, directory) if command else None
+        given = commands.served_instead(command, environ, directory) if command else None
+        if given and was:
+            given = given._replace(
+                always=was.always, supervisor=was.supervisor, left_out=was.left_out, directory=was.directory,
+                source=was.source,
+            )  # fmt: skip
+        served = given if given and given.source == commands.COMMAND else None
+        web = given if given and not served else None
         self.gunicorn_file, self.asks_tls = "", ""
         self.from_file: dict[str, Any] = {}  # what gunicorn's file says that is the boot's business
         self.objects: list[str] = []  # of the application's module, where none is named
         self.beside: list[ports.Meant] = []  # listened on because the author's own start means it
-        self.settings = settings_module.resolve(environ, directory, served.gunicorn if served else None)
+        args, uwsgi = (served.gunicorn, served.uwsgi) if served else (None, None)
+        self.settings = settings_module.resolve(environ, directory, args, uwsgi, web)
         self.values = self.settings.values
         self._tell_identity()
         self.given = dict(self.values)  # before anything is computed: a reload compares with it
         debug = self.settings.environment.get("FLASK_DEBUG", "")
         self.debug = debug.lower() not in ("", "0", "false", "no")  # as Flask reads it
+        self.served = served or (None if command and not web else self.settings.procfile)
+        if self.served and self.served.threads and not self.settings.is_said("THREADS"):
+            self._take_number("THREADS", self.served.threads, self.served.source)
         self._take_from_command(served)
         wanted = self.values["LOG_FORMAT"]
         as_json = wanted == "json" or (wanted == "auto" and not _is_terminal())
@@ -117,6 +134,12 @@ class Boot:
         except ValueError as error:
             refusal = f"{source}: port {port!r} is not accepted; accepted: {error}"
             raise settings_module.SettingsError([refusal]) from None
+
+    def _take_number(self, name: str, text: str, source: str) -> None:
+        try:
+            self.settings.set(name, integer(text, SETTINGS[name]), source)
+        except ValueError as error:
+            self.warnings.append(f"{source}: {text!r} is not accepted for {name}; accepted: {error}")
 
     def decide(self, fresh: bool) -> None:
         """All steps, in order. `fresh` empties the run directory of an earlier run."""
@@ -330,7 +353,7 @@ class Boot:
             raise BootError(str(error)) from None
         self.warnings += self.users.lines
         try:
-            self.programs = programs.find(self.directory, self.values["PROCESSES"] or (), self.run)
+            self.programs = programs.find(self.directory, self.values["PROCESSES"] or (), self.run, self.served)
         except programs.BadProgram as error:
             raise BootError(str(error)) from None
         self.warnings += self.programs.lines

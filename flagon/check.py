@@ -12,7 +12,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from flagon import NOT_EXECUTABLE, NOT_FOUND, access, application, dangers, hooks, line_ends, programs, site
+from flagon import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    access,
+    application,
+    dangers,
+    guard,
+    hooks,
+    line_ends,
+    procfile,
+    programs,
+    site,
+)
 from flagon.boot import HOME, Boot, BootError
 from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
 from flagon.launch_options import launch_options
@@ -32,7 +44,7 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
     boot = Boot(os.environ, os.getcwd(), command, keeps=False)
     lines: list[str] = []
     if as_start:
-        boot, environ = hooks.after(boot, command)
+        boot, environ, command = hooks.after(boot, command)
         os.environ.clear()
         os.environ.update(environ)
         boot.choose()
@@ -44,6 +56,7 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
         errors = _application(boot)
         told = said(boot.run)
         errors += _nginx(boot, told, boot.addresses) + _supervisord(boot)
+    boot.warnings += (*guard.lines(boot), *procfile.lines(boot, command is not None))
     lines = [*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *access.lines(boot), *lines]
     for line in (*lines, *told.lines):
         print(f"warning: {line}", file=sys.stderr)

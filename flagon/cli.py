@@ -57,10 +57,11 @@ def say_errors(errors: list[str]) -> int:
 
 def serve(command: list[str] | None = None) -> int:
     """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
-    from flagon import access, dangers
+    from flagon import access, dangers, guard, procfile
     from flagon.handover import Box, application_environment
 
-    boot, environ = hooks.after(Boot(os.environ, os.getcwd(), command), command)
+    given = command
+    boot, environ, command = hooks.after(Boot(os.environ, os.getcwd(), command), command)
     boot.choose()
     boot.listen()
     if boot.users.any:
@@ -69,11 +70,11 @@ def serve(command: list[str] | None = None) -> int:
         if errors := check.nginx(boot):
             raise BootError("\n".join(errors))
     boot.warnings += dangers.in_image(boot.directory) + access.lines(boot)
-    if command:
-        boot.warnings.append(
-            f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; "
-            "SERVE_CMD=off runs it as it is"
-        )
+    boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
+    boot.warnings += procfile.lines(boot, command is not None)
+    if given and boot.served:
+        off = "" if boot.served.always else "; SERVE_CMD=off runs it as it is"
+        boot.warnings.append(f"the command `{' '.join(given)}` is served through nginx and gunicorn instead{off}")
     box = Box(boot, environ, command)
     box.tell()
     environment = application_environment(boot)
@@ -141,8 +142,11 @@ def migrate(rest: list[str]) -> int:
     return os.execve(words[0], words, application_environment(boot))
 
 
-def run_command(words: list[str]) -> int:
-    """Replace this process by a command, in the application's environment and as its user."""
+def run_command(words: list[str], served: bool = False) -> int:
+    """Replace this process by a command, in the application's environment and as its user.
+
+    `served`: it starts a server, and SERVE_CMD=off says that this is meant.
+    """
     from flagon.handover import application_environment
 
     boot = Boot(os.environ, os.getcwd())
@@ -160,8 +164,12 @@ def run_command(words: list[str]) -> int:
         environment = application_environment(boot)
         os.chdir(boot.application.directory)
     environment["FLAGON_ADDED"] = commands.added(environment)
+    from flagon import past_nginx
+
+    if not served and (line := past_nginx.line(words, os.environ, os.getcwd())):
+        print(f"flagon: warning: {line}", file=sys.stderr)
     try:
-        os.execvpe(words[0], words, environment)
+        os.execvpe(past_nginx.real(words[0], environment.get("PATH", os.defpath)), words, environment)
     except FileNotFoundError:
         import shutil
 
@@ -171,10 +179,14 @@ def run_command(words: list[str]) -> int:
         if why := line_ends.advice(script):  # the kernel has looked for `/bin/sh\r`
             print(f"flagon: {why}", file=sys.stderr)
             return NOT_FOUND
-        print(f"flagon: {words[0]}: no such command (verbs: {', '.join(VERBS)})", file=sys.stderr)
+        why = past_nginx.no_program(words, os.getcwd())
+        print(f"flagon: {words[0]}: no such command (verbs: {', '.join(VERBS)}): {why}", file=sys.stderr)
         return NOT_FOUND
     except OSError as error:
-        print(f"flagon: {words[0]}: {error.strerror}", file=sys.stderr)
+        why = error.strerror or ""
+        if isinstance(error, PermissionError) and os.path.isfile(words[0]):
+            why += f': in the Dockerfile, RUN chmod +x {words[0]}, or CMD ["sh", "{words[0]}"]'
+        print(f"flagon: {words[0]}: {why}", file=sys.stderr)
         return NOT_EXECUTABLE
 
 
@@ -259,11 +271,11 @@ def is_served(words: list[str]) -> bool:
     from flagon import settings
 
     served = commands.served_instead(words, os.environ, os.getcwd())
-    return bool(served and settings.resolve(os.environ, os.getcwd())["SERVE_CMD"])
+    return bool(served and (served.always or settings.one("SERVE_CMD", os.environ, os.getcwd())))
 
 
 def other_command(words: list[str]) -> int:
     """An old image's CMD is served; any other command is run."""
     if is_served(words):
         return serve(words)
-    return run_command(words)
+    return run_command(words, commands.served_instead(words, os.environ, os.getcwd()) is not None)

@@ -45,6 +45,7 @@ OPTIONS = {
     "http-timeout": "TIMEOUT", "socket-timeout": "TIMEOUT", "max-requests": "MAX_REQUESTS", "listen": "BACKLOG",
 }  # fmt: skip
 VARIABLES = "UWSGI_* variables"
+COMMAND = "the command uwsgi"
 APPLICATION = ("module", "wsgi", "callable", "wsgi-file", "file", "mount")
 FOLDERS = ("chdir", "pythonpath", "python-path", "pp", "home", "virtualenv", "venv", "pyhome")
 # Nothing is lost without them: this box does it, or uWSGI alone had the question.
@@ -85,6 +86,7 @@ class Found(NamedTuple):
     directory: str = ""  # its chdir
     python_path: tuple[str, ...] = ()
     listen: str = ""
+    named: str = "uwsgi.ini"  # who names the application
     workers_per_core: float | None = None
     max_workers: int = 0
     instead: Mapping[str, tuple[str, str, str]] = {}  # a setting's own name -> text, from where, the variable's name
@@ -113,19 +115,26 @@ def nothing() -> Found:
     return Found({}, {}, {}, [], [], "", [])
 
 
-def read(environ: Mapping[str, str], directory: str) -> Found:
-    """Everything that the old names say, in the environment and in uwsgi.ini. Raises nothing: see `errors`."""
+def read(environ: Mapping[str, str], directory: str, command: tuple[tuple[str, str], ...] | None = None) -> Found:
+    """Everything that the old names say, in the environment and in uwsgi.ini. Raises nothing: see `errors`.
+
+    `command`: the options of a `uwsgi ...` that was to be started. It reads the .ini that it names, and no other.
+    """
     named = {name: environ[name].strip() for name in environ if name in NAMES or name.startswith("UWSGI_")}
-    given_ini = named.get("UWSGI_INI", "")
+    of_command = [text for name, text in command or () if name == "ini"]
+    given_ini = of_command[-1] if of_command else named.get("UWSGI_INI", "")
     ini = os.path.join(directory, given_ini or "uwsgi.ini")
-    has_ini = os.path.isfile(ini)
+    has_ini = os.path.isfile(ini) and (command is None or bool(given_ini))
     marks = [name for name in MARKS if named.get(name)]
     marks += [name for name in named if name.startswith("UWSGI_") and name not in MARKS and named[name]]
+    marks += [COMMAND] if command is not None else []
     if not marks and not has_ini and NAMES.isdisjoint(environ):
         return nothing()
     hints = [name for name in HINTS if named.get(name) and _is_theirs(name, named, directory)]
     seen = marks[0] if marks else ini if has_ini else _proof(hints, directory)
     found = nothing()._replace(seen=seen)
+    if command is not None:
+        found = found._replace(named="uwsgi")
     if not seen:
         found, environ = _leave(found, environ, hints)
     _variables(environ, found)
@@ -135,8 +144,12 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
         if name.startswith("UWSGI_") and name not in ("UWSGI_INI", "UWSGI_CHEAPER") and text:
             options.append((name[6:].lower().replace("_", "-"), text))
     _options(options, found, found.given, VARIABLES)
+    if command is not None:
+        options += _listens(list(command), found, COMMAND)
+        _options(options, found, found.given, COMMAND)
     if given_ini and not has_ini:
-        found.errors.append(f"UWSGI_INI={given_ini} is not accepted: there is no file {ini}")
+        what = f"uwsgi --ini {given_ini}" if of_command else f"UWSGI_INI={given_ini}"
+        found.errors.append(f"{what} is not accepted: there is no file {ini}")
     if not has_ini:
         return _application(options, found, directory, VARIABLES) if options else found
     from flagon import uwsgi_ini  # not at each cold start
@@ -146,6 +159,8 @@ def read(environ: Mapping[str, str], directory: str) -> Found:
     except uwsgi_ini.BadIni as error:
         found.errors.append(str(error))
         return found
+    if command is not None:
+        in_file = _listens(in_file, found, ini)
     _options(in_file, found, found.from_file, ini)
     for setting in found.from_file:  # uWSGI reads its variables first and the file after
         if found.given.get(setting, ("", ""))[1].endswith(VARIABLES):
@@ -209,6 +224,25 @@ def _leave(found: Found, environ: Mapping[str, str], hints: list[str]) -> tuple[
         )
     rest = {name: text for name, text in environ.items() if name not in left}
     return found._replace(left=frozenset(left)), rest
+
+
+def _listens(options: list[tuple[str, str]], found: Found, source: str) -> list[tuple[str, str]]:
+    """Options of a uWSGI that was to listen itself, without those that say where: its port is ours."""
+    last = dict(options)
+    plain = last.get("protocol") in ("http", None) and "http" not in last and "http-socket" not in last
+    http = (
+        last.get("http") or last.get("http-socket") or (last.get("socket", "") if "protocol" in last and plain else "")
+    )
+    port = http.rpartition(":")[2]
+    if port.isdigit():
+        found.given.setdefault("PORT", (port, f"{source}: {http}"))
+    elif last.get("socket", "").rpartition(":")[2].isdigit():
+        found.lines.append(
+            f"{source}: socket {last['socket']} is ignored: uWSGI's protocol is not spoken here. In an nginx "
+            "before this box proxy_pass takes the place of uwsgi_pass"
+        )
+    where = ("http", "http-socket", "protocol", "ini") if port.isdigit() else ("ini",)
+    return [(name, value) for name, value in options if name not in where]
 
 
 def _variables(environ: Mapping[str, str], found: Found) -> None:

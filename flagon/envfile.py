@@ -169,4 +169,4 @@ def read(directory: str, environ: Mapping[str, str], name: str = ".env") -> tupl
     except FileNotFoundError:
         return {}, []
     except (OSError, UnicodeDecodeError) as error:
-        return {}, [f".env cannot be read and is ignored: {error}"]
+        return {}, [f"{name} cannot be read and is ignored: {error}"]

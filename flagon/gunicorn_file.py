@@ -73,7 +73,14 @@ def named(boot: Boot) -> tuple[str, str]:
 
 def folders(boot: Boot) -> list[str]:
     """Where the file and what it imports may lie: the working directory, and what --chdir names."""
-    return list(dict.fromkeys(os.path.normpath(os.path.join(boot.directory, one)) for one in ("", chdir(boot)[0])))
+    begin = start(boot)
+    found = (begin, os.path.join(begin, chdir(boot)[0]), boot.directory)
+    return list(dict.fromkeys(map(os.path.normpath, found)))
+
+
+def start(boot: Boot) -> str:
+    """Where the author's own start stands: what a `cd` before it or supervisord's `directory` says, or the box's."""
+    return os.path.join(boot.directory, boot.served.directory if boot.served else "")
 
 
 def chdir(boot: Boot) -> tuple[str, str]:

@@ -77,18 +77,21 @@ class Hooks:
 
     def source(self, path: str) -> None:
         """Source a script, and take over what it leaves. Raises Failed."""
-        text_file.write(self.state, "")  # before the shell does: it will hold the environment
         text = SOURCE.format(script=shlex.quote(self._runnable(path)), state=shlex.quote(self.state))
+        self.run_sourced([shell_for(path), "-c", text], path, os.path.basename(path))
+
+    def run_sourced(self, words: list[str], what: str, logger: str) -> None:
+        """Run a shell that writes its environment and stops itself, and take over what it leaves. Raises Failed."""
+        text_file.write(self.state, "")  # before the shell does: it will hold the environment
         seen: list[int] = []
 
         def paused(pid: int) -> None:
             seen.append(pid)
             self._take_over(pid)
 
-        words = [shell_for(path), "-c", text]
-        code = step.run(words, self.environment, self.output, os.path.basename(path), paused)
+        code = step.run(words, self.environment, self.output, logger, paused)
         if not seen:
-            raise Failed(f"{path} ended with code {code}: the container ends with it", code)
+            raise Failed(f"{what} ended with code {code}: the container ends with it", code)
 
     def _take_over(self, pid: int) -> None:
         with open(self.state, encoding="utf-8", errors="surrogateescape") as file:
@@ -143,29 +146,36 @@ def shell_for(path: str) -> str:
     return "/bin/bash" if first.startswith(b"#!") and b"bash" in first and os.path.exists("/bin/bash") else "/bin/sh"
 
 
-def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
-    """Run the user's hooks; the boot and the environment as they leave it. Raises Failed, step.Stopped."""
+def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], list[str] | None]:
+    """Run the user's hooks and what the start command does first; the boot, the environment and the command as they
+    leave it. Raises Failed, step.Stopped."""
     boot.prepare(fresh=True)
     timeline.mark("settings")
     environ, directory = dict(os.environ), boot.directory
     given = boot.values["PRE_START_PATH"]
     told = bool(boot.settings.old.seen or given)
-    if not told and not found(directory, given):
-        return boot, environ
+    steps = boot.served.steps if boot.served else ()
+    if not told and not found(directory, given) and not steps:
+        return boot, environ, command
     early.end()  # a hook may change what an interpreter reads at its start, or the packages
     run = Hooks(boot.output, _environment(boot), boot.python, boot.run)
     run.entrypoint_folder()
     for prestart in prestart_scripts(directory, given):
         if command and command[0] not in OLD_START:
-            boot.output.record("prestart", "info", f"{prestart} is not run: a command was given", always=True)
+            if told or os.path.isfile(prestart):
+                boot.output.record("prestart", "info", f"{prestart} is not run: a command was given", always=True)
         else:
             run.prestart(prestart, told)
+    if steps:
+        from flagon import first_steps
+
+        command = first_steps.run_all(run, boot, command)
     for name, text in run.changes.items():
         if text is None:
             environ.pop(name, None)
         else:
             environ[name] = text
-    then = boot_module.Boot(environ, directory, command, boot.keeps)
+    then = boot_module.Boot(environ, directory, command, boot.keeps, boot.served)
     then.packages = boot.packages
     if then.values["RUNTIME_DIR"] != boot.values["RUNTIME_DIR"]:
         given = f"RUNTIME_DIR={then.values['RUNTIME_DIR']}"
@@ -173,7 +183,7 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str]]:
         then.settings.set("RUNTIME_DIR", boot.values["RUNTIME_DIR"], boot.settings.sources["RUNTIME_DIR"])
     then.working_directory = os.getcwd() if os.getcwd() != directory else ""
     then.prepare(fresh=False)
-    return then, environ
+    return then, environ, command
 
 
 def _environment(boot: Boot) -> dict[str, str]:

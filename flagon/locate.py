@@ -7,10 +7,12 @@ import os
 import re
 from typing import NamedTuple
 
-from flagon import wsgi_source
+from flagon import server_calls, wsgi_source
 from flagon.wsgi_source import FACTORIES, find_object, source_of
 
-MODULES = ("app", "main", "wsgi", "application", "server", "run")
+MODULES = ("app", "main", "wsgi", "application", "server", "run", "autoapp")
+# Where an application is made for its server, with the settings of production.
+MADE = ("wsgi", "run", "main", "autoapp")
 # Folders whose Python files are not the application.
 ASIDE = frozenset({"tests", "test", "docs", "migrations", "scripts", "node_modules", "venv", "env", "build", "dist"})
 
@@ -98,7 +100,8 @@ def _by_module(folder: str, looked: list[str]) -> Application | None:
             continue
         name = find_object(path)
         if name:
-            return Application(f"{module}:{name}", folder, f"found in {path}")
+            made = _made(folder) if name.endswith("()") else None
+            return made or Application(f"{module}:{name}", folder, f"found in {path}")
         looked.append(f"{path} ({_why_not(path)})")
     return None
 
@@ -116,6 +119,16 @@ def unreadable(path: str) -> str:
         else f"in the Dockerfile: RUN chmod -R a+rX {path}, or COPY --chown={uid}:0"
     )
     return f"uid {uid} cannot read {path}: it {places.owned(path)}; {mend}"
+
+
+def _made(folder: str) -> Application | None:
+    """An object that somebody has made of a factory: it wins over the factory called without arguments."""
+    for module in MADE:
+        path = source_of(folder, module)
+        name = find_object(path) if path else None
+        if path and name and not name.endswith("()") and not server_calls.at_import(path):
+            return Application(f"{module}:{name}", folder, f"found in {path}")
+    return None
 
 
 def _why_not(path: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from flagon import commands, gunicorn_args, nginx_text, procfile, text_file
+from flagon import commands, gunicorn_args, nginx_text, text_file
 from flagon.gunicorn_options import TLS as CERTIFICATE
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ HOW_TO = (
     "nginx listens here, in plain http. Leave that out, and have a proxy in front end TLS, or do it in nginx: "
     "/app/nginx/server.d/tls.conf with `listen 443 ssl;`, `ssl_certificate FILE;` and `ssl_certificate_key FILE;`"
 )
-BY_COMMAND, BY_PROCFILE, BY_VARIABLE = "command line", "-b in the Procfile", "GUNICORN_CMD_ARGS"
+BY_COMMAND, BY_PROCFILE, BY_VARIABLE = commands.COMMAND, "-b in the Procfile", "GUNICORN_CMD_ARGS"
 
 
 class Meant(NamedTuple):
@@ -39,10 +39,7 @@ def file_binds(boot: Boot) -> list[str]:
 
 def started(boot: Boot) -> commands.Serve | None:
     """What the container's command starts; without one, what a Procfile's `web:` line does, if that is not gunicorn."""
-    if boot.served or boot.settings.web:
-        return boot.served
-    words = procfile.started(boot.directory, boot.settings.environment)
-    return commands.served_instead(words, boot.settings.environment, boot.directory) if words else None
+    return None if boot.settings.line == commands.PROCFILE else boot.served
 
 
 def meant(boot: Boot) -> list[Meant]:
@@ -60,7 +57,7 @@ def meant(boot: Boot) -> list[Meant]:
         for arguments, why in given:
             found += of_binds([f":{port}" for port in arguments.ports], why) if arguments else []
     elif served and served.port:
-        found += of_binds([f":{served.port}"], BY_COMMAND if boot.served else BY_PROCFILE)
+        found += of_binds([f":{served.port}"], BY_COMMAND if served.source == BY_COMMAND else BY_PROCFILE)
     elif served and served.implied_port and not (served.implied_why == gunicorn_args.DEFAULT and in_file):
         found += of_binds([f":{served.implied_port}"], served.implied_why)
         if not found:
@@ -107,8 +104,9 @@ def tls(boot: Boot) -> str:
     web = settings.web.tls if settings.web and settings.line == "Procfile" else ""
     in_file = next((name for name in CERTIFICATE if boot.from_file.get(name)), "")
     for source, what in (
-        ("command line", settings.command.tls or (served.tls if served and boot.served else "")),
-        ("Procfile", web or (served.tls if served else "")),
+        (commands.COMMAND, settings.command.tls),
+        (commands.PROCFILE, web),
+        (served.source if served else "", served.tls if served else ""),
         ("GUNICORN_CMD_ARGS", settings.arguments.tls),
         (boot.gunicorn_file, in_file),
     ):

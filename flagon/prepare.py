@@ -39,7 +39,7 @@ class Next:
     def __init__(self, box: Box) -> None:
         self.box, old = box, box.boot
         try:
-            self.boot = Boot(environment_now(box), old.directory, box.command)
+            self.boot = Boot(environment_now(box), old.directory, box.command, was=old.served)
             self.needs_restart = self._pin(old, self.boot)
             self.boot.packages, self.boot.output = old.packages, box.output
             self.boot.working_directory = old.working_directory

@@ -6,6 +6,9 @@ import ast
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from flagon.server_calls import callee, is_serving
+from flagon.wsgi_source import syntax
+
 # What is called -> where the port stands among plain arguments (None: nowhere), and the port that it means without one.
 SERVERS: dict[str, tuple[int | None, str | None]] = {
     "run": (1, "5000"),  # Flask.run(host, port), SocketIO.run(app, host, port)
@@ -14,8 +17,7 @@ SERVERS: dict[str, tuple[int | None, str | None]] = {
     "serve": (None, "8080"),  # waitress
     "WSGIServer": (None, None),  # of gevent and wsgiref: ("", 5000) comes first
 }
-# Of these modules `run` and `serve` are something else.
-OTHERS = frozenset({"subprocess", "asyncio", "uvicorn", "hypercorn", "unittest", "trio", "anyio", "pytest", "loop"})
+OTHERS = frozenset({"uvicorn", "hypercorn"})  # their run() has other arguments
 UNKNOWN = object()
 
 
@@ -75,11 +77,6 @@ class _Script:
         return self.meaning(default, deep - 1) if default is not None else None
 
 
-def _name(call: ast.Call) -> str:
-    """The last name of what is called."""
-    return str(getattr(call.func, "attr", getattr(call.func, "id", "")))
-
-
 def _port(call: ast.Call, name: str, script: _Script) -> object:
     """The port of one call, UNKNOWN if it cannot be read."""
     place, default = SERVERS[name]
@@ -102,11 +99,12 @@ def _port(call: ast.Call, name: str, script: _Script) -> object:
     return script.meaning(call.args[place]) if len(call.args) > place else default
 
 
-def asked(text: bytes, environ: Mapping[str, str]) -> Asked:
-    """Of a script's text: the port where all its calls that serve agree on one, and whether one asks for TLS."""
+def asked(path: str, environ: Mapping[str, str]) -> Asked:
+    """Of a script: the port where all its calls that serve agree on one, and whether one asks for TLS."""
+    tree = syntax(path)
     try:
-        return _asked(ast.parse(text), environ)
-    except (SyntaxError, ValueError, RecursionError):
+        return _asked(tree, environ) if tree else Asked()
+    except RecursionError:
         return Asked()
 
 
@@ -116,9 +114,9 @@ def _asked(tree: ast.Module, environ: Mapping[str, str]) -> Asked:
     calls: list[str] = []
     tls = ""
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call) or _name(node) not in SERVERS:
+        if not isinstance(node, ast.Call) or not is_serving(node) or callee(node) not in SERVERS:
             continue
-        name, owner = _name(node), ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        name, owner = callee(node), ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         if owner.partition(".")[0] in OTHERS:
             continue
         calls.append(f"{owner}.{name}()" if owner else f"{name}()")

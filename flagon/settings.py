@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flagon import compat, database, envfile, gunicorn_args, procfile
+from flagon import commands, compat, database, envfile, gunicorn_args, procfile
 from flagon.kinds import Unusable, parse
 from flagon.table import SETTINGS, Setting
 
@@ -50,6 +50,7 @@ class Settings:
         self.old = compat.nothing()  # what the deprecated images' names say
         nothing = gunicorn_args.split([])
         self.command, self.arguments = nothing, nothing  # gunicorn's command line: the container's, GUNICORN_CMD_ARGS
+        self.procfile: commands.Serve | None = None  # what the Procfile's `web:` line serves
         self.web: gunicorn_args.Arguments | None = None  # gunicorn's command line in the Procfile
         self.line = ""  # whose gunicorn line starts the application: "command line", "Procfile"
         self.gunicorn_args: list[str] = []  # what of these is gunicorn's own business
@@ -167,17 +168,27 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
     settings.set(row.name, parse(row.default, row) if row.default else None, "default")
 
 
-def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] | None = None) -> Settings:
+def resolve(
+    environ: Mapping[str, str],
+    directory: str,
+    command_args: list[str] | None = None,
+    uwsgi: tuple[tuple[str, str], ...] | None = None,
+    web: commands.Serve | None = None,
+) -> Settings:
     """All settings from the environment, `directory`/.env and gunicorn arguments.
 
     `command_args` are the arguments of an inherited `gunicorn ...` command, none of another server's, None where there
-    is no command. Raises SettingsError with all errors.
+    is no command; `uwsgi` the options of an inherited `uwsgi ...`; `web` what the Procfile's line has become once a
+    shell has read it. Raises SettingsError with all errors.
     """
     settings, errors = Settings(), []  # type: Settings, list[str]
     dotenv, settings.warnings = envfile.read(directory, environ)
     settings.environment = {**dotenv, **environ}
     layers: list[tuple[str, Mapping[str, str]]] = [("environment", environ), (".env", dotenv)]
-    settings.old = old = compat.read(settings.environment, directory)
+    if not command_args and uwsgi is None:
+        settings.procfile = web or procfile.served(directory, settings.environment)
+        uwsgi = settings.procfile.uwsgi if settings.procfile and command_args is None else None
+    settings.old = old = compat.read(settings.environment, directory, uwsgi)
     errors += old.errors
     for name, text in old.environment.items():
         settings.environment.setdefault(name, text)
@@ -191,7 +202,7 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
     settings.arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
     settings.command = gunicorn_args.split(command_args or [])
     _apply_arguments(settings, settings.command, "command line", errors, only_defaults=True)
-    settings.web = procfile.web(directory, settings.environment)
+    settings.web = procfile.web(settings.procfile)
     if settings.web and not command_args:
         _apply_arguments(settings, settings.web, "Procfile", errors, only_defaults=True)
     settings.line = "command line" if command_args else "Procfile" if settings.web and command_args is None else ""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import os
+from typing import Any
 
 OBJECTS = ("app", "application")
 FACTORIES = ("create_app", "make_app")
 SERVING = ("run", "serve", "serve_forever", "run_simple", "make_server")
 # Calls whose result is called "app" in many projects and is no WSGI application.
-ASGI = frozenset({"FastAPI", "Starlette", "Sanic", "Quart", "Litestar"})
+ASGI = frozenset({"FastAPI", "Starlette", "Sanic", "Quart", "Litestar", "get_asgi_application", "WsgiToAsgi"})
 NOT_WSGI = ASGI | frozenset(
     {"Typer", "Celery", "Cyclopts", "App", "Api", "Blueprint", "APIRouter", "Namespace", "NinjaAPI"}
 )
@@ -82,16 +83,24 @@ def _names(body: list[ast.stmt], found: dict[str, str]) -> None:
 
 
 def is_main_guard(node: ast.stmt) -> bool:
+    """`if __name__ == "__main__":`."""
     return isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
 
 
 def syntax(path: str | None) -> ast.Module | None:
-    """A file's syntax tree; None if there is none to be had."""
+    """A file's syntax tree; None if there is none to be had. The last one is kept: a start asks several times."""
     try:
         with open(path or "", "rb") as file:
-            return ast.parse(file.read(), path or "")
-    except (OSError, SyntaxError, ValueError):
+            text = file.read()
+        if text != _last[0]:
+            _last[:] = text, ast.parse(text, path or "")
+    except (OSError, SyntaxError, ValueError, RecursionError):
         return None
+    tree: ast.Module = _last[1]
+    return tree
+
+
+_last: list[Any] = [b"", ast.parse("")]
 
 
 def find_object(path: str, first: str = "") -> str | None:
@@ -148,6 +157,18 @@ def broken(path: str) -> str | None:
         return f"line {error.lineno}: {error.msg}{'. ' + why.rstrip('.') if why else ''}"
     except (OSError, ValueError) as error:
         return str(error)
+    return None
+
+
+def asgi_of(path: str, name: str) -> str | None:
+    """FastAPI, Starlette, ... where the file makes the object `name` by such a call, or None."""
+    tree = syntax(path)
+    for node in tree.body if tree else ():
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        named = any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+        if named and _callee(node.value) in ASGI:
+            return _callee(node.value)
     return None
 
 

@@ -18,6 +18,14 @@ FILES = {
     # What scripts beside an application look like: they use it, they do not serve it.
     "fill.py": "from app import app, db\nwith app.app_context():\n    db.create_all()\n",
     "job.py": "from app import create_app\napp = create_app()\napp.app_context().push()\nprint(1)\n",
+    "tool/__main__.py": "import sys\nprint(sys.argv)\n",
+    "shop/__main__.py": "from . import create_app\nif __name__ == '__main__':\n    create_app('live').run()\n",
+    "shop/web/__main__.py": "from ..site import app as site\nfrom waitress import serve\nserve(app := site)\n",
+    "whole/__main__.py": "from flask import Flask\napp = Flask(__name__)\nif __name__ == '__main__':\n    app.run()\n",
+    "run.py": "from shop import app\napp.run(debug=True)\n",
+    "live.py": "from shop import create_app\nif __name__ == '__main__':\n    create_app('live').run()\n",
+    "garden/manage.py": "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'garden.settings')\n",
+    "group/manage.py": "from flask.cli import FlaskGroup\nfrom shop import app\ncli = FlaskGroup(app)\n",
     "manage.py": "from flask.cli import FlaskGroup\ncli = FlaskGroup()\nif __name__ == '__main__':\n    cli()\n",
 }
 
@@ -81,6 +89,30 @@ GUNICORN = "gunicorn app:app"
     (["sh", "-c", "gunicorn -b ${BIND:-0.0.0.0:8000} app:app"], "app:app", "8000"),
     (["sh", "-c", "gunicorn -b :$UNSET app:app"], "app:app", None),
     (["sh", "-c", '  exec  gunicorn   "app:app"  '], "app:app", None),
+    (["sh", "-ec", "gunicorn app:app"], "app:app", None),
+    (["bash", "-euxo", "pipefail", "-c", "exec gunicorn app:app -b :81"], "app:app", "81"),
+    (["python", "-m", "app"], "app.py", None),
+    (["python", "-X", "dev", "-m", "web.site"], "web/site.py", None),
+    (["python", "-m", "shop"], "shop:create_app('live')", None),
+    (["python", "-m", "whole"], "whole.__main__", None),
+    (["python", "run.py"], "shop:app", None),  # importing it would start its server
+    (["python", "live.py"], "live:create_app('live')", None),
+    (["./app.py"], "app.py", None),
+    (["/venv/bin/python", "/venv/bin/gunicorn", "app:app"], "app:app", None),
+    (["python", "garden/manage.py", "runserver", "0.0.0.0:8000"], None, "8000"),
+    (["python", "garden/manage.py", "runserver", "--noreload", "[::]:8001"], None, "8001"),
+    (["garden/manage.py", "runserver", "8002"], None, "8002"),
+    (["python3", "group/manage.py", "run", "-h", "0.0.0.0", "-p", "5001"], "group/manage.py", "5001"),
+    (["django-admin", "runserver", "--settings", "garden.settings", "*:9000"], None, "9000"),
+    (["waitress-serve", "--port=8041", "--call", "shop:create_app"], "shop:create_app()", "8041"),
+    (["waitress-serve", "--listen=*:8080", "--threads", "8", "app:app"], "app:app", "8080"),
+    (["/venv/bin/waitress-serve", "--host", "0.0.0.0", "app:app"], "app:app", None),
+    (["python", "-m", "waitress", "--port", "80", "app:app"], "app:app", "80"),
+    (["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "80"], "main:app", "80"),
+    (["uvicorn", "--interface", "wsgi", "--factory", "shop:create_app"], "shop:create_app()", None),
+    (["hypercorn", "-b", "0.0.0.0:8000", "wsgi:shop:app"], "shop:app", "8000"),
+    (["uwsgi", "--http", ":8000", "--module", "m:app"], None, None),  # read as uwsgi.ini is: test_compat
+    (["python", "-m", "gunicorn", "-w", "2", "app:app"], "app:app", None),
 ])  # fmt: skip
 def test_served(served, words, application, port):
     found = served(words, PORT="5000")
@@ -91,7 +123,7 @@ def test_served(served, words, application, port):
 @pytest.mark.parametrize("words", [
     ["python"], ["python", "seed.py"], ["python", "-u", "seed.py"], ["python", "fill.py"], ["python", "job.py"],
     ["python", "manage.py"], ["python", "manage.py", "migrate"], ["python", "missing.py"], ["python", "app.py", "migrate"],
-    ["python", "-c", "import app"], ["python", "-m", "http.server"], ["python", "-m"], ["python", "-m", "app"],
+    ["python", "-c", "import app"], ["python", "-m", "http.server"], ["python", "-m"],
     ["python", "../app.py"], ["python", "/etc/app.py"], ["python", "--version"], ["pythonic", "app.py"],
     ["flask"], ["flask", "routes"], ["flask", "shell"], ["flask", "db", "upgrade"], ["flask", "run", "--help"], ["flask", "--version"],
     ["flask", "--app", "run", "db", "upgrade"], ["flask", "--app=run", "routes"], ["flask", "-A", "run", "shell"],
@@ -99,13 +131,16 @@ def test_served(served, words, application, port):
     ["python", "-m", "flask", "routes"],
     ["gunicorn"], ["gunicorn", "--version"], ["gunicorn", "-v"], ["gunicorn", "--help"], ["gunicorn", "--check-config", "app:app"],
     ["gunicorn", "--print-config", "app:app"],
-    ["bash"], ["sh"], ["sh", "-c", ""], ["ls", "-l"], ["celery", "-A", "app", "worker"], ["rq", "worker"], ["uwsgi", "--ini", "x.ini"],
-    ["sh", "-c", "flask db upgrade && gunicorn app:app"], ["sh", "-c", "flask db upgrade; flask run"],
+    ["bash"], ["sh"], ["sh", "-c", ""], ["ls", "-l"], ["celery", "-A", "app", "worker"], ["rq", "worker"], ["uwsgi", "--help"], ["uwsgi"], ["waitress-serve", "--help"],
     ["sh", "-c", "gunicorn app:app | tee log"], ["sh", "-c", "gunicorn app:app &"], ["sh", "-c", "gunicorn app:app > log"],
-    ["sh", "-c", "gunicorn app:app -b :$(cat port)"], ["sh", "-c", "gunicorn app:app -b :`cat port`"],
-    ["sh", "-c", "python seed.py\nflask run"], ["sh", "-c", "(gunicorn app:app)"], ["sh", "-c", "gunicorn 'app:app"],
+    ["sh", "-c", "(gunicorn app:app)"], ["sh", "-c", "gunicorn 'app:app"],
     ["sh", "-c", "gunicorn app:app", "name"], ["sh", "-x", "gunicorn app:app"], ["sh", "start.sh"],
-    ["sh", "-c", "flask routes"], ["sh", "-c", "python seed.py"],
+    ["sh", "-c", "flask routes"], ["sh", "-c", "python seed.py"], ["env"], ["env", "X=1"], ["tini", "--", "celery"], ["ddtrace-run", "celery", "-A", "app"],
+    ["poetry", "run", "flask", "db", "upgrade"], ["uv", "run", "python", "seed.py"], ["newrelic-admin", "generate-config"],
+    ["sh", "-c", "celery -A app worker & gunicorn app:app"], ["sh", "-c", "gunicorn a:app & gunicorn app:app"], ["sh", "-c", "gunicorn a:app; gunicorn app:app"],
+    ["sh", "-c", "flask db upgrade || gunicorn app:app"], ["sh", "-c", "if true; then gunicorn app:app; fi"], ["sh", "-c", "true && gunicorn app:app &"],
+    ["sh", "-c", "gunicorn app:app; echo ended"], ["sh", "-c", "cat <<E\nE\ngunicorn app:app"], ["sh", "-c", "true && gunicorn app:app > log"],
+    ["watchmedo", "auto-restart", "--", "gunicorn", "app:app"], ["python", "-m", "tool"], ["django-admin", "check"], ["python", "-m", "debugpy", "app.py"],
 ])  # fmt: skip
 def test_run_as_it_is(served, words):
     assert served(words, PORT="5000") is None
@@ -113,6 +148,135 @@ def test_run_as_it_is(served, words):
 
 def test_a_variable_cannot_smuggle_a_second_command(served):
     assert served(["sh", "-c", "gunicorn app:app -b :$PORT"], PORT="80; rm -rf x") is None
+
+
+@pytest.mark.parametrize(("words", "asked"), [
+    (["env", "X=1", "gunicorn", "app:app"], "env X=1"),
+    (["env", "-u", "A", "X=1", "nice", "-n", "5", "gunicorn", "app:app"], "env -u A X=1"),
+    (["nice", "-n", "5", "gunicorn", "app:app"], None),
+    (["poetry", "run", "gunicorn", "app:app"], "poetry run"),
+    (["uv", "run", "--frozen", "--with", "gunicorn", "gunicorn", "app:app"], "uv run --frozen --with gunicorn"),
+    (["pipenv", "run", "gunicorn", "app:app"], "pipenv run"),
+    (["pdm", "run", "gunicorn", "app:app"], "pdm run"),
+    (["conda", "run", "--no-capture-output", "-n", "env", "gunicorn", "app:app"], "conda run --no-capture-output -n env"),
+    (["aws-vault", "exec", "work", "--", "gunicorn", "app:app"], "aws-vault exec work --"),
+    (["dumb-init", "gunicorn", "app:app"], None),
+    (["/usr/bin/dumb-init", "--", "gunicorn", "app:app"], None),
+    (["tini", "-g", "--", "gunicorn", "app:app"], None),
+    (["gosu", "web", "gunicorn", "app:app"], None),
+    (["ddtrace-run", "gunicorn", "app:app"], "ddtrace-run"),
+    (["newrelic-admin", "run-program", "gunicorn", "app:app"], "newrelic-admin run-program"),
+    (["opentelemetry-instrument", "--service_name", "flask", "gunicorn", "app:app"], "opentelemetry-instrument --service_name flask"),
+    (["tini", "--", "poetry", "run", "ddtrace-run", "gunicorn", "app:app"], "poetry run ddtrace-run"),
+    (["sh", "-c", "X=1 Y='a b' exec gunicorn app:app"], "X=1 Y='a b'"),
+    (["sh", "-c", "exec ddtrace-run gunicorn app:app 2>&1"], "ddtrace-run"),
+    (["exec", "gunicorn", "app:app"], None),
+])  # fmt: skip
+def test_wrappers_are_peeled_off(served, words, asked):
+    """What makes an environment is asked for it; what is a matter of process 1 or of the user is the box's own."""
+    found = served(words)
+    assert found.application == "app:app"
+    assert [step.asked for step in found.steps] == ([asked] if asked else [])
+    assert all(
+        name in ("ddtrace-run", "newrelic-admin", "opentelemetry-instrument")
+        for step in found.steps
+        for name in step.agents
+    )
+
+
+@pytest.mark.parametrize(("line", "before", "ends", "application"), [
+    ("flask db upgrade && gunicorn app:app", "flask db upgrade", True, "app:app"),
+    ("flask db upgrade; flask --app shop run", "flask db upgrade", False, "shop"),
+    ("python seed.py\nexec python app.py\n", "python seed.py", False, "app.py"),
+    ("a || true && b; exec gunicorn 'shop:create_app()'", "a || true && b", False, "shop:create_app()"),
+    ("while ! nc -z db 5432; do sleep 1; done; waitress-serve app:app", "while ! nc -z db 5432; do sleep 1; done", False, "app:app"),
+    ("(a; b) && X=1 gunicorn app:app", "(a; b)", True, "app:app"),
+    ("echo 'x; gunicorn no:app' \"$(echo ')')\" # c\nset -e; gunicorn app:app;", "echo 'x; gunicorn no:app' \"$(echo ')')\" # c\nset -e", False, "app:app"),
+    ("cd web && gunicorn site:app", "cd web", True, "site:app"),
+])  # fmt: skip
+def test_what_comes_before_the_server(served, line, before, ends, application):
+    found = served(["sh", "-c", line])
+    assert (found.application, found.steps[0].before, found.steps[0].ends) == (application, before, ends)
+    assert found.directory == (f"{served.directory}/web" if line.startswith("cd") else "")
+
+
+@pytest.mark.parametrize("line", [
+    "gunicorn -w $(nproc) app:app", "gunicorn -w $((2 * $(nproc) + 1)) app:app", "true && gunicorn -w `nproc` -b :$PORT app:app",
+])  # fmt: skip
+def test_what_only_a_shell_can_tell(served, line):
+    """No word of it is taken before a shell has read it: `-w $(nproc)` is no number."""
+    found = served(["sh", "-c", line])
+    assert (found.application, found.port, found.gunicorn) == ("app:app", None, [])
+    assert found.steps[0].words[0] == "gunicorn"
+    Boot({}, served.directory, ["sh", "-c", line])
+
+
+def test_steps_in_each_other(served):
+    found = served(["tini", "--", "ddtrace-run", "sh", "-c", "flask db upgrade && gunicorn app:app"])
+    assert [(step.asked, step.before) for step in found.steps] == [("ddtrace-run", ""), ("", "flask db upgrade")]
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    (["sh", "-c", "celery -A app worker & gunicorn app:app"], "`gunicorn app:app` serves past nginx"),
+    (["sh", "-c", "celery -A app worker & gunicorn app:app"], "PROCESSES"),
+    (["sh", "-c", "if true; then exec gunicorn app:app; fi"], "exec flagon serve"),
+    (["./boot.sh"], "let ./boot.sh end in `exec flagon serve`"),
+    (["sh", "boot.sh"], "let boot.sh end in"),
+    (["bash", "-x", "./boot.sh"], "let ./boot.sh end in"),
+    (["watchmedo", "auto-restart", "--", "gunicorn", "app:app"], "serves past nginx"),
+    (["sleep", "600"], None), (["celery", "-A", "app", "worker"], None), (["sh", "-c", "flask db upgrade"], None),
+    (["./none.sh"], None), (["sh", "-c", "flask db upgrade; exec flagon serve"], None), (["./ends-well.sh"], None),
+])  # fmt: skip
+def test_a_server_past_nginx_is_named(served, words, text):
+    from flagon import past_nginx
+
+    for name, end in (("boot.sh", "python app.py"), ("ends-well.sh", "exec flagon serve")):
+        with open(f"{served.directory}/{name}", "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n# gunicorn here\nflask db upgrade\n{end}\n")
+    line = past_nginx.line(words, {}, served.directory)
+    assert line == "" if text is None else text in line
+
+
+@pytest.mark.parametrize(("word", "text"), [
+    ("app.py", 'CMD ["python", "app.py"]'), ("app:app", "APP_MODULE=app:app"), ("isso.run:make_app()", 'CMD ["gunicorn"'),
+    ("-w", "before them stands the server"), ("uwsgi", "leave it out"), ("celery", "install it"), ("boot", 'CMD ["./boot"]'),
+    ("./dos.sh", "CRLF"), ("./boot", "/bin/nothing"),
+])  # fmt: skip
+def test_what_is_no_program_has_a_next_step(served, word, text):
+    from flagon import past_nginx
+
+    for name, first in (("boot", "#!/bin/nothing\n"), ("dos.sh", "#!/bin/sh\r\n")):
+        with open(f"{served.directory}/{name}", "w", encoding="utf-8", newline="") as file:
+            file.write(first)
+    assert text in past_nginx.no_program([word], served.directory)
+
+
+def test_a_procfile_is_read_as_a_command_is(served):
+    """web: a chain, a wrapper, another server; what is not understood is said; release is named."""
+    from flagon import procfile
+
+    rows = [
+        ("flask db upgrade && gunicorn -w 2 shop:app", "Procfile=shop:app", 0),
+        ("newrelic-admin run-program gunicorn app:app", "Procfile=app:app", 0),
+        ("waitress-serve --threads=7 --call shop:create_app", "Procfile=shop:create_app()", 0),
+        ("python web/site.py", "Procfile=web/site.py", 0),
+        ("./boot.sh", "found in", 1),
+        ("celery worker & gunicorn shop:app", "Procfile=shop:app", 0),
+    ]
+    for line, why, said in rows:
+        with open(f"{served.directory}/Procfile", "w", encoding="utf-8") as file:
+            file.write(f"web: {line}\nrelease: flask db upgrade\n")
+        boot = Boot({"RUNTIME_DIR": served.directory}, served.directory)
+        boot.settings.set("MIGRATE", "off", "default")
+        from flagon import application
+
+        found = application.choose(boot, "")
+        assert why in found.why, line
+        lines = procfile.lines(boot, command=False)
+        assert [one for one in lines if "release" in one], line
+        assert len(lines) == 1 + said, lines
+        if "threads" in line:
+            assert (boot.values["THREADS"], boot.settings.sources["THREADS"]) == (7, "Procfile")
 
 
 def test_gunicorns_arguments_are_kept(served):
@@ -221,15 +385,19 @@ def test_the_port_of_flask_run(served, tmp_path, environ, files, port, why):
     ("waitress.serve(app, listen='*:4003')", "4003"), ("make_server('', 4004, app).serve_forever()", "4004"), ("WSGIServer(('0.0.0.0', 4005), app).serve_forever()", "4005"),
     ("socketio.run(app)", "5000"), ("socketio.run(app, '0.0.0.0', 4006)", "4006"), ("socketio.run(app, port=4007)", "4007"), ("print(1)", ""), ("app.run(", ""), ("\0", ""),
 ])  # fmt: skip
-def test_the_port_of_a_script(text, port):
-    environ = {"SHOP_PORT": "7777"}
-    assert script_port.asked((START + text).encode(), environ).port == port
+def test_the_port_of_a_script(tmp_path, text, port):
+    assert script(tmp_path, START + text).port == port
 
 
-def test_a_long_script_is_read_at_once():
+def script(folder, text):
+    (folder / "script.py").write_text(text)
+    return script_port.asked(str(folder / "script.py"), {"SHOP_PORT": "7777"})
+
+
+def test_a_long_script_is_read_at_once(tmp_path):
     deep = "app.run(port=" + "int(" * 90 + "1" + ")" * 90 + ")\n"
     names = "".join(f"n{number} = n{number + 1}\n" for number in range(2000)) + "app.run(port=n0)\n"
-    assert script_port.asked((START + deep + names).encode(), {}).port == ""
+    assert script(tmp_path, START + deep + names).port == ""
 
 
 @pytest.mark.parametrize(("command", "environ", "expected"), [

@@ -392,3 +392,36 @@ def test_bind_of_a_dotenv_file_is_below_the_environment(tmp_path):
     (tmp_path / ".env").write_text("BIND=0.0.0.0:8081\n")
     assert read(tmp_path, PORT="9000")["PORT"] == 9000
     assert read(tmp_path)["PORT"] == 8081
+
+
+@pytest.mark.parametrize(("words", "application", "expected"), [
+    ("--http :8000 --module shop:app", "shop:app", {"PORT": 8000}),
+    ("--http-socket 0.0.0.0:5000 --wsgi-file shop.py --callable web -p 3 --threads=2", "shop.py:web", {"PORT": 5000, "WEB_CONCURRENCY": 3, "THREADS": 2}),
+    ("--socket 0.0.0.0:5001 --protocol=http -w shop:app --master", "shop:app", {"PORT": 5001, "THREADS": 1}),
+    ("--ini deploy/u.ini", "inner:app", {"WEB_CONCURRENCY": 6, "PORT": 7000}),
+    ("deploy/u.ini", "inner:app", {"WEB_CONCURRENCY": 6}),
+    ("--master deploy/u.ini --harakiri 33", "inner:app", {"WEB_CONCURRENCY": 6, "TIMEOUT": 33.0}),
+    ("-s :3031 -M -T --wsgi-file=shop.py", "shop.py", {"PORT": None}),
+    ("shop:app --http=:81", "shop:app", {"PORT": 81}),
+    ("--chdir=src --module=shop", "shop", {}),
+])  # fmt: skip
+def test_the_command_uwsgi(tmp_path, words, application, expected):
+    """Its options as those of uwsgi.ini, the file that it names, and no other: uWSGI reads no uwsgi.ini by itself."""
+    from flagon import commands
+
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = other:app\n")
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "u.ini").write_text("[uwsgi]\nmodule = inner:app\nprocesses = 6\nhttp = :7000\n")
+    served = commands.served_instead(["uwsgi", *words.split()], {}, str(tmp_path))
+    found = resolve({}, str(tmp_path), [], served.uwsgi)
+    assert (found.old.application, found.old.named) == (application, "uwsgi")
+    assert {name: found.values[name] for name in expected} == expected
+    assert ("-s :" in words) == any("proxy_pass" in line for line in found.warnings)
+
+
+def test_a_file_that_the_command_uwsgi_names_must_be_there(tmp_path):
+    with pytest.raises(SettingsError, match=r"uwsgi --ini none\.ini is not accepted: there is no file"):
+        resolve({}, str(tmp_path), [], (("ini", "none.ini"),))
+    from flagon import commands
+
+    assert "write it as an .ini" in commands.served_instead(["uwsgi", "--yaml", "u.yml"], {}, str(tmp_path)).lines[0]
