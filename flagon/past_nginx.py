@@ -16,11 +16,12 @@ SERVERS = frozenset("gunicorn flask uwsgi waitress-serve uvicorn hypercorn daphn
 
 
 def real(program: str, path: str) -> str:
-    """The program that PATH leads to past our stand-ins; its bare name if there is none."""
+    """The program that PATH leads to past our stand-ins; where there is none, a name that nothing has."""
     if "/" in program:
         return program
     folders = [folder for folder in path.split(os.pathsep) if folder and folder != STAND_INS]
-    return shutil.which(program, path=os.pathsep.join(folders)) or program
+    found = shutil.which(program, path=os.pathsep.join(folders))
+    return found or (f"/nowhere/{program}" if os.path.exists(os.path.join(STAND_INS, program)) else program)
 
 
 def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:

@@ -52,7 +52,7 @@ def _last_of(line: str, environ: Mapping[str, str], directory: str) -> commands.
         if served:
             said = (
                 f"Procfile: of `web: {line}` only `{' '.join(words)}` is served, and nothing else of it is run: "
-                "what runs beside the server belongs into lines of its own (PROCESSES), what runs before into prestart.sh"
+                "what runs beside it belongs into lines of its own (PROCESSES), what runs before it into prestart.sh"
             )
             return served._replace(steps=(), lines=(*served.lines, said))
     return None

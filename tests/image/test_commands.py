@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .box import RUNTIME, Box, child_image, run_once
+from .box import RUNTIME, Box, child_image, run_once, write_files
 from .test_old_images import own_certificate
 
 FLASK = """from flask import Flask
@@ -353,3 +354,165 @@ def test_hooks_run_from_any_folder_with_any_line_ends_and_are_said_at_any_level(
         inner = "import json, sys; found = json.load(sys.stdin); print(*(found[n]['source'] for n in sys.argv[1:]))"
         command = f'flagon config --json | python -c "{inner}" PORT DATABASE_URL THREADS SECRET_KEY'
         assert box.exec("flagon", "sh", "-c", command).split() == ["default", "default", "default", "/data/secret_key"]
+
+
+# -- more than one command, and what leads to a server
+
+WHO = """import os
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    names = ("X", "MADE", "AGENT", "AGENT_OF_APP")
+    found = [os.environ.get(name, "-") for name in names]
+    return [" ".join([*found, str(os.getuid()), os.path.basename(os.getcwd())]).encode()]
+if __name__ == "__main__":
+    open("/tmp/tables", "w").close()
+    from wsgiref.simple_server import make_server
+    make_server("", 8080, app).serve_forever()
+"""
+AGENT = {
+    "bin/ddtrace-run": '#!/bin/sh\nexport PYTHONPATH=/agent\nexec "$@"\n',
+    "sitecustomize.py": "import os, sys\nos.environ['AGENT'] = 'early' if 'wsgi' not in sys.modules else 'late'\n",
+}
+BOOT = "#!/bin/sh\necho migrating as $(id -u)\nexec gunicorn -w 1 -b :8080 wsgi:app\n"
+
+
+@pytest.fixture(scope="module")
+def agent() -> dict[str, str]:
+    """A folder as ddtrace-run's: the program beside the sitecustomize that it puts into PYTHONPATH."""
+    folder = write_files(AGENT)
+    os.chmod(os.path.join(folder, "bin", "ddtrace-run"), 0o755)
+    return {str(folder): "/agent"}
+
+
+PATH = "/agent/bin:/opt/flagon/bin:/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def test_first_steps_wrappers_and_an_agent(agent: dict[str, str]) -> None:
+    """A runs first as the application's user; its exports and cd count; the agent is there before the application."""
+    line = "echo first as $(id -u) && export MADE=1 && cd src && X=7 exec ddtrace-run gunicorn -w $((1 + 0)) wsgi:app"
+    files = {"src/wsgi.py": WHO, "sitecustomize.py": "import os\nos.environ['AGENT_OF_APP'] = 'harm'\n"}
+    with Box(image=RUNTIME, command=["sh", "-c", line], env={"PATH": PATH}, files=files, mounts=agent) as box:
+        answer = box.get("/")
+        assert answer.text == "7 1 early - 10001 src"
+        assert answer.headers["Server"] == "nginx"
+        log = box.logs()
+        assert "first as 10001" in log
+        assert "1 workers" in log
+        assert log.count("SERVE_CMD=off") == 1
+        assert "no such" not in box.exec("flagon", "reload")
+        assert box.get("/").text == "7 1 early - 10001 src"
+
+
+def test_an_agent_of_an_operator(agent: dict[str, str]) -> None:
+    """PYTHONPATH alone, as Kubernetes' operators inject it; the application's own file of that name does no harm."""
+    files = {"wsgi.py": WHO, "sitecustomize.py": "import os\nos.environ['AGENT_OF_APP'] = 'harm'\n"}
+    with Box(image=RUNTIME, env={"PYTHONPATH": "/app:/agent"}, files=files, mounts=agent) as box:
+        assert box.get("/").text.split()[2:4] == ["early", "-"]
+
+
+def test_a_first_step_that_fails_ends_the_container() -> None:
+    done = run_once(["sh", "-c", "echo before; (exit 9) && gunicorn wsgi:app"], image=RUNTIME, files={"wsgi.py": WHO})
+    assert done.returncode == 9
+    assert "ended with code 9" in done.stderr
+    files = {"wsgi.py": WHO, "Procfile": "web: sh -c 'exit 7' && gunicorn wsgi:app\n"}
+    assert run_once(image=RUNTIME, files=files).returncode == 7
+
+
+def test_a_procfile_s_line_is_run_as_a_command_is() -> None:
+    files = {"wsgi.py": WHO, "Procfile": "web: echo mine; false; X=3 gunicorn -w $(echo 1) wsgi:app\nrelease: db up\n"}
+    with Box(image=RUNTIME, files=files) as box:
+        assert box.get("/").text.split()[0] == "3"
+        log = box.logs()
+        for words in ("mine", "ended with code 1, and `;` goes on", "1 workers", "`release: db up` is not run"):
+            assert words in log
+
+
+def test_a_boot_script_in_place_of_our_entrypoint() -> None:
+    """`exec gunicorn` as process 1: the box, as uid 10001; its own words hold. SERVE_CMD=off: the real one."""
+    files: dict[str, str | bytes] = {"wsgi.py": WHO, "boot.sh": BOOT}
+    options = ["--entrypoint", "sh"]
+    with Box(image=RUNTIME, args=options, command=["boot.sh"], files=files) as box:
+        answer = box.get("/")
+        assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
+        assert "migrating as 0" in box.logs()
+        assert "1 workers" in box.logs()
+        assert box.exec("/opt/flagon/healthcheck") == ""
+        # Not process 1: the real ones, and no loop.
+        assert re.match(r"gunicorn \(version", box.exec("gunicorn", "--version"))
+        assert re.match(r"gunicorn", box.exec("python", "-m", "gunicorn", "--version"))
+        box.exec("gunicorn", "--check-config", "wsgi:app")
+        assert "RUN pip install uwsgi" in box.exec("uwsgi", "--version", check=False)
+        assert "version" in box.exec("flagon", "gunicorn", "--version")
+    off = {"SERVE_CMD": "off"}
+    with Box(image=RUNTIME, args=options, command=["boot.sh"], env=off, files=files, wait=False) as box:
+        box.wait_up(path="/")
+        assert box.get("/").headers["Server"] == "gunicorn"
+    done = run_once(["--version"], image=RUNTIME, args=["--entrypoint", "gunicorn"])
+    assert done.stdout.startswith("gunicorn (version")
+
+
+def test_a_server_past_nginx_is_named_and_nothing_is_asked_of_it() -> None:
+    files = {"wsgi.py": WHO, "boot.sh": "#!/bin/sh\ngunicorn -b :8080 wsgi:app\n"}
+    with Box(image=RUNTIME, command=["sh", "boot.sh"], files=files, wait=False) as box:
+        box.wait_up(path="/")
+        assert box.get("/").headers["Server"] == "gunicorn"
+        assert "let boot.sh end in `exec flagon serve`" in box.logs()
+        assert "another command runs here" in box.exec("/opt/flagon/healthcheck")
+
+
+def test_healthcheck_where_another_command_runs() -> None:
+    with Box(image=RUNTIME, command=["sleep", "60"], wait=False) as box:
+        assert box.exec("/opt/flagon/healthcheck") == "another command runs here, nothing to ask\n"
+    # A box that has not come up is no other command.
+    files = {"wsgi.py": WHO, "prestart.sh": "sleep 60\n"}
+    with Box(image=RUNTIME, files=files, wait=False) as box:
+        box.wait_log("Running script")
+        assert "not serving" in box.exec("/opt/flagon/healthcheck", check=False)
+
+
+OWN = """[supervisord]
+nodaemon=true
+[program:nginx]
+command=nginx -g "daemon off;"
+[program:web]
+command=gunicorn -w 1 wsgi:app
+environment=X="5"
+[program:mine]
+command=sh -c "echo mine runs; sleep 600"
+"""
+
+
+def test_supervisord_with_a_file_of_its_own() -> None:
+    files = {"wsgi.py": WHO, "own.conf": OWN}
+    with Box(image=RUNTIME, command=["/usr/bin/supervisord", "-n", "-c", "/app/own.conf"], files=files) as box:
+        assert box.get("/").text.split()[0] == "5"
+        assert box.get("/").headers["Server"] == "nginx"
+        log = box.wait_log("mine runs") + box.logs()
+        assert "[program:web] is left out" in log
+        assert "SERVE_CMD" not in log
+    done = run_once(["supervisord", "-c", "none.conf"], image=RUNTIME, files=files)
+    assert done.returncode == 78
+    assert "/app/none.conf: there is no such file" in done.stderr
+
+
+def test_what_is_below_the_main_guard_is_named() -> None:
+    with Box(image=RUNTIME, command=["python", "wsgi.py"], files={"wsgi.py": WHO}) as box:
+        (line,) = [line for line in box.lines() if "is not run, as the application is imported" in line]
+        assert "wsgi.py line 8" in line
+
+
+@pytest.mark.parametrize(("command", "code", "words"), [
+    (["uvicorn", "main:app"], 78, ["FastAPI(), which is ASGI", "SERVE_CMD=off"]),
+    (["hypercorn", "other:app"], None, ["is ASGI", "SERVE_CMD=off"]),
+    (["main.py"], 127, ['CMD ["python", "main.py"]']),
+    (["uwsgi", "--help"], 127, ["it is not installed: leave it out"]),
+])  # fmt: skip
+def test_a_command_that_cannot_be_has_a_next_step(command: list[str], code: int | None, words: list[str]) -> None:
+    files = {
+        "main.py": "class FastAPI: ...\napp = FastAPI()\n",
+        "other.py": "async def app(scope, receive, send): ...\n",
+    }
+    done = run_once(command, image=RUNTIME, files=files, timeout=30)
+    assert done.returncode == code if code else done.returncode not in (0, 137)
+    for word in words:
+        assert word in done.stdout + done.stderr
