@@ -227,7 +227,7 @@ def _not_wsgi(found: Any) -> str:
         itself = 1
     flags = [getattr(getattr(one, "__code__", None), "co_flags", 0) for one in (called, answers)]
     if any(one & ASYNCHRONOUS for one in flags):
-        return "it is ASGI (async), and Flagon serves WSGI: take an ASGI server for it; if that is the image's command, SERVE_CMD=off runs it as it is."
+        return "it is ASGI (async), and Flagon serves WSGI: take an ASGI server for it (SERVE_CMD=off)."
     code = getattr(called, "__code__", None)
     if code is None or flags[0] & ANY_NUMBER:
         return ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .box import RUNTIME, Box, child_image, run_once, write_files
+from .box import RUNTIME, Box, child_image, run_once, wait_until, write_files
 from .test_old_images import own_certificate
 
 FLASK = """from flask import Flask
@@ -462,6 +462,7 @@ def test_a_server_past_nginx_is_named_and_nothing_is_asked_of_it() -> None:
 
 def test_healthcheck_where_another_command_runs() -> None:
     with Box(image=RUNTIME, command=["sleep", "60"], wait=False) as box:
+        wait_until(lambda: "sleep" in box.exec("cat", "/proc/1/cmdline"), 10, "sleep")
         assert box.exec("/opt/flagon/healthcheck") == "another command runs here, nothing to ask\n"
     # A box that has not come up is no other command.
     files = {"wsgi.py": WHO, "prestart.sh": "sleep 60\n"}
