@@ -224,7 +224,7 @@ def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> S
         served = served._replace(directory=folder)
     if found.dynamic:  # what the words are is known only once a shell has read them
         served = served._replace(gunicorn=[], port=None, threads=None, implied_port=None)
-    return served._replace(steps=found.steps, lines=found.lines + served.lines)
+    return served._replace(steps=found.steps or served.steps, lines=found.lines + served.lines)
 
 
 def added(environment: dict[str, str]) -> str:
