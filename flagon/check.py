@@ -56,7 +56,8 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
         errors = _application(boot)
         told = said(boot.run)
         errors += _nginx(boot, told, boot.addresses) + _supervisord(boot)
-    boot.warnings += (*guard.lines(boot), *procfile.lines(boot, command is not None))
+    boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
+    boot.warnings += procfile.lines(boot, command is not None)
     lines = [*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *access.lines(boot), *lines]
     for line in (*lines, *told.lines):
         print(f"warning: {line}", file=sys.stderr)

@@ -146,8 +146,9 @@ def _other(found: servers.Server | None, program: str) -> Serve | None:
     if found is None:
         return None
     return Serve(
-        found.application, found.port, [], program,
+        found.application, None if found.tls else found.port, [], program,
         found.directory, found.threads, found.options, found.script, lines=found.lines,
+        implied_port=None if found.port else found.implied_port, implied_why=found.implied_why, tls=found.tls,
     )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def _python(words: list[str], environ: Mapping[str, str], directory: str) -> Ser
         return found
     from flagon import servers
 
-    return _other(servers.module(words[1:], directory), "python")
+    return _other(servers.module(words[1:], environ, directory), "python")
 
 
 def _program(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
@@ -223,7 +224,8 @@ def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> S
     if found.folder and not served.directory:
         served = served._replace(directory=folder)
     if found.dynamic:  # what the words are is known only once a shell has read them
-        served = served._replace(gunicorn=[], port=None, threads=None, implied_port=None)
+        tls = served.tls or gunicorn_args.split(served.gunicorn).tls
+        served = served._replace(gunicorn=[], port=None, threads=None, implied_port=None, tls=tls)
     return served._replace(steps=found.steps or served.steps, lines=found.lines + served.lines)
 
 

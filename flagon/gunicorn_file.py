@@ -80,7 +80,7 @@ def folders(boot: Boot) -> list[str]:
 
 def start(boot: Boot) -> str:
     """Where the author's own start stands: what a `cd` before it or supervisord's `directory` says, or the box's."""
-    return os.path.join(boot.directory, boot.served.directory if boot.served else "")
+    return os.path.normpath(os.path.join(boot.directory, boot.served.directory if boot.served else ""))
 
 
 def chdir(boot: Boot) -> tuple[str, str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flagon import server_calls, wsgi_source
+from flagon import script_port, server_calls, wsgi_source
 
 MODULE = re.compile(r"[A-Za-z_][\w.]*(:.+)?\Z")
 ASKING = frozenset({"--help", "-h", "--version", "-V"})
@@ -33,6 +33,7 @@ UWSGI_FLAGS = frozenset(
     "log-master catch-exceptions no-orphans auto-procname ignore-sigpipe ignore-write-errors disable-write-exception "
     "honour-stdin master-fifo-none offload-none log-x-forwarded-for wsgi-env-behaviour-none no-site".split()
 )
+CERTIFICATES = ("--ssl-certfile", "--ssl-keyfile", "--ssl-certificate", "--certfile", "--keyfile")
 OTHER_FILES = ("xml", "yaml", "yml", "json", "sqlite3", "ldap", "emperor", "paste", "ini-paste", "pecan")
 
 
@@ -46,6 +47,9 @@ class Server(NamedTuple):
     options: tuple[tuple[str, str], ...] | None = None  # uWSGI's
     script: str = ""  # a file that would have been run and is not imported
     lines: tuple[str, ...] = ()
+    implied_port: str | None = None  # where it names none, and why
+    implied_why: str = ""
+    tls: str = ""  # the option that asks for TLS
 
 
 def read(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
@@ -110,7 +114,12 @@ def _asgi(words: list[str], environ: Mapping[str, str], directory: str) -> Serve
         target += "()"
     bind = next((options[name] for name in ("-b", "--bind", "--insecure-bind") if name in options), "")
     port = options.get("--port") or options.get("-p") or _port(bind)
-    return Server(target, port, directory=options.get("--app-dir", ""))
+    implied = None if bind else "8000"  # of all four
+    tls = next((name for name in options if name in CERTIFICATES), "")
+    return Server(
+        target, port, directory=options.get("--app-dir", ""),
+        implied_port=implied, implied_why="the ASGI server's own port", tls=tls,
+    )  # fmt: skip
 
 
 def _django(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
@@ -119,7 +128,8 @@ def _django(words: list[str], environ: Mapping[str, str], directory: str) -> Ser
         return None
     options, rest = _split(words[1:], FLAGS)
     place = rest[0] if rest else ""
-    return Server(port=place if place.isdigit() else _port(place) or options.get("--port") or options.get("-p"))
+    port = place if place.isdigit() else _port(place) or options.get("--port") or options.get("-p")
+    return Server(port=port, implied_port="8000", implied_why="runserver's own port")
 
 
 def manage(path: str, words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
@@ -131,7 +141,14 @@ def manage(path: str, words: list[str], environ: Mapping[str, str], directory: s
     options, _ = _split(words[1:], FLAGS)
     relative = os.path.relpath(path, directory)
     name = wsgi_source.find_object(path)
-    return Server(relative if name else None, options.get("--port") or options.get("-p"))
+    from flagon import ports
+
+    by_flask, why = ports.flask_run_port(environ, directory) if words[0] == "run" else ("5000", "runserver's own port")
+    tls = "--cert" if "--cert" in options or (words[0] == "run" and ports.flask_certificate(environ, directory)) else ""
+    return Server(
+        relative if name else None, options.get("--port") or options.get("-p"),
+        implied_port=by_flask, implied_why=why, tls=tls,
+    )  # fmt: skip
 
 
 def _uwsgi(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
@@ -162,7 +179,8 @@ def _uwsgi(words: list[str], environ: Mapping[str, str], directory: str) -> Serv
             options.append((name, value))
     if not options and not lines:
         return None
-    return Server(options=tuple(options), lines=_told("uwsgi", lines))
+    tls = next((f"--{name}" for name, _ in options if name in ("https", "https-socket")), "")
+    return Server(options=tuple(options), lines=_told("uwsgi", lines), tls=tls)
 
 
 READERS: dict[str, Callable[[list[str], Mapping[str, str], str], Server | None]] = {
@@ -180,18 +198,26 @@ READERS: dict[str, Callable[[list[str], Mapping[str, str], str], Server | None]]
 }
 
 
-def module(words: list[str], directory: str) -> Server | None:
+def module(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
     """`python -m shop`: its file if that starts a server; of a __main__.py, which nobody imports, what it serves."""
     if len(words) != 1 or not MODULE.match(words[0]):
         return None
     name = words[0]
     path = os.path.join(directory, *name.split("."))
     if os.path.isfile(path + ".py") and not os.path.isdir(path):
-        return Server(name.replace(".", "/") + ".py") if wsgi_source.starts_a_server(path + ".py") else None
+        found = Server(name.replace(".", "/") + ".py")
+        return _asked(found, path + ".py", environ) if wsgi_source.starts_a_server(path + ".py") else None
     path = os.path.join(path, "__main__.py")
     if not server_calls.serves(path):
         return None
     target = server_calls.imported_object(path, name)
     if target is None and wsgi_source.find_object(path) is None:
         return None
-    return Server(target or f"{name}.__main__", script=path if target else "")
+    return _asked(Server(target or f"{name}.__main__", script=path if target else ""), path, environ)
+
+
+def _asked(found: Server, path: str, environ: Mapping[str, str]) -> Server:
+    """With the port and TLS that the script's own call asks for."""
+    asked = script_port.asked(path, environ)
+    why = f"{asked.call} in {os.path.basename(path)}"
+    return found._replace(implied_port=asked.port or None, implied_why=why, tls=asked.tls)

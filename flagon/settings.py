@@ -189,6 +189,8 @@ def resolve(
         settings.procfile = web or procfile.served(directory, settings.environment)
         uwsgi = settings.procfile.uwsgi if settings.procfile and command_args is None else None
     settings.old = old = compat.read(settings.environment, directory, uwsgi)
+    if settings.procfile and uwsgi is settings.procfile.uwsgi and uwsgi is not None:
+        _beside(settings, settings.procfile)
     errors += old.errors
     for name, text in old.environment.items():
         settings.environment.setdefault(name, text)
@@ -215,6 +217,14 @@ def resolve(
         raise SettingsError(errors)
     _warn_near_misses(settings)
     return settings
+
+
+def _beside(settings: Settings, web: commands.Serve) -> None:
+    """The port of a `uwsgi` in a Procfile: it comes along with the code, and 8080 answers as well."""
+    port, name = settings.old.given.get("PORT", ("", ""))
+    if port and not name.startswith("BIND="):
+        del settings.old.given["PORT"]
+        settings.procfile = web._replace(port=port)
 
 
 def one(name: str, environ: Mapping[str, str], directory: str) -> Any:

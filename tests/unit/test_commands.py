@@ -4,11 +4,12 @@
 # ruff: noqa: E501
 
 import os
+import sys
 
 import pytest
 
-from flagon import capacity, commands, ports, script_port, users_nginx
-from flagon.boot import Boot
+from flagon import application, capacity, commands, ports, script_port, users_nginx
+from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
 FILES = {
@@ -493,3 +494,103 @@ def test_gunicorn_whose_file_names_the_application(served, tmp_path, words, envi
     assert (served(words, **environ) is not None) is is_served
     for name in files:
         (tmp_path / name).unlink()
+
+
+# What a server's words mean is the same however it is started
+
+STARTS = ["{}", "tini -- {}", "true && {}", "env X=1 {}", "nice -n 5 sh -c '{}'", "exec {}"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(("line", "port", "implied", "tls", "program"), [
+    ("gunicorn app", None, "8000", "", "gunicorn"), ("gunicorn -b :81 app", "81", None, "", "gunicorn"), ("gunicorn -b unix:/x app", None, None, "", "gunicorn"),
+    ("flask run", None, "5000", "", "flask"), ("flask run -p 82", "82", None, "", "flask"), ("flask run --cert adhoc", None, "5000", "--cert", "flask"),
+    ("python app.py", None, "5000", "", "python"), ("python -m app", None, "5000", "", "python"),
+    ("python -m whole", None, "5000", "", "python"), ("uvicorn app:app", None, "8000", "", "uvicorn"), ("uvicorn --port 83 app:app", "83", None, "", "uvicorn"),
+    ("hypercorn -b unix:/x app:app", None, None, "", "hypercorn"), ("uvicorn --ssl-certfile c --port 443 app:app", None, None, "--ssl-certfile", "uvicorn"),
+    ("uwsgi --https :443,c,k --module app:app", None, None, "--https", "uwsgi"), ("django-admin runserver", None, "8000", "", "django-admin"),
+    ("python garden/manage.py runserver", None, "8000", "", "manage.py"), ("python group/manage.py run", None, "5000", "", "manage.py"),
+])  # fmt: skip
+def test_a_port_and_tls_whatever_starts_the_server(served, start, line, port, implied, tls, program):
+    found = served(["sh", "-c", start.format(line)])
+    assert (found.port, found.implied_port, found.tls, found.program) == (port, implied, tls, program)
+
+
+@pytest.mark.parametrize("line", [
+    "gunicorn app", "newrelic-admin run-program gunicorn app", "true && exec gunicorn app", "cd . && gunicorn app", "X=1 gunicorn app", "celery worker & gunicorn app",
+])  # fmt: skip
+@pytest.mark.parametrize("by", [commands.COMMAND, commands.PROCFILE])
+def test_gunicorn_s_own_meaning_whatever_starts_it(served, tmp_path, line, by):
+    """One thread, its port, its object, of a command and of a Procfile's line; one worker of a command only."""
+    (tmp_path / "Procfile").write_text(f"web: {line}\n")
+    command = ["sh", "-c", line] if by == commands.COMMAND else None
+    if command and "&" in line.replace("&&", ""):
+        pytest.skip("run as it is")
+    boot = sized(served, command, {"RUNTIME_DIR": str(tmp_path)})
+    (tmp_path / "Procfile").unlink()
+    assert (boot.settings.line, boot.values["THREADS"], boot.values["BACKLOG"] >= 64) == (by, 1, True)
+    assert (boot.settings.sources["WEB_CONCURRENCY"] == LINE) == (by == commands.COMMAND)
+    assert [one.port for one in ports.beside(boot)] == [8000]
+    boot.application = application.choose(boot, "")
+    assert (boot.objects[0], boot.application.why) == ("application", f"{by}=app")
+
+
+@pytest.mark.parametrize("by", [commands.COMMAND, commands.PROCFILE])
+@pytest.mark.parametrize(
+    "line",
+    ["true && gunicorn --certfile c app:app", "tini flask run --cert adhoc", "gunicorn --certfile=$(pwd)/c app:app"],
+)
+def test_tls_is_refused_whatever_starts_the_server(served, tmp_path, line, by):
+    (tmp_path / "Procfile").write_text(f"web: {line}\n")
+    boot = Boot({}, served.directory, ["sh", "-c", line] if by == commands.COMMAND else None)
+    (tmp_path / "Procfile").unlink()
+    boot.users = users_nginx.UsersNginx()
+    with pytest.raises(BootError, match=rf"{by}: --cert.* asks for TLS"):
+        boot.refuse_tls()
+
+
+def test_a_procfile_s_line_that_a_shell_has_read_is_still_the_procfile_s(served, tmp_path):
+    """`gunicorn -w $(nproc)`: its words become the command, and neither its port nor its workers a command's."""
+    (tmp_path / "Procfile").write_text("web: gunicorn -b :$X -w $(echo 2) app\n")
+    before = Boot({}, served.directory)
+    assert (before.settings.line, before.served.gunicorn) == ("", [])
+    words = ["gunicorn", "-b", ":7001", "-w", "2", "app"]
+    boot = Boot({}, served.directory, words, was=before.served)
+    (tmp_path / "Procfile").unlink()
+    assert (boot.settings.line, boot.values["PORT"], boot.settings.sources["WEB_CONCURRENCY"]) == (
+        "Procfile",
+        None,
+        "Procfile",
+    )
+    assert [(one.port, one.why) for one in ports.beside(boot)] == [(7001, "-b in the Procfile")]
+    assert application.choose(boot, "").why == "Procfile=app"
+    again = Boot({}, served.directory, words, was=boot.served)  # a reload
+    assert again.settings.line == "Procfile"
+
+
+def test_a_procfile_s_uwsgi_is_listened_on_beside(served, tmp_path):
+    for text, command, expected in (
+        ("web: uwsgi --http :7002 --module app:app\n", None, (None, [7002])),
+        ("", ["uwsgi", "--http", ":7002", "--module", "app:app"], (7002, [])),
+    ):
+        (tmp_path / "Procfile").write_text(text)
+        boot = Boot({}, served.directory, command)
+        assert (boot.values["PORT"], [one.port for one in ports.beside(boot)]) == expected
+    (tmp_path / "Procfile").unlink()
+
+
+@pytest.mark.parametrize(("words", "target", "folder", "file"), [
+    (["sh", "-c", "cd web && gunicorn -c g.py site"], "site:app", "web", "web/g.py"), (["sh", "-c", "cd web && gunicorn --chdir .. app:app"], "app:app", "", ""),
+    (["sh", "-c", "cd web && FLASK_APP=site flask run"], "site:app", "web", ""), (["sh", "-c", "cd web && flask run"], "app:app", "web", ""), (["gunicorn", "--chdir", "web", "-c", "g.py", "site"], "site:app", "web", "web/g.py"),
+])  # fmt: skip
+def test_a_folder_that_the_command_changes_to(served, tmp_path, words, target, folder, file):
+    """Where its names, its gunicorn file and its --chdir begin."""
+    (tmp_path / "web" / "g.py").write_text("bind = ':7003'\n")
+    (tmp_path / "web" / "app.py").write_text(FILES["app.py"])
+    environ = {"FLASK_APP": "site"} if "FLASK_APP" in words[-1] else {}  # its first step has given that
+    boot = Boot(environ, served.directory, words)
+    boot.environment, boot.python = dict(boot.settings.environment), sys.executable
+    boot.read_gunicorn_file()
+    found = application.choose(boot, "")
+    assert (found.target, found.directory) == (target, str(tmp_path / folder))
+    assert boot.gunicorn_file == (str(tmp_path / file) if file else "")
