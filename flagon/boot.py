@@ -16,6 +16,7 @@ from flagon import (
     capacity,
     commands,
     database,
+    environments,
     gunicorn_file,
     identity,
     listening,
@@ -80,10 +81,9 @@ class Boot:
         self.directory, self.home, self.environ = directory, HOME, environ
         self.started_at = time.time()
         self.warnings: list[str] = []
-        self.python, self.packages = (
-            places.APPLICATION_PYTHON,
-            "",
-        )  # the application's interpreter; what PIP_INSTALL made
+        self.command = command or []
+        self.origin = environments.own()  # of the application's packages
+        self.packages = ""  # what PIP_INSTALL made
         self.working_directory = ""  # where a hook has left the box, if not in the application's directory
         self.spool_of_start: room.Spool | None = None  # a reload keeps it
         given = commands.served_instead(command, environ, directory) if command else None
@@ -303,8 +303,20 @@ class Boot:
             return  # it is shown as it is, and said to be
         raise BootError(f"{self.closed}; or set DATABASE_URL")
 
+    @property
+    def python(self) -> str:
+        """The application's interpreter."""
+        return self.origin.python
+
     def install_packages(self) -> None:
-        """PIP_INSTALL: an interpreter with the application's packages."""
+        """The environment with the application's packages: the image's own, the author's, or what PIP_INSTALL makes."""
+        try:
+            given = self.settings.environment  # with the HOME that was given
+            found = environments.find(given, self.directory, self.command, self.settings.old.home)
+        except environments.Unusable as error:
+            if not self.values["PIP_INSTALL"]:
+                raise BootError(str(error)) from None
+            found = environments.own()
         if self.values["PIP_INSTALL"] and not self.packages:
             from flagon import pip_install  # not at each cold start
 
@@ -313,10 +325,13 @@ class Boot:
             except (pip_install.CannotInstall, OSError) as error:
                 raise BootError(str(error)) from None
         if self.packages:
-            folder = os.path.join(self.packages, "bin")
-            self.python = os.path.join(folder, "python")
-            self.environment["PATH"] = f"{folder}:{self.environment.get('PATH', os.defpath)}"
-            self.environment["VIRTUAL_ENV"] = self.packages
+            if not found.is_own and found.home != self.packages:
+                self.warnings.append(f"PIP_INSTALL: {found.named()} is not used")
+            found = environments.of_pip_install(self.packages)
+        elif found.is_own and versions() and not os.path.exists(found.python):
+            raise BootError(f"{found.python}, the image's own environment, is not there: something has removed it")
+        self.origin = found
+        self.environment.update(found.variables(self.environment.get("PATH", os.defpath)))
 
     def find_application(self) -> None:
         """What to serve: the user's, or the starter where the user brought nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from flagon import places, sizing, users_nginx
+from flagon import sizing, users_nginx
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -16,21 +16,19 @@ GUNICORNS = "gunicorn's own default, as its command names none"
 SHORTEST_QUEUE = 64  # where the author's gunicorn had 2048: one thread must not mean a queue of four
 
 
-def installed(python: str, names: tuple[str, ...]) -> str:
-    """The first of these packages that the application's interpreter has, or empty. Starts no interpreter."""
-    bases = dict.fromkeys(os.path.dirname(os.path.dirname(path)) for path in (python, places.APPLICATION_PYTHON))
-    folders = [folder for base in bases for folder in places.site_packages(base)]
+def installed(folders: list[str], names: tuple[str, ...]) -> str:
+    """The first of these packages that lies in one of the folders, or empty. Starts no interpreter."""
     return next((name for name in names if any(os.path.isdir(os.path.join(folder, name)) for folder in folders)), "")
 
 
-def websocket_library(python: str) -> str | None:
-    """The first installed library that needs a wire with upgrades, or None."""
-    return installed(python, WEBSOCKET_LIBRARIES).replace("_", "-") or None
+def websocket_library(folders: list[str]) -> str | None:
+    """The first library in these package folders that needs a wire with upgrades, or None."""
+    return installed(folders, WEBSOCKET_LIBRARIES).replace("_", "-") or None
 
 
 def _patched_by_gevent(boot: Boot) -> str:
     """Where the application patches Python by gevent, which needs gevent's worker; empty if it does not."""
-    if not installed(boot.python, ("gevent",)):
+    if not installed(boot.origin.folders(), ("gevent",)):
         return ""
     from flagon import patching  # few need it
 
@@ -100,7 +98,7 @@ def _whose(source: str) -> str:
 def _worker_class(boot: Boot) -> str:
     """Choose the wire; why there can be only one worker process, or empty."""
     values, settings = boot.values, boot.settings
-    library = websocket_library(boot.python)
+    library = websocket_library(boot.origin.folders())
     alone = "FLASK_DEBUG is on" if boot.debug else ""
     if library == "flask-socketio":
         alone = "flask-socketio keeps its clients in one process's memory"

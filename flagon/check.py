@@ -59,10 +59,11 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
     boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
     boot.warnings += procfile.lines(boot, command is not None)
     lines = [*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *access.lines(boot), *lines]
-    for line in (*lines, *told.lines):
+    for line in (*lines, *boot.origin.lines, *told.lines):
         print(f"warning: {line}", file=sys.stderr)
     if not errors:
-        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}")
+        packages = "" if boot.origin.is_own else f"; packages: {boot.origin.named()}, Python {boot.origin.version}"
+        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{packages}")
     return errors
 
 

@@ -22,6 +22,7 @@ from flagon import (
     timeline,
 )  # fmt: skip
 from flagon.boot import Boot, BootError
+from flagon.environments import OWN
 from flagon.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -155,7 +156,12 @@ def run_command(words: list[str], served: bool = False) -> int:
     boot.resolve_secrets()
     if boot.settings.sources["SECRET_KEY"] == secrets_store.FOR_A_COMMAND:
         print(f"flagon: {boot.warnings[-1]}", file=sys.stderr)
-    boot.install_packages()
+    try:
+        boot.install_packages()
+    except BootError as error:
+        if os.path.basename(words[0]) not in commands.SHELLS:
+            raise
+        print(f"flagon: {error}", file=sys.stderr)  # a shell is what mends it
     try:
         boot.choose()
     except BootError:
@@ -168,6 +174,9 @@ def run_command(words: list[str], served: bool = False) -> int:
 
     if not served and (line := past_nginx.line(words, os.environ, os.getcwd())):
         print(f"flagon: warning: {line}", file=sys.stderr)
+    program = past_nginx.real(words[0], environment.get("PATH", os.defpath))
+    if not boot.origin.is_own and os.path.dirname(program) == os.path.join(OWN, "bin"):
+        words = [*boot.origin.runs(program), *words[1:]]  # `flask` of ours, with their packages
     try:
         os.execvpe(past_nginx.real(words[0], environment.get("PATH", os.defpath)), words, environment)
     except FileNotFoundError:

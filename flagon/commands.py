@@ -115,7 +115,7 @@ def _gunicorn(words: list[str], environ: Mapping[str, str], directory: str) -> S
 def _script(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """`python app.py`: served only if that file starts a server itself; `python seed.py` is run."""
     if not words[0].endswith(".py"):
-        return _program(words, environ, directory)  # python /opt/venv/bin/gunicorn
+        return _program(words, environ, directory)  # python /venv/bin/gunicorn
     path = os.path.join(directory, words[0])
     relative = os.path.relpath(path, directory)
     if relative.startswith(".."):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flagon import kinds, places, text_file
+from flagon import environments, kinds, text_file
 from flagon.table import SETTINGS
 
 # Names that only those images know. Where one of them is seen, the application was written for one of those images.
@@ -85,6 +85,7 @@ class Found(NamedTuple):
     application: str = ""  # module:object of uwsgi.ini
     directory: str = ""  # its chdir
     python_path: tuple[str, ...] = ()
+    home: str = ""  # its virtual environment
     listen: str = ""
     named: str = "uwsgi.ini"  # who names the application
     workers_per_core: float | None = None
@@ -202,8 +203,7 @@ def _has_object(directory: str, module: str, variable: str) -> bool:
 
     path = wsgi_source.source_of(directory, module)
     if path is None:
-        home = os.path.dirname(os.path.dirname(places.APPLICATION_PYTHON))
-        return any(wsgi_source.source_of(folder, module) for folder in places.site_packages(home))
+        return any(wsgi_source.source_of(folder, module) for folder in environments.own().folders())
     if not variable:
         return wsgi_source.find_object(path) is not None
     name = variable.partition("(")[0].partition(".")[0]
@@ -432,14 +432,5 @@ def _application(options: list[tuple[str, str]], found: Found, directory: str, i
         target = os.path.relpath(file, folder or directory) if os.path.isabs(file) else file
     path = [os.path.join(directory, value) for name, value in options if name in ("pythonpath", "python-path", "pp")]
     home = next((value for name, value in options if name in ("home", "virtualenv", "venv", "pyhome")), "")
-    if home:
-        path += _packages(os.path.join(directory, home), found, ini)
-    return found._replace(application=target, directory=folder, python_path=tuple(path))
-
-
-def _packages(home: str, found: Found, ini: str) -> list[str]:
-    """The packages of a virtual environment."""
-    folders = places.site_packages(home)
-    if not folders:
-        found.lines.append(f"{ini}: there is no virtual environment {home}: the image's packages are used")
-    return folders
+    home = os.path.join(directory, home) if home else ""
+    return found._replace(application=target, directory=folder, python_path=tuple(path), home=home)

@@ -110,6 +110,8 @@ def values(
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise BadFile(f"{label} does not end within {TIMEOUT:g} s") from None
+    except OSError as error:
+        raise BadFile(f"{label} cannot be read: {python}: {error.strerror}") from None
     if done.returncode:
         raise BadFile(f"{label}: {(done.stderr.strip().splitlines() or ['it ends its interpreter'])[-1]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

@@ -229,6 +229,10 @@ class Box:
             f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
             f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
         )  # fmt: skip
+        if not boot.origin.is_own:
+            say("flagon", "info", f"packages: {boot.origin.named()}, Python {boot.origin.version}")
+        for line in boot.origin.lines:
+            say("flagon", "info", line)
         if seen := boot.settings.old.seen:
             say(
                 "flagon", "info",

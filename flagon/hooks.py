@@ -16,6 +16,7 @@ from flagon import boot as boot_module
 from flagon import commands, early, line_ends, step, text_file, timeline
 from flagon.boot import Boot
 from flagon.commands import OLD_START
+from flagon.environments import Environment
 from flagon.logs import Output
 
 FOLDER = "/docker-entrypoint.d"
@@ -37,8 +38,8 @@ class Failed(Exception):
 class Hooks:
     """Runs them; `changes` is what they have done to the environment (None: unset)."""
 
-    def __init__(self, output: Output, environment: Mapping[str, str], python: str, run: str) -> None:
-        self.output, self.environment, self.python = output, dict(environment), python
+    def __init__(self, output: Output, environment: Mapping[str, str], origin: Environment, run: str) -> None:
+        self.output, self.environment, self.origin = output, dict(environment), origin
         self.state = os.path.join(run, "hook")
         self.changes: dict[str, str | None] = {}
 
@@ -49,7 +50,7 @@ class Hooks:
             if path.endswith(".envsh"):
                 self.source(path)
                 continue
-            words = [self.python, path] if path.endswith(".py") else [shell_for(path), self._runnable(path)]
+            words = self.origin.runs(path) if path.endswith(".py") else [shell_for(path), self._runnable(path)]
             code = step.run(words, self.environment, self.output, os.path.basename(path))
             if code:
                 raise Failed(f"{path} ended with code {code}", code)
@@ -158,7 +159,7 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], 
     if not told and not found(directory, given) and not steps:
         return boot, environ, command
     early.end()  # a hook may change what an interpreter reads at its start, or the packages
-    run = Hooks(boot.output, _environment(boot), boot.python, boot.run)
+    run = Hooks(boot.output, _environment(boot), boot.origin, boot.run)
     run.entrypoint_folder()
     for prestart in prestart_scripts(directory, given):
         if command and command[0] not in OLD_START:

@@ -99,6 +99,13 @@ def _users_parameters(boot: Boot) -> list[str]:
     return users_parameters.names(boot.users.said, boot.fastcgi)
 
 
+def packages_options(boot: Boot) -> dict[str, Any]:
+    """What is said of a module that is missing (flagon/inside/packages.py)."""
+    origin = boot.origin
+    asked = "" if origin.is_own or boot.packages else origin.named()
+    return {"asked": asked, "add": origin.how_to_add(), "unused": origin.lines}
+
+
 def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
     """What crosses to the application's interpreter, as one JSON file. `token`: see statics.Files."""
     values = boot.values
@@ -110,6 +117,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "objects": boot.objects,
         "directory": boot.application.directory,
         "python_path": [*gunicorns_path(boot), *old_path(boot), *(part for part in search.split(os.pathsep) if part)],
+        "packages": packages_options(boot),
         "agents": agents(boot),
         "prefix": values["URL_PREFIX"] or "",
         "fastcgi": boot.fastcgi,

@@ -13,12 +13,12 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from flagon import places, step
+from flagon import environments, places, step
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
 
-BASE = "/opt/venv"
+BASE = environments.OWN
 UNUSED = 30 * 86400  # seconds after which an environment that nobody has started from is removed
 # Lock files that pip cannot read, and how each tool writes one that it can.
 EXPORTS = {

@@ -16,6 +16,7 @@ from typing import Any
 
 from flagon import CONFIGURATION_ERROR, timeline
 from flagon.inside import options as options_file
+from flagon.inside import own_packages, packages
 from flagon.inside.deferred import deferred
 from flagon.inside.notice import fail
 
@@ -140,11 +141,13 @@ def wait(descriptor: int) -> None:
 
 def main() -> None:
     """Read the options, import in the right order, run."""
+    own_packages.provide()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a pipe, and prints are log lines
     timeline.mark("gunicorn's python")
     if sys.argv[-1].startswith("--wait="):
         wait(int(sys.argv.pop()[len("--wait=") :]))
     options = options_file.read(sys.argv[1])
+    packages.origin = options["packages"]
     from flagon.inside import notice
 
     if "--check" in sys.argv:

@@ -290,6 +290,4 @@ def _missing(error: ModuleNotFoundError, target: str) -> str:
         return old_code.of_error(error)
     if target == missing or target.startswith(missing + "."):
         return f"There is no {missing} below {os.getcwd()}."
-    listed = os.path.isfile("requirements.txt") or os.path.isfile("pyproject.toml")
-    or_at_start = ", or set PIP_INSTALL=1 to have it installed at the start" if listed else ""
-    return f"Add {packages.distribution(missing)} to requirements.txt and install it in your image{or_at_start}."
+    return packages.missing(missing)

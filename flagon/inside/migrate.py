@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from flagon.inside import database, notice, report, revisions, sqlite_copy, tool, upgrade
+from flagon.inside import database, notice, packages, report, revisions, sqlite_copy, tool, upgrade
 from flagon.inside.migration_lock import ANSWER_LIMIT, CONNECT_LIMIT, POLL, Away, Busy, Lock, away, hold
 from flagon.inside.report import say
 from flagon.inside.upgrade import AWAY, FAILED
@@ -159,6 +159,7 @@ def main(arguments: list[str]) -> int:
     with open(arguments[1], encoding="utf-8") as file:
         options = json.load(file)
     notice.set_up(options["run"])
+    packages.origin = options["packages"]
     report.set_up(options)
     if "--command" in arguments:
         tool.die_with_parent()

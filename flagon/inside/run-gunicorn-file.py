@@ -5,12 +5,15 @@ import os
 import sys
 
 if __name__ == "__main__":  # and not again in child processes of multiprocessing
-    import users_config  # type: ignore[import-not-found] # beside this file
+    # Not this file's own folder, where our logs.py would hide others' logs.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+    from flagon.inside import own_packages, users_config
+
+    own_packages.provide()
     location, folders, *names = sys.argv[1:]
     sys.path[0:1] = folders.split(os.pathsep)
     read = users_config.read
-    del sys.modules["users_config"]  # the name may be that of a module of the user's
     real = os.dup(1)
     os.dup2(2, 1)  # what the file itself prints is said once, when gunicorn reads it
     sys.argv[:] = ["gunicorn"]

@@ -115,7 +115,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_error(starter: Box) -> None:
 def test_a_command_in_the_application_s_environment() -> None:
     script = "import sys, flask, os; print(sys.prefix, bool(os.environ['SECRET_KEY']), os.environ['DATABASE_URL'])"
     done = run_once(["python", "-c", script])
-    assert done.stdout.split() == ["/opt/venv", "True", "sqlite:////data/app.db"]
+    assert done.stdout.split() == ["/opt/flagon/venv", "True", "sqlite:////data/app.db"]
 
 
 def test_flask_routes_of_the_starter() -> None:
@@ -384,7 +384,7 @@ def agent() -> dict[str, str]:
     return {str(folder): "/agent"}
 
 
-PATH = "/agent/bin:/opt/flagon/bin:/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PATH = "/agent/bin:/opt/flagon/bin:/opt/flagon/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def test_first_steps_wrappers_and_an_agent(agent: dict[str, str]) -> None:

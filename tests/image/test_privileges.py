@@ -398,12 +398,12 @@ def test_no_program_is_looked_for_as_root(folder: Path) -> None:
     (folder / "bin").mkdir()
     for name in PROGRAMS.split():
         file = folder / "bin" / name
-        real = f"$(PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin command -v {name})"
+        real = f"$(PATH=/opt/flagon/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin command -v {name})"
         file.write_text(
             f'#!/bin/sh\n[ "$(/usr/bin/id -u)" != 0 ] || echo {name} >> /tmp/run-by-root\nexec "{real}" "$@"\n'
         )
         file.chmod(0o755)
-    path = "/data/bin:/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path = "/data/bin:/opt/flagon/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     with Box(
         image=RUNTIME, env={"PATH": path}, mounts={folder: "/data"}, args=["--no-healthcheck"], files=FILES
     ) as box:

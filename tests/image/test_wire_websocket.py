@@ -179,7 +179,7 @@ def test_socketio_talks_whatever_is_installed_beside_it(green: str, text: str, m
     """A handshake alone says nothing: with eventlet, which it would choose, no message arrives."""
     with Box(image=green, files={"app.py": text + APPLICATION}) as box:
         assert box.get("/").text == mode
-        assert box.exec("/opt/venv/bin/python", "/client.py") == "websocket ['HELLO']\npolling ['HELLO']\n"
+        assert box.exec("/opt/flagon/venv/bin/python", "/client.py") == "websocket ['HELLO']\npolling ['HELLO']\n"
         assert f"async_mode='{mode}'" in box.wait_log("eventlet is installed")
         assert box.stop()[1] == 0
 

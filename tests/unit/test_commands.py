@@ -56,7 +56,7 @@ GUNICORN = "gunicorn app:app"
     (["python", "-u", "-B", "./app.py"], "app.py", None),
     (["python", "web/site.py"], "web/site.py", None),
     (["flask", "run"], None, None),
-    (["/opt/venv/bin/flask", "run"], None, None),
+    (["/opt/flagon/venv/bin/flask", "run"], None, None),
     (["flask", "run", "--host=0.0.0.0", "--port", "5000"], None, "5000"),
     (["flask", "run", "-h", "0.0.0.0", "-p", "5000"], None, "5000"),
     (["flask", "run", "--port=5000", "--debug"], None, "5000"),
@@ -589,7 +589,7 @@ def test_a_folder_that_the_command_changes_to(served, tmp_path, words, target, f
     (tmp_path / "web" / "app.py").write_text(FILES["app.py"])
     environ = {"FLASK_APP": "site"} if "FLASK_APP" in words[-1] else {}  # its first step has given that
     boot = Boot(environ, served.directory, words)
-    boot.environment, boot.python = dict(boot.settings.environment), sys.executable
+    boot.environment, boot.origin.python = dict(boot.settings.environment), sys.executable
     boot.read_gunicorn_file()
     found = application.choose(boot, "")
     assert (found.target, found.directory) == (target, str(tmp_path / folder))

@@ -26,7 +26,7 @@ def boot(tmp_path):
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(text)
         found = Boot(environ, str(tmp_path), command.split() if isinstance(command, str) else command)
-        found.python, found.environment = sys.executable, dict(environ)
+        found.origin.python, found.environment = sys.executable, dict(environ)
         found.read_gunicorn_file()
         return found
 
