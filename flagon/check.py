@@ -23,10 +23,12 @@ from flagon import (
     line_ends,
     procfile,
     programs,
+    shared_libraries,
     site,
 )
 from flagon.boot import HOME, Boot, BootError
 from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
+from flagon.inside import packages
 from flagon.launch_options import launch_options
 from flagon.logs import nginx_line
 from flagon.site import Loaded
@@ -59,11 +61,12 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
     boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
     boot.warnings += procfile.lines(boot, command is not None)
     lines = [*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *access.lines(boot), *lines]
-    for line in (*lines, *boot.origin.lines, *told.lines):
+    for line in (*lines, *boot.origin.lines, *_libraries(boot), *told.lines):
         print(f"warning: {line}", file=sys.stderr)
     if not errors:
-        packages = "" if boot.origin.is_own else f"; packages: {boot.origin.named()}, Python {boot.origin.version}"
-        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{packages}")
+        origin = boot.origin
+        whose = "" if origin.is_own else f"; packages: {origin.named()}, Python {origin.version}"
+        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{whose}")
     return errors
 
 
@@ -102,6 +105,13 @@ def _hooks(boot: Boot) -> list[str]:
         f"not run by `check`: {', '.join(found)}. A start runs them first, and what they export counts: "
         "docker run -e FLAGON_CHECK=1 IMAGE runs them too"
     ]
+
+
+def _libraries(boot: Boot) -> list[str]:
+    """Shared libraries that packages need and the image has not: a line each, with the package that brings it."""
+    folders = [*boot.origin.folders(), os.path.join(boot.origin.home, "bin")]
+    found = shared_libraries.missing([folder for folder in folders if os.path.isdir(folder)])
+    return [f"{path} needs {packages.of_library(name)}" for name, path in found.items()]
 
 
 @contextlib.contextmanager

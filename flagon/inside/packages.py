@@ -64,6 +64,13 @@ def of_import(error: BaseException) -> str:
     found = LIBRARY.search(text)
     if not found:
         return ""
-    package = DEBIAN.get(found[1], "")
-    get = f"apt-get install -y --no-install-recommends {package or f'the package that has {found[1]}'}"
-    return f"{found[1]} is not in the image. In the Dockerfile: RUN apt-get update && {get}."
+    return of_library(found[1]).replace(", which is not", " is not", 1)
+
+
+def of_library(name: str) -> str:
+    """A shared library that is not in the image, and the line that brings it."""
+    if "musl" in name:
+        return f"{name}, which is not in the image: it was built for Alpine. Install the package in this image."
+    package = DEBIAN.get(name, "")
+    get = f"apt-get install -y --no-install-recommends {package or f'the package that has {name}'}"
+    return f"{name}, which is not in the image. In the Dockerfile: RUN apt-get update && {get}."
