@@ -203,7 +203,8 @@ def _has_object(directory: str, module: str, variable: str) -> bool:
 
     path = wsgi_source.source_of(directory, module)
     if path is None:
-        return any(wsgi_source.source_of(folder, module) for folder in environments.own().folders())
+        folders = environments.folders_for(os.environ, directory)
+        return any(wsgi_source.source_of(folder, module) for folder in folders)
     if not variable:
         return wsgi_source.find_object(path) is not None
     name = variable.partition("(")[0].partition(".")[0]

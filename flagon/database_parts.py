@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flagon import places, text_file
+from flagon import environments, text_file
 from flagon.database_sources import Found, as_url, given
 from flagon.envfile import clean
 
@@ -123,9 +123,8 @@ def _kind(environment: Mapping[str, str], parts: Parts, modules: frozenset[str])
 
 def _modules(environment: Mapping[str, str], directory: str) -> frozenset[str]:
     """What is installed for the application, or will be by PIP_INSTALL. Starts no interpreter."""
-    homes = [environment.get("VIRTUAL_ENV", ""), os.path.dirname(os.path.dirname(places.APPLICATION_PYTHON))]
     found: set[str] = set()
-    for folder in (folder for home in homes if home for folder in places.site_packages(home)):
+    for folder in filter(os.path.isdir, environments.folders_for(environment, directory)):
         found.update(name.removesuffix(".py") for name in os.listdir(folder))
     if clean(environment.get("PIP_INSTALL", "")):
         lines = text_file.read(os.path.join(directory, "requirements.txt")).lower().splitlines()

@@ -103,6 +103,14 @@ def find(environ: Mapping[str, str], directory: str, words: Sequence[str] = (), 
     return found
 
 
+def folders_for(environ: Mapping[str, str], directory: str) -> list[str]:
+    """The package folders of the environment to use; the image's own where that cannot be used, which is said later."""
+    try:
+        return find(environ, directory).folders()
+    except Unusable:
+        return own().folders()
+
+
 def packages(home: str, version: str) -> str:
     """The package folder of an environment of this Python."""
     return os.path.join(home, "lib", f"python{version}", "site-packages")

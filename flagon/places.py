@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from flagon.room import Spool
 
-APPLICATION_PYTHON = "/opt/flagon/venv/bin/python"
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
 ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # than in the run directory
 SPOOLS = ("spool", ".flagon-spool")  # in the run directory; elsewhere

@@ -474,7 +474,7 @@ def with_modules(tmp_path, monkeypatch, environ):
     packages = tmp_path / "venv" / "lib" / "python3.13" / "site-packages"
     for name in filter(None, environ.get("modules", "").split(",")):
         (packages / name).mkdir(parents=True)
-    monkeypatch.setattr("flagon.places.APPLICATION_PYTHON", "/nowhere/bin/python")
+    monkeypatch.setattr("flagon.environments.OWN", "/nowhere")
     return resolve({**environ, "VIRTUAL_ENV": str(tmp_path / "venv")}, str(tmp_path))
 
 
