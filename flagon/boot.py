@@ -24,6 +24,7 @@ from flagon import (
     places,
     platforms,
     ports,
+    procfile,
     programs,
     room,
     secrets_store,
@@ -312,7 +313,8 @@ class Boot:
         """The environment with the application's packages: the image's own, the author's, or what PIP_INSTALL makes."""
         try:
             given = self.settings.environment  # with the HOME that was given
-            found = environments.find(given, self.directory, self.command, self.settings.old.home)
+            words = self.command or [procfile.read(self.directory).get("web", "")]
+            found = environments.find(given, self.directory, words, self.settings.old.home)
         except environments.Unusable as error:
             if not self.values["PIP_INSTALL"]:
                 raise BootError(str(error)) from None

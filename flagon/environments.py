@@ -26,7 +26,7 @@ USER_BIN = "/.local/bin"
 PIP_INSTALL = "PIP_INSTALL made it"
 INI, VARIABLE, BASE = "home in uwsgi.ini", "VIRTUAL_ENV names it", "pip install --user made it"
 FILE_SIZE = 65536  # bytes of a pyvenv.cfg or an activate script that are read
-ANSWER_LIMIT = 1.5  # seconds in which an interpreter has to say its version
+ANSWER_LIMIT = 20.0  # seconds in which an interpreter has to say its version
 HERE = f"3.{sys.version_info[1]}"
 
 _versions: dict[str, str] = {}  # interpreter -> its version, asked once
@@ -127,7 +127,7 @@ def _named(
 ) -> Environment | None:
     """What somebody has named, the most particular first. Raises Unusable."""
     path = [part.rstrip("/") for part in environ.get("PATH", "").split(os.pathsep) if part.startswith("/")]
-    candidates = [(home, "the command names it") for home in _of_command(words, directory)]
+    candidates = [(home, "the start command names it") for home in _of_command(words, directory)]
     candidates.append((given, INI))
     candidates.append((environ.get("VIRTUAL_ENV", ""), VARIABLE))
     candidates.append((_first_on(path), "first on PATH"))
@@ -229,7 +229,7 @@ def _of(held: list[str]) -> str:
 
 
 def _next(home: str, held: list[str]) -> str:
-    if held and HERE not in held and int(held[-1].partition(".")[2] or 0) >= OLDEST:
+    if held and HERE not in held and int(held[-1].partition(".")[2]) >= OLDEST:
         base = f"docker build --build-arg BASE_IMAGE=python:{held[-1]}-slim-trixie --target runtime"
         return f"Make it with Python {HERE}, in a stage FROM flagon:full say, or build Flagon on that Python: {base}"
     return f"Make it with this image's Python, in a stage FROM flagon:full say, or remove {home}"
@@ -249,7 +249,7 @@ def _ask(python: str, home: str, why: str) -> str:
             said, reason = "", f"no answer within {ANSWER_LIMIT:g} s"
         except OSError as error:
             said, reason = "", str(error.strerror)
-        if reason or not said.replace(".", "").isdigit():
+        if reason or not _is_version(said):
             raise Unusable(f"the environment {home} ({why}) cannot be used: {python} does not start: {reason}")
         _versions[python] = said
     return _versions[python]
@@ -261,8 +261,12 @@ def _held(home: str) -> list[str]:
         names = sorted(os.listdir(os.path.join(home, "lib")))
     except OSError:
         return []
-    found = [name[6:] for name in names if name.startswith("python") and name[6:].replace(".", "").isdigit()]
+    found = [name[6:] for name in names if name.startswith("python") and _is_version(name[6:])]
     return [version for version in found if os.path.isdir(packages(home, version))]
+
+
+def _is_version(text: str) -> bool:
+    return text.isascii() and text.count(".") == 1 and all(part.isdigit() for part in text.split("."))
 
 
 def _holds(home: str) -> bool:

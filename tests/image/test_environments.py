@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from .box import IMAGE, RUNTIME, Box, child_image, docker, run_once, wheel
@@ -89,13 +87,12 @@ COPY app.py gunicorn.conf.py /app/
             ),
         ]:
             for command in ([], ["check"], ["flask", "run"], ["python", "-V"]):
-                begun = time.monotonic()
                 done = run_once(command, env=env, image=image)
                 assert done.returncode == 78
                 assert says in done.stderr
                 assert len(done.stderr.strip().splitlines()) == 2
                 assert "requirements.txt" not in done.stderr
-                assert time.monotonic() - begun < 5  # with the engine's part
+                assert not done.stdout  # nothing was started
         done = run_once(["bash", "-c", "echo a shell"], image=image)  # to look at it
         assert (done.returncode, done.stdout) == (0, "a shell\n")
 

@@ -68,7 +68,7 @@ def test_the_order(tmp_path):
         "UV_PROJECT_ENVIRONMENT": "../uv", "PYTHONUSERBASE": f"{at}/base",
     }  # fmt: skip
     words = [f"{at}/command/bin/gunicorn", "app:app"]
-    assert find(tmp_path, environ, words, f"{at}/ini") == ("command", "the command names it")
+    assert find(tmp_path, environ, words, f"{at}/ini") == ("command", "the start command names it")
     assert find(tmp_path, environ, ["gunicorn", "app:app"], f"{at}/ini") == ("ini", environments.INI)
     assert find(tmp_path, environ) == ("variable", "VIRTUAL_ENV names it")
     del environ["VIRTUAL_ENV"]
@@ -97,7 +97,7 @@ def test_the_order(tmp_path):
 ])  # fmt: skip
 def test_of_the_command(tmp_path, words):
     home = make(tmp_path / "other")
-    assert find(tmp_path, words=[word.format(home) for word in words]) == ("other", "the command names it")
+    assert find(tmp_path, words=[word.format(home) for word in words]) == ("other", "the start command names it")
 
 
 def test_what_is_no_environment(tmp_path):
@@ -141,6 +141,9 @@ def test_packages_of_another_python(tmp_path):
     assert f"holds packages of Python 3.99, and {tmp_path}/other/bin/python is Python {HERE}" in text
     assert "2.7" in refused(tmp_path, make(tmp_path / "old", "2.7"))
     assert "BASE_IMAGE" not in refused(tmp_path, make(tmp_path / "older", "3.9"))
+    for odd in ("python3", "python3.1.2", "python3.\u00b2", "pythonic"):  # no version, or not one of ours
+        (tmp_path / "other/lib" / odd / "site-packages").mkdir(parents=True)
+    assert "holds packages of Python 3.99, and" in refused(tmp_path, tmp_path / "other")
     both = make(tmp_path / "both", "3.99")
     (Path(both) / "lib" / f"python{HERE}" / "site-packages").mkdir(parents=True)
     assert find(tmp_path, {"VIRTUAL_ENV": both})[0] == "both"
@@ -153,7 +156,7 @@ def script(path, text):
     return str(path)
 
 
-def test_an_interpreter_of_its_own_is_asked(tmp_path):
+def test_an_interpreter_of_its_own_is_asked(tmp_path, monkeypatch):
     other = script(tmp_path / "pythons/python3.14", "#!/bin/sh\necho 3.14\n")
     found = environments.find({"VIRTUAL_ENV": make(tmp_path / "uv", "3.14", other)}, str(tmp_path))
     assert (found.version, found.python) == ("3.14", f"{tmp_path}/uv/bin/python")
@@ -162,6 +165,7 @@ def test_an_interpreter_of_its_own_is_asked(tmp_path):
     broken = script(tmp_path / "pythons/broken", "#!/bin/sh\necho 'libpython3.12.so.1.0: cannot open' >&2\nexit 127\n")
     text = refused(tmp_path, make(tmp_path / "broken", "3.12", broken))
     assert "does not start: libpython3.12.so.1.0: cannot open" in text
+    monkeypatch.setattr(environments, "ANSWER_LIMIT", 0.2)
     slow = script(tmp_path / "pythons/slow", "#!/bin/sh\nsleep 60\n")
     assert "no answer within" in refused(tmp_path, make(tmp_path / "slow", "3.12", slow))
     plain = make(tmp_path / "plain", python=str(tmp_path / "shipped"))
