@@ -43,10 +43,9 @@ ARG DEBIAN_PYTHON=3.13.5
 ENV PYTHON_VERSION=${PYTHON_VERSION:-$DEBIAN_PYTHON}
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends adduser ca-certificates curl libnginx-mod-http-brotli-static nginx tzdata \
-    # python3-venv: `RUN python -m venv` in a child image. The links: an environment made on a python:3.x image of this
-    # version leads to /usr/local/bin.
+    # The links: an environment that was made on a python:3.x image of this version leads to /usr/local/bin.
     && if ! command -v python3 >/dev/null; then \
-        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3-venv \
+        DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends python3 \
         && for name in python python3 "$(readlink /usr/bin/python3)"; do ln -s "$(readlink -f /usr/bin/python3)" "/usr/local/bin/$name"; done; fi \
     && useradd --uid 10001 --gid 0 --no-create-home --home-dir /app --shell /usr/sbin/nologin --no-log-init flagon \
     && mkdir -p /app /data /run/flagon /opt/flagon \
@@ -85,7 +84,7 @@ RUN mkdir -p /bom/runtime /bom/starter \
 FROM system AS runtime
 COPY --from=build /opt/flagon /opt/flagon
 COPY --from=bom /bom/runtime /opt/flagon/sbom
-COPY entrypoint.sh image/healthcheck nginx.conf supervisord.conf /opt/flagon/
+COPY entrypoint.sh image/ensurepip image/healthcheck nginx.conf supervisord.conf /opt/flagon/
 # Files, not links: a Dockerfile may put its own in their place.
 COPY entrypoint.sh image/start.sh /
 COPY image/supervisord /usr/bin/supervisord

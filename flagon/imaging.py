@@ -7,6 +7,7 @@ import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -38,6 +39,14 @@ def show_system_packages() -> None:
             file.write(folders)
 
 
+def provide_ensurepip() -> None:
+    """`python -m venv` works in a child image; a python:3.x base has the real one."""
+    find = "import importlib.util, sysconfig as s; print(importlib.util.find_spec('ensurepip') or s.get_path('stdlib'))"
+    found = subprocess.run([HOME + "/python", "-c", find], capture_output=True, text=True, check=True).stdout.strip()
+    if os.path.isdir(found):
+        shutil.copyfile(HOME + "/ensurepip", found + "/ensurepip.py")
+
+
 def main() -> None:
     """Compile, and write versions.json."""
     # Bytecode holds its source's date: one date for all, not the checkout's, makes two builds equal.
@@ -47,6 +56,7 @@ def main() -> None:
         compileall.compile_dir(os.path.join(HOME, part), quiet=1, workers=0)
     list_packages()
     show_system_packages()
+    provide_ensurepip()
     banner = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
     found = re.search(r"nginx/([0-9.]+)", banner)
     with open("/usr/sbin/nginx", "rb") as file:
