@@ -7,12 +7,13 @@ import json
 import os
 import random
 import re
+import sys
 from importlib import metadata
 from urllib.parse import unquote
 
 import pytest
 
-from flagon import database, postgres_url
+from flagon import database, environments, postgres_url
 from flagon.boot import Boot, BootError
 from flagon.database import masked, read
 from flagon.foreign_keys import FOREIGN
@@ -471,7 +472,11 @@ NO_PARTS = [
 
 def with_modules(tmp_path, monkeypatch, environ):
     """Settings where these packages and no others are installed."""
-    packages = tmp_path / "venv" / "lib" / "python3.13" / "site-packages"
+    packages = tmp_path / "venv" / "lib" / f"python{environments.HERE}" / "site-packages"
+    packages.mkdir(parents=True)
+    (tmp_path / "venv" / "bin").mkdir()
+    (tmp_path / "venv" / "pyvenv.cfg").write_text("")
+    (tmp_path / "venv" / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
     for name in filter(None, environ.get("modules", "").split(",")):
         (packages / name).mkdir(parents=True)
     monkeypatch.setattr("flagon.environments.OWN", "/nowhere")
