@@ -101,6 +101,8 @@ class Boot:
         self.beside: list[ports.Meant] = []  # listened on because the author's own start means it
         args, uwsgi = (served.gunicorn, served.uwsgi) if served else (None, None)
         self.settings = settings_module.resolve(environ, directory, args, uwsgi, web)
+        if was and was.source == commands.PROCFILE and self.settings.procfile and not given:
+            self.settings.procfile = self.settings.procfile._replace(directory=was.directory)
         self.values = self.settings.values
         self._tell_identity()
         self.given = dict(self.values)  # before anything is computed: a reload compares with it

@@ -167,16 +167,20 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], 
                 boot.output.record("prestart", "info", f"{prestart} is not run: a command was given", always=True)
         else:
             run.prestart(prestart, told)
-    if steps:
+    was = boot.served
+    if was and steps:
         from flagon import first_steps
 
+        before = os.getcwd()
         command = first_steps.run_all(run, boot, command)
+        if os.getcwd() != before and not was.directory:  # a `cd` that only a shell can read
+            was = was._replace(directory=os.getcwd())
     for name, text in run.changes.items():
         if text is None:
             environ.pop(name, None)
         else:
             environ[name] = text
-    then = boot_module.Boot(environ, directory, command, boot.keeps, boot.served)
+    then = boot_module.Boot(environ, directory, command, boot.keeps, was)
     then.packages = boot.packages
     if then.values["RUNTIME_DIR"] != boot.values["RUNTIME_DIR"]:
         given = f"RUNTIME_DIR={then.values['RUNTIME_DIR']}"

@@ -114,10 +114,10 @@ def _asgi(words: list[str], environ: Mapping[str, str], directory: str) -> Serve
         target += "()"
     bind = next((options[name] for name in ("-b", "--bind", "--insecure-bind") if name in options), "")
     port = options.get("--port") or options.get("-p") or _port(bind)
-    implied = None if bind else "8000"  # of all four
+    implied, folder = None if bind else "8000", options.get("--app-dir", "")  # the port of all four
     tls = next((name for name in options if name in CERTIFICATES), "")
     return Server(
-        target, port, directory=options.get("--app-dir", ""),
+        target, port, directory=os.path.join(directory, folder) if folder else "",
         implied_port=implied, implied_why="the ASGI server's own port", tls=tls,
     )  # fmt: skip
 

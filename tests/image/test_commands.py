@@ -389,7 +389,8 @@ PATH = "/agent/bin:/opt/flagon/bin:/opt/flagon/venv/bin:/usr/local/sbin:/usr/loc
 
 def test_first_steps_wrappers_and_an_agent(agent: dict[str, str]) -> None:
     """A runs first as the application's user; its exports and cd count; the agent is there before the application."""
-    line = "echo first as $(id -u) && export MADE=1 && cd src && X=7 exec ddtrace-run gunicorn -w $((1 + 0)) wsgi:app"
+    line = "echo first as $(id -u) && export MADE=1 D=src && cd $D && "
+    line += "X=7 exec ddtrace-run gunicorn -w $((1 + 0)) wsgi:app"
     files = {"src/wsgi.py": WHO, "sitecustomize.py": "import os\nos.environ['AGENT_OF_APP'] = 'harm'\n"}
     with Box(image=RUNTIME, command=["sh", "-c", line], env={"PATH": PATH}, files=files, mounts=agent) as box:
         answer = box.get("/")
@@ -419,9 +420,10 @@ def test_a_first_step_that_fails_ends_the_container() -> None:
 
 
 def test_a_procfile_s_line_is_run_as_a_command_is() -> None:
-    files = {"wsgi.py": WHO, "Procfile": "web: echo mine; false; X=3 gunicorn -w $(echo 1) wsgi:app\nrelease: db up\n"}
+    line = "D=src; cd $D; echo mine; false; X=3 gunicorn -w $(echo 1) wsgi:app"
+    files = {"src/wsgi.py": WHO, "Procfile": f"web: {line}\nrelease: db up\n"}
     with Box(image=RUNTIME, files=files) as box:
-        assert box.get("/").text.split()[0] == "3"
+        assert box.get("/").text == "3 - - - 10001 src"
         log = box.logs()
         for words in ("mine", "ended with code 1, and `;` goes on", "1 workers", "`release: db up` is not run"):
             assert words in log

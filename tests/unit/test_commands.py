@@ -581,7 +581,7 @@ def test_a_procfile_s_uwsgi_is_listened_on_beside(served, tmp_path):
 
 @pytest.mark.parametrize(("words", "target", "folder", "file"), [
     (["sh", "-c", "cd web && gunicorn -c g.py site"], "site:app", "web", "web/g.py"), (["sh", "-c", "cd web && gunicorn --chdir .. app:app"], "app:app", "", ""),
-    (["sh", "-c", "cd web && FLASK_APP=site flask run"], "site:app", "web", ""), (["sh", "-c", "cd web && flask run"], "app:app", "web", ""), (["gunicorn", "--chdir", "web", "-c", "g.py", "site"], "site:app", "web", "web/g.py"),
+    (["sh", "-c", "cd web && FLASK_APP=site flask run"], "site:app", "web", ""), (["sh", "-c", "cd web && flask run"], "app:app", "web", ""), (["sh", "-c", "cd web && uvicorn --app-dir .. app:app"], "app:app", "", ""), (["gunicorn", "--chdir", "web", "-c", "g.py", "site"], "site:app", "web", "web/g.py"),
 ])  # fmt: skip
 def test_a_folder_that_the_command_changes_to(served, tmp_path, words, target, folder, file):
     """Where its names, its gunicorn file and its --chdir begin."""
