@@ -53,7 +53,9 @@ def _flaskenv(environment: dict[str, str], directory: str, place: str) -> locate
     """FLASK_APP of a .flaskenv, which `flask` itself reads below .env."""
     from flagon import envfile
 
-    variables = envfile.read(directory, environment, ".flaskenv")[0] if environment.get("FLASK_APP", "") == "" else {}
+    if environment.get("FLASK_APP", "") != "":
+        return locate.Clue("", "")
+    variables = envfile.read(place or directory, environment, ".flaskenv")[0]
     return locate.Clue(variables.get("FLASK_APP", ""), "FLASK_APP in .flaskenv", place)
 
 

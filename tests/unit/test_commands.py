@@ -594,3 +594,12 @@ def test_a_folder_that_the_command_changes_to(served, tmp_path, words, target, f
     found = application.choose(boot, "")
     assert (found.target, found.directory) == (target, str(tmp_path / folder))
     assert boot.gunicorn_file == (str(tmp_path / file) if file else "")
+
+
+def test_the_flaskenv_of_the_folder_that_flask_is_started_in(served, tmp_path):
+    (tmp_path / "web" / ".flaskenv").write_text("FLASK_APP=site\n")
+    (tmp_path / ".flaskenv").write_text("FLASK_APP=run\n")
+    boot = Boot({}, served.directory, ["sh", "-c", "cd web && flask run"])
+    found = application.choose(boot, "")
+    assert (found.target, found.directory) == ("site:app", str(tmp_path / "web"))
+    assert application.choose(Boot({}, served.directory, ["flask", "run"]), "").target.startswith("run:")
