@@ -113,6 +113,7 @@ def post_worker_init(worker: Any) -> None:
     readiness.announce(ready, options["run"], worker.log)
     own_signals.call_at_end(worker)
     closing.watch(options["run"], worker, options["fastcgi"])
+    own_signals.not_in_children()
     arbiters.worker_has_loaded(worker)
 
 

@@ -6,6 +6,7 @@ In gunicorn's place it would cut the requests that run, or, where it only sets a
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -67,3 +68,22 @@ def _call(worker: Any) -> None:
         pass  # it leaves anyway
     except BaseException:
         worker.log.exception("the application's handler for SIGTERM failed")
+
+
+FOR_CHILDREN = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT)
+
+
+def not_in_children() -> None:
+    """In a worker: a process that the application forks ends by these signals, as any process does.
+
+    Otherwise it has the worker's handlers, which end nothing there (multiprocessing's Pool.terminate() waits for ever),
+    and wake the worker by descriptors that both have: it would think that it is to leave.
+    """
+    handlers = {number: signal.getsignal(number) for number in FOR_CHILDREN}
+
+    def reset() -> None:
+        for number, handler in handlers.items():
+            if callable(handler) and signal.getsignal(number) == handler:
+                signal.signal(number, signal.SIG_DFL)
+
+    os.register_at_fork(after_in_child=reset)

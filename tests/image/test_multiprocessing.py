@@ -7,9 +7,15 @@ import pytest
 from .box import Box
 
 APP = """
-import concurrent.futures as futures, multiprocessing, os, sys
+import concurrent.futures as futures, multiprocessing, os, sys, time
 from flask import Flask
 app = Flask(__name__)
+worker = 0
+@app.get("/worker")
+def pid():
+    global worker
+    worker = worker or os.getpid()
+    return str(worker)
 def double(number): return 2 * number
 def put(queue, number): queue.put((double(number), os.environ.get("WORD"), __name__))
 @app.get("/pool/<method>")
@@ -29,6 +35,14 @@ def process(method):
     answer = queue.get(timeout=20)
     child.join(20)
     return str((*answer, child.exitcode))
+@app.get("/terminate/<method>")
+def terminate(method):
+    child = multiprocessing.get_context(method).Process(target=time.sleep, args=(60,))
+    child.start()
+    time.sleep(1)
+    child.terminate()
+    child.join(5)
+    return f"{child.exitcode} {worker == os.getpid()}"
 @app.get("/default")
 def default():
     multiprocessing.set_start_method("spawn", force=True)
@@ -42,7 +56,7 @@ def manager():
 """
 ANSWERS = {
     "/pool/{}": "[0, 2, 4, 6, 8]", "/builtin/{}": "7", "/process/{}": "(42, 'given', 'app', 0)",
-    "/default": "[8]", "/manager": "[('a', 1), ('b', 2)]",
+    "/terminate/{}": "-15 True", "/default": "[8]", "/manager": "[('a', 1), ('b', 2)]",
 }  # fmt: skip
 
 
@@ -51,9 +65,11 @@ ANSWERS = {
 )
 def test_children_by_every_start_method(env: dict[str, str]) -> None:
     with Box({"WEB_CONCURRENCY": "1", "WORD": "given", **env}, files={"app.py": APP}) as box:
+        first = box.get("/worker").text
         for path, answer in ANSWERS.items():
             for method in ("spawn", "forkserver", "fork"):
                 reply = box.get(path.format(method), timeout=30)
                 assert (reply.status_code, reply.text) == (200, answer), (path, method)
+        assert box.get("/worker").text == first, "the same one serves on"
         assert "Traceback" not in box.logs()
         assert box.stop()[1] == 0
