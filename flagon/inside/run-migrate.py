@@ -3,14 +3,9 @@
 import os
 import sys
 
-if __name__ == "__main__":  # and not again in child processes of multiprocessing
-    # Was this file's own folder, where our logs.py would hide others' logs.
-    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Was this file's own folder, where our logs.py would hide others' logs.
+sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-    from flagon.inside import own_packages
+from flagon.inside.migrate import main  # noqa: E402
 
-    own_packages.provide()
-
-    from flagon.inside.migrate import main
-
-    sys.exit(main(sys.argv))
+sys.exit(main(sys.argv))
