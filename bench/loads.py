@@ -105,7 +105,8 @@ def loop(load: Load, seconds: float) -> Figures:
         "        getattr(result, 'close', lambda: None)()\n    count += 100\n"
         "print((time.process_time() - cpu) / count * 1e6, count / (time.monotonic() - begin))\n"
     )
-    words = ("run", "--rm", "--volume", f"{APPS}:/app:ro", "--entrypoint", "/opt/venv/bin/python", "flagon:latest")
+    python = "/opt/flagon/venv/bin/python"
+    words = ("run", "--rm", "--volume", f"{APPS}:/app:ro", "--entrypoint", python, "flagon:latest")
     cpu, rate = map(float, docker(*words, "-c", script).split())
     return Figures(cpu, 0.0, 0.0, rate, 0.0, 0.0, 0, 0, 0)
 

@@ -19,5 +19,5 @@ RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends libpython3.13 libxml2 \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /opt/uwsgi/bin/uwsgi /usr/local/bin/uwsgi
-RUN /opt/venv/bin/pip install --no-cache-dir granian==2.8.9 waitress==3.0.2
+RUN /opt/flagon/venv/bin/pip install --no-cache-dir granian==2.8.9 waitress==3.0.2
 ENTRYPOINT []

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PEERS = "flagon-bench:peers"
 RUN = "/run/bench"
-VENV = "/opt/venv/bin"
+VENV = "/opt/flagon/venv/bin"
 
 
 class Server(NamedTuple):
@@ -26,7 +26,7 @@ class Server(NamedTuple):
 
 # As the deprecated image has it: processes come and go between 2 and 16, every request is logged, twice.
 UWSGI = (
-    f"uwsgi --socket {RUN}/app.sock --chmod-socket=664 --master --die-on-term --need-app --virtualenv /opt/venv "
+    f"uwsgi --socket {RUN}/app.sock --chmod-socket=664 --master --die-on-term --need-app --virtualenv /opt/flagon/venv "
     "--chdir /app --module {application}:app"
 )
 GUNICORN = f"{VENV}/gunicorn --chdir /app --workers {{workers}} {{application}}:app"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 from typing import TYPE_CHECKING
 
+from flagon import places, text_file
 from flagon.dangers import SKIPPED
 
 if TYPE_CHECKING:
@@ -12,16 +14,45 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 5000  # files and folders: it is paid at each cold start
 DATABASES = (".db", ".sqlite", ".sqlite3")
-ADVICE = "RUN chown -R nginx /app in the Dockerfile, or set RUN_AS=owner, uid:gid, or root as in the old images"
+SOURCES = 100  # files of the application's that are looked into for what writes
+# What code looks like that writes files; SQLite too, which needs the folder beside its file.
+WRITING = (
+    ".save(", "makedirs(", ".mkdir(", "write_text(", "write_bytes(", "sqlite", "FileHandler(", "'w'", '"w"', "'wb'",
+    '"wb"', "'a'", '"a"', "'ab'", '"ab"', "'x'", '"x"', "'w+'", '"w+"',
+)  # fmt: skip
 
 
 def lines(boot: Boot) -> list[str]:
-    """Warnings. What cannot be written is named for databases, and all of it where an old image's name is seen."""
+    """Warnings. What cannot be written is named for databases; and the folders of an old image's application, where
+    everything ran as root, if there is a sign that it writes at all."""
     if not os.geteuid():
         return []
+    return _database(boot) + _folder(boot)
+
+
+def _database(boot: Boot) -> list[str]:
+    """What keeps SQLite from writing, and who can mend it: most often a command that was run as root has made it."""
+    path = boot.database.path if boot.database.kind == "sqlite" else ""
+    closed = places.unwritable(path) if path and os.path.exists(path) else []
+    if not closed:
+        return []
+    uid = os.geteuid()
+    named = ", ".join(f"{one} ({places.owned(one)})" for one in closed)
+    files = " ".join(map(shlex.quote, closed))
+    return [
+        f"uid {uid} cannot write {named}: SQLite will say `attempt to write a readonly database`, and /ready is 503. "
+        f"Mend it: docker exec --user 0 NAME sh -c 'chown {uid} {files} && chmod u+rw {files}'. "
+        "Commands by `docker exec NAME flagon python ...` make files of the right user"
+    ]
+
+
+def _folder(boot: Boot) -> list[str]:
+    """The application's own files."""
     everything = bool(boot.settings.old.seen)
     closed: list[str] = []
-    fixed: list[str] = [boot.directory] if everything and not os.access(boot.directory, os.W_OK) else []
+    databases: list[str] = []
+    folders_of_old: list[str] = [boot.directory] if everything and not os.access(boot.directory, os.W_OK) else []
+    sources: list[str] = []
     looked = 0
     for folder, folders, files in os.walk(boot.directory):
         folders[:] = sorted(name for name in folders if name not in SKIPPED)
@@ -32,10 +63,27 @@ def lines(boot: Boot) -> list[str]:
             path = os.path.join(folder, name)
             if not os.access(path, os.R_OK | (os.X_OK if name in folders else 0)):
                 closed.append(path)
-            elif not os.access(path, os.W_OK) and (
-                (name.endswith(DATABASES) and name in files) or (everything and name == "static" and name in folders)
-            ):
-                fixed.append(path)
-    who = f"uid {os.geteuid()}, gid {os.getegid()}"
-    found = [f"{who} cannot read {', '.join(closed)}: {ADVICE}"] if closed else []
-    return found + ([f"{who} cannot write {', '.join(fixed)}: {ADVICE}"] if fixed else [])
+            elif name in files and name.endswith(".py"):
+                sources.append(path)
+            elif not os.access(path, os.W_OK) and name in files and name.endswith(DATABASES):
+                databases += [path] * (path != boot.database.path)
+            elif everything and name == "static" and name in folders and not os.access(path, os.W_OK):
+                folders_of_old.append(path)
+    fixed = databases if not folders_of_old or not (databases or _writes(sources)) else folders_of_old + databases
+    return [*_said("read", closed), *_said("write", fixed)]
+
+
+def _said(what: str, paths: list[str]) -> list[str]:
+    if not paths:
+        return []
+    from flagon import identity, permissions  # nothing that a cold start without faults needs
+
+    uid = os.geteuid()
+    advice = permissions.of_several(paths, uid, identity.was_root)
+    return [f"uid {uid}, gid {os.getegid()} cannot {what} {', '.join(paths)}. {advice}"]
+
+
+def _writes(sources: list[str]) -> bool:
+    """Whether code of the application's looks like writing files."""
+    texts = (text_file.read(path) for path in sources[:SOURCES])
+    return any(word in text for text in texts for word in WRITING)

@@ -13,12 +13,13 @@ from typing import NamedTuple, NoReturn
 from flagon import USAGE_ERROR
 from flagon.boot import Boot, BootError
 from flagon.copies import copy, fresh_name, write
-from flagon.database import masked
+from flagon.database import masked, read
 from flagon.inside import sqlite_copy
 from flagon.inside.sqlite_copy import Failed
 
 USAGE = """usage: flagon backup [--to FILE]
   --to FILE   where to; - is standard output. Else a new file in DATA_DIR/backups"""
+UNNAMED = ", and DATABASE_URL names no other: docker exec -e DATABASE_URL=sqlite:////app/instance/site.db"
 POSTGRES_RECIPE = r"""Postgres is copied with its own tools, in the server's version or a newer one:
   pg_dump --format=custom --no-owner --no-acl --file=app.dump "$DATABASE_URL"
   pg_restore --clean --if-exists --no-owner --no-acl --single-transaction --dbname="$DATABASE_URL" app.dump
@@ -35,6 +36,7 @@ class Place(NamedTuple):
     path: str
     copies: str
     scratch: tuple[str, ...]
+    hint: str = ""  # where nobody has named a database
 
 
 def place(verb: str) -> Place:
@@ -45,6 +47,9 @@ def place(verb: str) -> Place:
     with contextlib.suppress(BootError):
         boot.find_application()  # a relative path in the URL is taken from its folder
     database = boot.database
+    unnamed = database.kind == "none"
+    if unnamed:  # FLAGON_SQLITE_URL, and what an earlier version gave
+        database = read(f"sqlite:///{boot.embedded}")
     if database.kind == "postgresql":
         raise Failed(f"`flagon {verb}` is for SQLite; DATABASE_URL is {masked(database.given)}.\n{POSTGRES_RECIPE}")
     if database.kind != "sqlite":
@@ -55,7 +60,8 @@ def place(verb: str) -> Place:
         raise Failed(f"DATABASE_URL is {masked(database.given)}, a database in memory: there is no file")
     home = os.path.dirname(database.path)
     scratch = [folder for folder in (boot.data, "/tmp", "/var/tmp", boot.run) if folder]
-    return Place(database.path, os.path.join(boot.data or home, "backups"), tuple(scratch))
+    hint = f"{UNNAMED} NAME flagon {verb}" if unnamed else ""
+    return Place(database.path, os.path.join(boot.data or home, "backups"), tuple(scratch), hint)
 
 
 def guarded(verb: Callable[[], int]) -> int:
@@ -99,7 +105,7 @@ def _backup(target: str) -> int:
     found = place("backup")
     source = found.path
     if not os.path.exists(source):
-        raise Failed(f"there is no database yet: {source}")
+        raise Failed(f"there is no database yet: {source}{found.hint}")
     if os.path.exists(source + sqlite_copy.SUFFIX):
         source += sqlite_copy.SUFFIX
         if not os.path.getsize(source):

@@ -5,23 +5,35 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from flagon import places, sizing, users_nginx
+from flagon import sizing, users_nginx
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
 
 WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
 SOCKET_THREADS = 100
+GUNICORNS = "gunicorn's own default, as its command names none"
+SHORTEST_QUEUE = 64  # where the author's gunicorn had 2048: one thread must not mean a queue of four
 
 
-def websocket_library(python: str) -> str | None:
-    """The first installed library that needs a wire with upgrades, or None. Starts no interpreter."""
-    bases = dict.fromkeys(os.path.dirname(os.path.dirname(path)) for path in (python, places.APPLICATION_PYTHON))
-    folders = [folder for base in bases for folder in places.site_packages(base)]
-    for name in WEBSOCKET_LIBRARIES:
-        if any(os.path.isdir(os.path.join(folder, name)) for folder in folders):
-            return name.replace("_", "-")
-    return None
+def installed(folders: list[str], names: tuple[str, ...]) -> str:
+    """The first of these packages that lies in one of the folders, or empty. Starts no interpreter."""
+    return next((name for name in names if any(os.path.isdir(os.path.join(folder, name)) for folder in folders)), "")
+
+
+def websocket_library(folders: list[str]) -> str | None:
+    """The first library in these package folders that needs a wire with upgrades, or None."""
+    return installed(folders, WEBSOCKET_LIBRARIES).replace("_", "-") or None
+
+
+def _patched_by_gevent(boot: Boot) -> str:
+    """Where the application patches Python by gevent, which needs gevent's worker; empty if it does not."""
+    if not installed(boot.origin.folders(), ("gevent",)):
+        return ""
+    from flagon import patching  # few need it
+
+    where = patching.by_gevent(boot.application.directory, boot.application.target)
+    return f"{where} patches Python by gevent" if where else ""
 
 
 class Conflict(Exception):
@@ -53,11 +65,22 @@ def decide(boot: Boot) -> Capacity:
     elif by_old_names:
         settings.set("WEB_CONCURRENCY", by_old_names, "computed")
         reason = "WORKERS_PER_CORE and MAX_WORKERS say so"
+    elif settings.line == "command line":
+        settings.set("WEB_CONCURRENCY", 1, GUNICORNS)
+        reason = f"{GUNICORNS}; WEB_CONCURRENCY sets more"
     else:
         settings.set("WEB_CONCURRENCY", size.workers, "computed")
+    if values["STREAMS_MAX"] and values["STREAMS_MAX"] > values["THREADS"]:
+        threads = f"THREADS={values['THREADS']} ({settings.sources['THREADS']})"
+        raise Conflict(f"STREAMS_MAX={values['STREAMS_MAX']} is more than {threads}")
+    threads = settings.sources["THREADS"]
+    by_somebody = reason != size.reason or threads != "default"
+    if by_somebody and _whose(threads) != _whose(settings.sources["WEB_CONCURRENCY"]):
+        reason += f"; threads: {threads}"
     open_files = sizing.open_files()
+    least = SHORTEST_QUEUE if settings.line else 0
     computed = {
-        "BACKLOG": 4 * values["WEB_CONCURRENCY"] * values["THREADS"],
+        "BACKLOG": max(least, 4 * values["WEB_CONCURRENCY"] * values["THREADS"]),
         "STREAMS_MAX": max(1, values["THREADS"] // 2),
         "WORKER_CONNECTIONS": sizing.connections(open_files, size.nginx_workers, machine.memory),
     }
@@ -67,10 +90,15 @@ def decide(boot: Boot) -> Capacity:
     return Capacity(size, reason, open_files, machine.memory)
 
 
+def _whose(source: str) -> str:
+    """Of `threads in /app/gunicorn.conf.py` the file."""
+    return source.partition(" in ")[2] or source
+
+
 def _worker_class(boot: Boot) -> str:
     """Choose the wire; why there can be only one worker process, or empty."""
     values, settings = boot.values, boot.settings
-    library = websocket_library(boot.python)
+    library = websocket_library(boot.origin.folders())
     alone = "FLASK_DEBUG is on" if boot.debug else ""
     if library == "flask-socketio":
         alone = "flask-socketio keeps its clients in one process's memory"
@@ -78,10 +106,14 @@ def _worker_class(boot: Boot) -> str:
             settings.set("THREADS", SOCKET_THREADS, "flask-socketio: each client holds a thread")
     if values["WORKER_CLASS"] is None and boot.users.old_socket:
         settings.set("WORKER_CLASS", "fastcgi", f"nginx files pass requests to {users_nginx.OLD_SOCKET}")
+    elif values["WORKER_CLASS"] is None and (patched := _patched_by_gevent(boot)):
+        settings.set("WORKER_CLASS", "gevent", patched)
     elif values["WORKER_CLASS"] is None and library:
         settings.set("WORKER_CLASS", "gthread", f"{library} is installed")
     elif values["WORKER_CLASS"] is None:
         settings.set("WORKER_CLASS", "fastcgi", "default")
+    if settings.line and not settings.is_said("THREADS") and values["WORKER_CLASS"] in ("fastcgi", "sync"):
+        settings.set("THREADS", 1, GUNICORNS)
     if values["WORKER_CLASS"] == "sync" and values["THREADS"] > 1:
         if settings.sources["THREADS"] == "default":
             settings.set("THREADS", 1, "sync has one thread")

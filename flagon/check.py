@@ -5,15 +5,30 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 
-from flagon import dangers, programs, site
-from flagon.boot import HOME, Boot
+from flagon import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    access,
+    application,
+    dangers,
+    guard,
+    hooks,
+    line_ends,
+    procfile,
+    programs,
+    shared_libraries,
+    site,
+)
+from flagon.boot import HOME, Boot, BootError
 from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
+from flagon.inside import packages
 from flagon.launch_options import launch_options
 from flagon.logs import nginx_line
 from flagon.site import Loaded
@@ -22,20 +37,81 @@ from flagon.text_file import write
 NOTHING = Loaded()
 
 
-def run() -> list[str]:
-    """The reasons why a start would not serve; none, and a line that says what would be served, if it would."""
-    boot = Boot(os.environ, os.getcwd())
-    boot.decide(fresh=False)
+def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
+    """The reasons why a start would not serve; none, and a line that says what would be served, if it would.
+
+    `command`: the container's, such as an old image's CMD. `as_start`: the hooks run, as they do before a start; else
+    they are looked at. Nothing is kept in the data directory.
+    """
+    boot = Boot(os.environ, os.getcwd(), command, keeps=False)
+    lines: list[str] = []
+    if as_start:
+        boot, environ, command = hooks.after(boot, command)
+        os.environ.clear()
+        os.environ.update(environ)
+        boot.choose()
+    else:
+        boot.decide(fresh=False)
+        lines = _hooks(boot)
     boot.listen(taken=True)
     with _elsewhere(boot):
         errors = _application(boot)
         told = said(boot.run)
         errors += _nginx(boot, told, boot.addresses) + _supervisord(boot)
-    for line in (*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *told.left):
+    boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
+    boot.warnings += procfile.lines(boot, command is not None)
+    lines = [*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *access.lines(boot), *lines]
+    for line in (*lines, *boot.origin.lines, *_libraries(boot), *told.lines):
         print(f"warning: {line}", file=sys.stderr)
     if not errors:
-        print(f"ok: {boot.application.target} ({boot.application.why}); {boot.size_reason}")
+        origin = boot.origin
+        whose = "" if origin.is_own else f"; packages: {origin.named()}, Python {origin.version}"
+        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{whose}")
     return errors
+
+
+def program(words: list[str]) -> int:
+    """The container's command is a program, which a start would run: whether it could. The exit code of that."""
+    boot = Boot(os.environ, os.getcwd(), keeps=False)
+    boot.choose_places(fresh=False)
+    found = shutil.which(words[0], path=boot.environment.get("PATH"))
+    if found and not (why := line_ends.advice(found)):
+        print(f"ok: `{shlex.join(words)}` is a program that is run as it is: nothing of Flagon's serves beside it")
+        return 0
+    if found:
+        print(f"flagon: {why}", file=sys.stderr)
+        return NOT_FOUND
+    path = os.path.join(boot.directory, words[0])
+    missing = "/" not in words[0] or not os.path.exists(path)
+    print(f"flagon: {words[0]}: {'no such command' if missing else 'cannot be executed'}", file=sys.stderr)
+    return NOT_FOUND if missing else NOT_EXECUTABLE
+
+
+def _hooks(boot: Boot) -> list[str]:
+    """What a shell finds wrong with the user's hooks; that they are not run, where there are some."""
+    found = hooks.found(boot.directory, boot.values["PRE_START_PATH"])
+    if not found:
+        return []
+    wrong: list[str] = []
+    for path in (path for path in found if not path.endswith(".py")):
+        copy = line_ends.without(path, os.path.join(boot.run, "check-hooks"))
+        done = subprocess.run([hooks.shell_for(path), "-n", copy], capture_output=True, text=True, check=False)
+        if done.returncode:
+            wrong.append(f"{path}: {done.stderr.strip().replace(copy, path)}")
+    shutil.rmtree(os.path.join(boot.run, "check-hooks"), ignore_errors=True)
+    if wrong:
+        raise BootError("\n".join(wrong))
+    return [
+        f"not run by `check`: {', '.join(found)}. A start runs them first, and what they export counts: "
+        "docker run -e FLAGON_CHECK=1 IMAGE runs them too"
+    ]
+
+
+def _libraries(boot: Boot) -> list[str]:
+    """Shared libraries that packages need and the image has not: a line each, with the package that brings it."""
+    folders = [*boot.origin.folders(), os.path.join(boot.origin.home, "bin")]
+    found = shared_libraries.missing([folder for folder in folders if os.path.isdir(folder)])
+    return [f"{path} needs {packages.of_library(name)}" for name, path in found.items()]
 
 
 @contextlib.contextmanager

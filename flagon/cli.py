@@ -8,22 +8,37 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from flagon import CONFIGURATION_ERROR, USAGE_ERROR, __version__, commands, early, hooks, secrets_store, step, timeline
+from flagon import (
+    CONFIGURATION_ERROR,
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    USAGE_ERROR,
+    __version__,
+    commands,
+    early,
+    hooks,
+    secrets_store,
+    step,
+    timeline,
+)  # fmt: skip
 from flagon.boot import Boot, BootError
+from flagon.environments import OWN
 from flagon.settings import SettingsError
 
 if TYPE_CHECKING:
     from flagon.handover import Box
 
-NOT_FOUND, NOT_EXECUTABLE = 127, 126
+SYSTEM_PATH = ("/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 VERBS = (
     "serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static",
     "version", "help",
 )  # fmt: skip
-USAGE = """usage: flagon [serve | check | config [--json | --markdown | --schema | --fragments] | reload | migrate |
-               backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret | starter | version]
+USAGE = """usage: flagon [serve | check [COMMAND ...] | config [--json | --markdown | --schema | --fragments] |
+               reload | migrate | backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret |
+               starter | version]
   serve    nginx, gunicorn and the application (default)
-  check    settings, application and nginx configuration; exit code 0 or 78
+  check    settings, application and nginx configuration, with the words of a CMD if they follow; exit code 0 or 78.
+           FLAGON_CHECK=1 has the container itself check, its CMD and hooks included, in place of its start
   reload   the box that serves in this container takes new code and secrets, if they are good; exit code 0 or 1
   migrate  brings the database's schema to head, once; waits DATABASE_WAIT for the database
   backup   a copy of the SQLite database, also while serving; --to - is standard output
@@ -44,11 +59,11 @@ def say_errors(errors: list[str]) -> int:
 
 def serve(command: list[str] | None = None) -> int:
     """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
-    commands.take_back_added()
-    from flagon import access, dangers
+    from flagon import access, dangers, guard, procfile
     from flagon.handover import Box, application_environment
 
-    boot, environ = hooks.after(Boot(os.environ, os.getcwd(), command), command)
+    given = command
+    boot, environ, command = hooks.after(Boot(os.environ, os.getcwd(), command), command)
     boot.choose()
     boot.listen()
     if boot.users.any:
@@ -57,11 +72,11 @@ def serve(command: list[str] | None = None) -> int:
         if errors := check.nginx(boot):
             raise BootError("\n".join(errors))
     boot.warnings += dangers.in_image(boot.directory) + access.lines(boot)
-    if command:
-        boot.warnings.append(
-            f"the command `{' '.join(command)}` is served through nginx and gunicorn instead; "
-            "SERVE_CMD=off runs it as it is"
-        )
+    boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
+    boot.warnings += procfile.lines(boot, command is not None)
+    if given and boot.served:
+        off = "" if boot.served.always else "; SERVE_CMD=off runs it as it is"
+        boot.warnings.append(f"the command `{' '.join(given)}` is served through nginx and gunicorn instead{off}")
     box = Box(boot, environ, command)
     box.tell()
     environment = application_environment(boot)
@@ -115,7 +130,9 @@ def migrate(rest: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
     boot = Boot(os.environ, os.getcwd())
+    boot.insists = False
     boot.decide(fresh=False)
+    boot.refuse_to_lose_data()
     folder = os.path.join(boot.run, "once")  # beside the files of a box that may serve from here
     os.makedirs(folder, mode=0o700, exist_ok=True)
     write(os.path.join(folder, "launch.json"), json.dumps(launch_options(boot, folder)))
@@ -127,14 +144,25 @@ def migrate(rest: list[str]) -> int:
     return os.execve(words[0], words, application_environment(boot))
 
 
-def run_command(words: list[str]) -> int:
-    """Replace this process by a command, in the application's environment and as its user."""
+def run_command(words: list[str], served: bool = False) -> int:
+    """Replace this process by a command, in the application's environment and as its user.
+
+    `served`: it starts a server, and SERVE_CMD=off says that this is meant.
+    """
     from flagon.handover import application_environment
 
     boot = Boot(os.environ, os.getcwd())
+    boot.insists = False
     boot.choose_places(fresh=False)
     boot.resolve_secrets()
-    boot.install_packages()
+    if boot.settings.sources["SECRET_KEY"] == secrets_store.FOR_A_COMMAND:
+        print(f"flagon: {boot.warnings[-1]}", file=sys.stderr)
+    try:
+        boot.install_packages()
+    except BootError as error:
+        if os.path.basename(words[0]) not in commands.SHELLS:
+            raise
+        print(f"flagon: {error}", file=sys.stderr)  # a shell is what mends it
     try:
         boot.choose()
     except BootError:
@@ -143,29 +171,56 @@ def run_command(words: list[str]) -> int:
         environment = application_environment(boot)
         os.chdir(boot.application.directory)
     environment["FLAGON_ADDED"] = commands.added(environment)
+    from flagon import past_nginx
+
+    if not served and (line := past_nginx.line(words, os.environ, os.getcwd())):
+        print(f"flagon: warning: {line}", file=sys.stderr)
+    program = past_nginx.real(words[0], environment.get("PATH", os.defpath))
+    if not boot.origin.is_own and os.path.dirname(program) == os.path.join(OWN, "bin"):
+        words = [*boot.origin.runs(program), *words[1:]]  # `flask` of ours, with their packages
     try:
-        os.execvpe(words[0], words, environment)
+        os.execvpe(past_nginx.real(words[0], environment.get("PATH", os.defpath)), words, environment)
     except FileNotFoundError:
-        print(f"flagon: {words[0]}: no such command (verbs: {', '.join(VERBS)})", file=sys.stderr)
+        import shutil
+
+        from flagon import line_ends
+
+        script = shutil.which(words[0], path=environment.get("PATH")) or ""
+        if why := line_ends.advice(script):  # the kernel has looked for `/bin/sh\r`
+            print(f"flagon: {why}", file=sys.stderr)
+            return NOT_FOUND
+        why = past_nginx.no_program(words, os.getcwd())
+        print(f"flagon: {words[0]}: no such command (verbs: {', '.join(VERBS)}): {why}", file=sys.stderr)
         return NOT_FOUND
     except OSError as error:
-        print(f"flagon: {words[0]}: {error.strerror}", file=sys.stderr)
+        why = error.strerror or ""
+        if isinstance(error, PermissionError) and os.path.isfile(words[0]):
+            why += f': in the Dockerfile, RUN chmod +x {words[0]}, or CMD ["sh", "{words[0]}"]'
+        print(f"flagon: {words[0]}: {why}", file=sys.stderr)
         return NOT_EXECUTABLE
+
+
+def complete_path() -> None:
+    """nginx and setpriv are found, too, where a Dockerfile's PATH names its own folders and forgets /usr/sbin."""
+    path = [part for part in os.environ.get("PATH", "").split(os.pathsep) if part]
+    os.environ["PATH"] = os.pathsep.join([*path, *(folder for folder in SYSTEM_PATH if folder not in path)])
 
 
 def main(arguments: list[str]) -> int:
     """Exit code of the verb. Configuration errors are 78."""
+    complete_path()
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
-    if verb in ("serve", "check", "reload", "secret", "version") and rest:
+    if verb in ("serve", "reload", "secret", "version") and rest:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
+    commands.take_back_added()
     try:
+        if verb == "check":
+            return check(rest)
+        if commands.checks_instead() and (verb in ("serve", "migrate") or verb not in VERBS):
+            return check(arguments, as_start=True)
         if verb == "serve":
             return serve()
-        if verb == "check":
-            from flagon import check
-
-            return say_errors(errors) if (errors := check.run()) else 0
         if verb == "reload":
             from flagon import ask
 
@@ -217,11 +272,27 @@ def main(arguments: list[str]) -> int:
         return 0
 
 
-def other_command(words: list[str]) -> int:
-    """An old image's CMD is served; any other command is run."""
+def check(words: list[str], as_start: bool = False) -> int:
+    """`flagon check`, with the words of the container's command; or a start that is to check (FLAGON_CHECK)."""
+    from flagon import check
+
+    early.end()
+    command = words if words and words[0] not in VERBS else None
+    if command and not is_served(command):
+        return check.program(command)
+    return say_errors(errors) if (errors := check.run(command, as_start)) else 0
+
+
+def is_served(words: list[str]) -> bool:
+    """Whether this command is an old image's, or a bare server's, and is served instead of run."""
     from flagon import settings
 
     served = commands.served_instead(words, os.environ, os.getcwd())
-    if served and settings.resolve(os.environ, os.getcwd())["SERVE_CMD"]:
+    return bool(served and (served.always or settings.one("SERVE_CMD", os.environ, os.getcwd())))
+
+
+def other_command(words: list[str]) -> int:
+    """An old image's CMD is served; any other command is run."""
+    if is_served(words):
         return serve(words)
-    return run_command(words)
+    return run_command(words, commands.served_instead(words, os.environ, os.getcwd()) is not None)

@@ -10,11 +10,21 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from flagon import gunicorn_args, shell_words, wsgi_source
+from flagon.envfile import clean
+from flagon.kinds import SWITCHED
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flagon import servers, wrappers
 
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
 # What the deprecated images start with: it means `serve`, unless the user has put a file of their own there.
 OLD_START = ("/start.sh", "/usr/bin/supervisord", "supervisord", "/start-reload.sh")
+GUNICORNS_FILE = "./gunicorn.conf.py"  # what gunicorn reads where nothing names a file
+OURS_BY_NAME = b"exec /opt/flagon/entrypoint.sh "
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
+COMMAND, PROCFILE = "command line", "Procfile"  # whose a command is
+VALUED_FLAGS = ("-X", "-W", "--check-hash-based-pycs")  # of python
 
 
 class Serve(NamedTuple):
@@ -23,6 +33,20 @@ class Serve(NamedTuple):
     application: str | None
     port: str | None
     gunicorn: list[str]
+    program: str = "gunicorn"  # or flask, python, uwsgi, waitress-serve ...
+    directory: str = ""  # where the application's names begin, if not here
+    threads: str | None = None
+    uwsgi: tuple[tuple[str, str], ...] | None = None  # its options, under their long names
+    script: str = ""  # a file that would have been run, and that is not imported now
+    supervisor: tuple[str, ...] = ()  # supervisord's files, whose programs run beside
+    left_out: tuple[str, ...] = ()  # those of them that are nginx and the server itself
+    always: bool = False  # it is our own program by another name: SERVE_CMD=off has nothing else to run
+    lines: tuple[str, ...] = ()  # for the boot
+    steps: tuple[wrappers.Step, ...] = ()  # what runs first
+    implied_port: str | None = None  # the port that it means where it names none, and why
+    implied_why: str = ""
+    tls: str = ""  # the argument that asks for TLS
+    source: str = COMMAND  # or PROCFILE: whose command it is
 
 
 def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
@@ -33,12 +57,12 @@ def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
     return words if inner is None else inner
 
 
-def _is_ours(path: str) -> bool:
+def is_ours(path: str) -> bool:
     """Whether the file at an old image's path is the one that this image has there."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return "exec /opt/flagon/entrypoint.sh serve" in file.read(1000)
-    except (OSError, UnicodeDecodeError):
+        with open(path, "rb") as file:
+            return OURS_BY_NAME in file.read(2000)
+    except OSError:
         return False
 
 
@@ -54,7 +78,7 @@ def _option(words: list[str], *names: str) -> str | None:
     return None
 
 
-def _flask(words: list[str]) -> Serve | None:
+def _flask(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """Served only if the subcommand is `run`."""
     queue = list(words)
     while queue and queue[0].startswith("-"):
@@ -63,59 +87,177 @@ def _flask(words: list[str]) -> Serve | None:
             queue.pop(0)
     if queue[:1] != ["run"] or "--help" in words:
         return None
-    return Serve(_option(words, "--app", "-A"), _option(queue, "--port", "-p"), [])
+    from flagon import ports  # only who starts so
+
+    tls = "--cert" if _option(queue, "--cert") else ports.flask_certificate(environ, directory)
+    port = None if tls else _option(queue, "--port", "-p")  # nothing here speaks TLS on it
+    implied, why = ports.flask_run_port(environ, directory) if not port else (None, "")
+    application = _option(words, "--app", "-A")
+    return Serve(application, port, [], "flask", implied_port=implied, implied_why=why, tls=tls)
 
 
-def _gunicorn(words: list[str]) -> Serve | None:
+def _gunicorn(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
+    """Served if it names an application, or a file that may: by -c, in GUNICORN_CMD_ARGS, or gunicorn's own."""
     arguments = gunicorn_args.split(words)
-    if gunicorn_args.only_asks(words) or (arguments.application is None and not arguments.has_config):
+    if gunicorn_args.only_asks(words):
         return None
-    return Serve(arguments.application, arguments.port, words)
+    if arguments.application is None and not arguments.has_config:
+        elsewhere = gunicorn_args.read(environ.get("GUNICORN_CMD_ARGS", ""), []).has_config
+        if not elsewhere and not os.path.isfile(os.path.join(directory, GUNICORNS_FILE)):
+            return None
+        words = words if elsewhere else [*words, "--config", GUNICORNS_FILE]
+    if arguments.binds:
+        return Serve(arguments.application, arguments.port, words)
+    implied, why = gunicorn_args.GUNICORNS_PORT, gunicorn_args.DEFAULT
+    return Serve(arguments.application, None, words, implied_port=implied, implied_why=why)
 
 
-def _script(words: list[str], directory: str) -> Serve | None:
+def _script(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """`python app.py`: served only if that file starts a server itself; `python seed.py` is run."""
-    if len(words) != 1 or not words[0].endswith(".py"):
-        return None
+    if not words[0].endswith(".py"):
+        return _program(words, environ, directory)  # python /venv/bin/gunicorn
     path = os.path.join(directory, words[0])
-    if not wsgi_source.starts_a_server(path):
-        return None
     relative = os.path.relpath(path, directory)
-    return None if relative.startswith("..") else Serve(relative, None, [])
+    if relative.startswith(".."):
+        return None
+    if os.path.basename(path) == "manage.py" and len(words) > 1:
+        from flagon import servers
+
+        return _other(servers.manage(path, words[1:], environ, directory), "manage.py")
+    if len(words) != 1 or not wsgi_source.starts_a_server(path):
+        return None
+    from flagon import script_port, server_calls
+
+    asked = script_port.asked(path, environ)
+    found = Serve(
+        relative, None, [], "python",
+        implied_port=asked.port or None, implied_why=f"{asked.call} in {relative}", tls=asked.tls,
+    )  # fmt: skip
+    target = server_calls.imported_object(path, "")
+    if target and server_calls.at_import(path):  # importing it would start its server
+        return found._replace(application=target, script=path)
+    module = relative.removesuffix(".py").replace("/", ".")
+    made = target.partition(":")[2] if target and target.endswith(")") else ""
+    # create_app('production') is made below the main guard, and the factory has been imported.
+    return found._replace(application=f"{module}:{made}") if made and not made.endswith("()") else found
+
+
+def _other(found: servers.Server | None, program: str) -> Serve | None:
+    if found is None:
+        return None
+    return Serve(
+        found.application, None if found.tls else found.port, [], program,
+        found.directory, found.threads, found.options, found.script, lines=found.lines,
+        implied_port=None if found.port else found.implied_port, implied_why=found.implied_why, tls=found.tls,
+    )  # fmt: skip
+
+
+def _python(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
+    """`python -u app.py`, `python -m flask run`, `python -m shop`."""
+    words = list(words)
+    while words and words[0].startswith("-") and words[0] not in ("-m", "-c"):
+        del words[: 2 if words[0] in VALUED_FLAGS else 1]
+    if words[:1] != ["-m"]:
+        return _script(words, environ, directory) if words and words[0] != "-c" else None
+    if not words[1:]:
+        return None
+    found = _program(words[1:], environ, directory)
+    if found or words[1] in ("flask", "gunicorn"):
+        return found
+    from flagon import servers
+
+    return _other(servers.module(words[1:], environ, directory), "python")
+
+
+def _program(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
+    """A server by its own words."""
+    program = os.path.basename(words[0])
+    if PYTHON.match(words[0]):
+        return _python(words[1:], environ, directory)
+    if program == "flask":
+        return _flask(words[1:], environ, directory)
+    if program == "gunicorn":
+        return _gunicorn(words[1:], environ, directory)
+    if program in ("supervisord", "supervisor.supervisord"):
+        from flagon import foreign_supervisord
+
+        return foreign_supervisord.served(words, environ, directory)
+    if program.endswith(".py"):
+        there = "/" in words[0]
+        return _script(words, environ, directory) if there else None
+    from flagon import servers
+
+    return _other(servers.read(words, environ, directory), program)
 
 
 def served_instead(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """What `words` mean if they start a development or bare server; None if they are a program to run."""
-    words = _simple_shell(words, environ)
-    if not words:
+    simple = _simple_shell(words, environ)
+    if not simple:
         return None
-    if words[0] in OLD_START:
-        return Serve(None, None, []) if _is_ours(shutil.which(words[0]) or "") else None
-    if PYTHON.match(words[0]):
-        flags = [word for word in words[1:] if word in ("-u", "-O", "-B")]
-        words = [word for word in words[1:] if word not in flags]
-        if words[:1] != ["-m"]:
-            return _script(words, directory)
-        words = words[1:]
-        if not words:
-            return None
-    program = os.path.basename(words[0])
-    if program == "flask":
-        return _flask(words[1:])
-    return _gunicorn(words[1:]) if program == "gunicorn" else None
+    if simple[0] in OLD_START and os.path.basename(simple[0]) != "supervisord":
+        return Serve(None, None, [], "flagon", always=True) if is_ours(shutil.which(simple[0]) or "") else None
+    return _program(simple, environ, directory) or _composed(words, environ, directory)
+
+
+def _smuggled(words: list[str], environ: Mapping[str, str]) -> bool:
+    """Whether a simple line becomes more than that by what a variable holds."""
+    if len(words) != 3 or words[0] not in SHELLS:
+        return False
+    return shell_words.split(words[2], {}) is not None and shell_words.split(words[2], environ) is None
+
+
+def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
+    """A server behind other commands, or started through them."""
+    if len(words) < 2 or _smuggled(words, environ):
+        return None
+    from flagon import wrappers
+
+    def is_server(some: list[str], folder: str) -> bool:
+        return bool(some) and _program(some, environ, os.path.join(directory, folder)) is not None
+
+    found = wrappers.find(words, is_server)
+    folder = os.path.normpath(os.path.join(directory, found.folder)) if found else directory
+    served = _program(found.words, environ, folder) if found else None
+    if found is None or served is None:
+        return None
+    if found.folder and not served.directory:
+        served = served._replace(directory=folder)
+    if found.dynamic:  # what the words are is known only once a shell has read them
+        tls = served.tls or gunicorn_args.split(served.gunicorn).tls
+        served = served._replace(gunicorn=[], port=None, threads=None, implied_port=None, tls=tls)
+    return served._replace(steps=found.steps or served.steps, lines=found.lines + served.lines)
 
 
 def added(environment: dict[str, str]) -> str:
-    """What a command is given beside the container's environment, JSON: name -> [value, the container's or null]."""
-    return json.dumps(
-        {name: [text, os.environ.get(name)] for name, text in environment.items() if text != os.environ.get(name)}
-    )
+    """What a command is given beside the container's environment, JSON: name -> [value or null, the container's or
+    null]."""
+    names = environment.keys() | os.environ.keys()
+    pairs = {name: [environment.get(name), os.environ.get(name)] for name in sorted(names)}
+    return json.dumps({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
 
 
 def take_back_added() -> None:
-    """A command of the user's has ended in `serve`: settings are what was given, not what was made of it before."""
-    for name, (text, before) in json.loads(os.environ.pop("FLAGON_ADDED", "{}")).items():
-        if os.environ.get(name) == text:
-            del os.environ[name]
-            if before is not None:
+    """`flagon` was started by a command or a hook of the user's: settings are what was given, not what was made of it
+    before. What somebody has changed since stays."""
+    text = os.environ.pop("FLAGON_ADDED", "") or "{}"
+    try:
+        pairs = json.loads(text)
+        changes = [(name, now, before) for name, (now, before) in pairs.items()]
+    except (ValueError, TypeError, AttributeError):  # somebody's own
+        return
+    for name, now, before in changes:
+        if os.environ.get(name) == now:
+            os.environ.pop(name, None)
+            if isinstance(before, str):
                 os.environ[name] = before
+
+
+def checks_instead() -> bool:
+    """FLAGON_CHECK: the container is to say whether it would start, and not to start. Raises SettingsError."""
+    text = clean(os.environ.get("FLAGON_CHECK", "")).lower()
+    if text and text not in SWITCHED:
+        from flagon.settings import SettingsError
+
+        raise SettingsError([f"FLAGON_CHECK={text!r} is not accepted; accepted: on, off"])
+    return SWITCHED.get(text, False)

@@ -32,13 +32,16 @@ class Database(NamedTuple):
     """A database URL, read."""
 
     given: str  # for the application: the text with its two repairs
-    kind: str  # postgresql, sqlite, other
+    kind: str  # postgresql, sqlite, other; none where nobody has named one
     libpq: dict[str, str]  # keywords and values for psycopg.connect(**libpq)
     sqlalchemy: str  # with the driver that the starter ships
     path: str  # of SQLite's file, absolute; empty for a database in memory
     schema: str
     pooled: bool  # pgbouncer=true was in it
     dropped: tuple[str, ...]  # other libraries' query keys, which libpq would refuse
+
+
+NONE = Database("", "none", {}, "", "", "", False, ())
 
 
 def read(text: str, directory: str = "") -> Database:
@@ -159,8 +162,21 @@ def elsewhere(environment: Mapping[str, str]) -> Found | None:
     return database_sources.find(environment)
 
 
+def in_parts(environment: Mapping[str, str], directory: str) -> tuple[Found | None, list[str]]:
+    """The URL that POSTGRES_HOST, DB_HOST and the like make, and warnings where they make none."""
+    if not any(name.startswith(("POSTGRES", "MYSQL_", "MARIADB_", "DB_")) for name in environment):
+        return None, []
+    from flagon import database_parts
+
+    return database_parts.find(environment, directory)
+
+
 def both(settings: Settings, directory: str) -> tuple[Database, Database, list[str]]:
     """The application's database, the one for migrations (the same unless another way to it was given), boot lines."""
+    if not settings.values["DATABASE_URL"]:
+        alone = settings.values["DATABASE_DIRECT_URL"]
+        name = settings.sources["DATABASE_DIRECT_URL"]
+        return NONE, NONE, [f"{name} is ignored: there is no DATABASE_URL beside it"] if alone else []
     main = _resolve(settings, "DATABASE_URL", directory)
     lines = remarks(main, settings.sources["DATABASE_URL"])
     if not settings.values["DATABASE_DIRECT_URL"]:

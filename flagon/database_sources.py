@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from flagon import root_secrets
 from flagon.envfile import clean
 from flagon.percent import encoded
 
@@ -40,7 +41,7 @@ class Found(NamedTuple):
 
 def find(environment: Mapping[str, str]) -> Found | None:
     """Raises ValueError that names the variables, without values."""
-    uri = _given(environment, "POSTGRES_URI")
+    uri = given(environment, "POSTGRES_URI", secret=True)
     if clean(uri):
         return Found(uri, "POSTGRES_URI")
     azure = sorted(name for name, text in environment.items() if name.startswith(AZURE) and clean(text))
@@ -49,23 +50,25 @@ def find(environment: Mapping[str, str]) -> Found | None:
     if azure:
         return connection_string(environment[azure[0]], azure[0])
     if clean(environment.get("PGHOST", "")):
-        given = {name: clean(_given(environment, name)) for name in PARTS}
-        present = [name for name in PARTS if given[name]]
-        return Found(as_url({PARTS[name]: given[name] for name in present}), ", ".join(present))
+        parts = {name: clean(given(environment, name, secret=name == "PGPASSWORD")) for name in PARTS}
+        present = [name for name in PARTS if parts[name]]
+        return Found(as_url({PARTS[name]: parts[name] for name in present}), ", ".join(present))
     return None
 
 
-def _given(environment: Mapping[str, str], name: str) -> str:
-    """The variable, or what is in the file that NAME_FILE names. Raises ValueError."""
+def given(environment: Mapping[str, str], name: str, secret: bool) -> str:
+    """The variable, or, of a secret, what is in the file that NAME_FILE names. Raises ValueError."""
     path = clean(environment.get(name + "_FILE", ""))
-    if name not in ("POSTGRES_URI", "PGPASSWORD") or not path or clean(environment.get(name, "")):
+    if not secret or not path or clean(environment.get(name, "")):
         return environment.get(name, "")
     try:
         with open(path, encoding="utf-8") as file:
             return file.read().rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
+        if path in root_secrets.kept:
+            return root_secrets.kept[path].rstrip("\n")
         reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{name}_FILE: cannot read {path!r}: {reason}") from None
+        raise ValueError(f"{name}_FILE: cannot read {path!r}: {reason}{root_secrets.advice(path)}") from None
 
 
 def connection_string(text: str, name: str) -> Found:

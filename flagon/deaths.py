@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
+from collections import deque
 from typing import Any, NamedTuple
 
 from supervisor.datatypes import RestartWhenExitUnexpected
 from supervisor.states import ProcessStates
 
-from flagon import CONFIGURATION_ERROR
-from flagon.logs import nginx_line
+from flagon import CONFIGURATION_ERROR, serving
+from flagon.logs import message_of, nginx_line
 
 WINDOW = 60.0  # seconds in which RESTART_LIMIT counts
 FIRST_PAUSE = 0.5  # seconds before the second restart; it doubles, and all pauses together stay below half the window
 DOUBT = 0.3  # seconds for our own stop signal to arrive, where every process was sent one
 COULD_NOT_START = 127  # what a shell says of a command that it cannot find
+RECENT, LONGEST_WORDS = 20, 500  # lines of a program in which its error is looked for; characters of it
+ERROR = re.compile(r"[A-Za-z_][\w.]{0,100}(?:Error|Exception|Interrupt|Exit)\b|[Ff]atal|FATAL")
+DENIED = re.compile(r"(?:Permission denied|EACCES)[^'\"]{0,20}['\"]([^'\"]{1,400})['\"]")
 CORE = ("nginx", "gunicorn")
+WORKER = "a worker of gunicorn"
+BOOT_ERROR = 3  # gunicorn's WORKER_BOOT_ERROR: the application cannot be loaded
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -64,10 +71,25 @@ class Deaths:
         self.plugin = plugin
         self.limit: int = plugin.box.values["RESTART_LIMIT"]
         self.last_words: dict[str, str] = {}
+        self._heard: dict[str, deque[bytes]] = {}
         self._at: dict[str, list[float]] = {}
         self._due: list[tuple[float, Any]] = []
         self._doubtful: list[tuple[float, Any, Death]] = []
         self._one_shots: dict[str, list[int]] = {}  # program -> exit codes with which it is done
+
+    def heard(self, name: str, lines: list[bytes]) -> None:
+        """What a program has said that may be why it dies."""
+        if not lines:
+            return
+        self.last_words[name] = message_of(lines[-1])[:LONGEST_WORDS]
+        self._heard.setdefault(name, deque(maxlen=RECENT)).extend(lines[-RECENT:])
+
+    def _last_words(self, name: str) -> str:
+        """Its error, if one is among its last lines, or the last: a traceback on standard error comes before what its
+        buffered standard output still held."""
+        last = self.last_words.pop(name, "")
+        said = (message_of(line) for line in reversed(self._heard.pop(name, ())))
+        return next((text[:LONGEST_WORDS] for text in said if ERROR.match(text)), last)
 
     def take_over(self) -> None:
         """Every death is counted here: supervisord restarts nothing by itself."""
@@ -97,6 +119,18 @@ class Deaths:
         else:
             self._judge(process, death)
 
+    def worker_lost(self, code: object) -> None:
+        """A worker of gunicorn's lost its threads and is replaced: as often as RESTART_LIMIT says, as any program."""
+        status = code if isinstance(code, int) and 0 < code < 256 else 1
+        now = time.monotonic()
+        recent = [at for at in self._at.get(WORKER, []) if now - at < WINDOW]
+        self._at[WORKER] = [*recent, now]
+        if len(recent) >= self.limit:
+            times = f"{len(recent) + 1} times in {WINDOW:g} s"
+            self.plugin.end(
+                status, f"{WORKER} could not serve any more, {times}: the container ends with code {status}"
+            )
+
     def could_not_start(self, event: Any) -> None:
         """supervisord could not even start the program."""
         name = event.process.config.name
@@ -121,7 +155,7 @@ class Deaths:
         recent = [at for at in self._at.get(name, []) if now - at < WINDOW]
         self._at[name] = [*recent, now]
         plugin.reload.gunicorn_died(name)
-        said = self.last_words.pop(name, "")
+        said = self._last_words(name)
         if name == "nginx" and first_life and "[emerg]" in said:  # another start would end in the same way
             reason = nginx_line(said)[1]
             plugin.end(CONFIGURATION_ERROR, f"nginx cannot start: {reason}: the container ends with code 78")
@@ -139,10 +173,29 @@ class Deaths:
             return
         times = f" {len(recent) + 1} times in {WINDOW:g} s" if again and recent else ""
         when = times if plugin.port.opened or plugin.migration.is_it(name) else " before it served"
-        plugin.end(death.code, f"{name} {death.how}{when}: the container ends with code {death.code}{words}")
+        code = death.code
+        if name == "gunicorn" and code == BOOT_ERROR and not plugin.port.opened:  # as `flagon check` has it
+            code = CONFIGURATION_ERROR
+        advice = self._of_files(said) if words else ""
+        plugin.end(code, f"{name} {death.how}{when}: the container ends with code {code}{words}{advice}")
+
+    def _of_files(self, said: str) -> str:
+        """Whose the file is that a program was denied, and what mends it."""
+        denied = DENIED.search(said)
+        if not denied:
+            return ""
+        from flagon import permissions  # only for this end
+
+        uid = os.geteuid()
+        path = os.path.join(os.getcwd(), denied[1])
+        data = self.plugin.box.values["DATA_DIR"]
+        return f". uid {uid} runs it; {permissions.of_one(path, uid, file=True)}. Or keep the file in {data}"
 
     def _start(self, process: Any) -> None:
         """Have supervisord start it in its next round: now it may still finish the old one."""
+        if process.config.name == "nginx":  # that was killed has left it, and the next one could not listen there
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.plugin.box.run, serving.HEALTHCHECK))
         process.config.autostart = True
         process.laststart = 0
         process.state = ProcessStates.STOPPED

@@ -10,7 +10,7 @@ from __future__ import annotations
 import _signal as signal  # type: ignore[import-not-found]
 import os
 
-from flagon.places import APPLICATION_PYTHON as PYTHON
+from flagon import environments
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ READ_ONCE = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "LC_", "LANG")
 class Early:
     """The waiting process, and our ends of its pipes."""
 
-    def __init__(self) -> None:
+    def __init__(self, python: str) -> None:
+        self.python = python
         self.environment = {name: text for name, text in os.environ.items() if name not in HIDDEN}
         child_in, self._stdin = os.pipe()
         self._stdout, child_out = os.pipe()
@@ -44,7 +45,7 @@ class Early:
             for descriptor, number in ((child_in, 0), (child_out, 1), (child_out, 2)):
                 os.dup2(descriptor, number)
             os.set_inheritable(waiting, True)
-            words = ["setpriv", "--pdeathsig", "TERM", PYTHON, PROGRAM, f"--wait={waiting}"]
+            words = ["setpriv", "--pdeathsig", "TERM", self.python, PROGRAM, f"--wait={waiting}"]
             os.execvpe(words[0], words, self.environment)
         finally:
             os._exit(127)
@@ -56,7 +57,7 @@ class Early:
             for name in self.environment.keys() | environment.keys()
             if name.startswith(READ_ONCE) and name not in HIDDEN and self.environment.get(name) != environment.get(name)
         ]
-        if changed or python != PYTHON or not self._waits():
+        if changed or python != self.python or not self._waits():
             self.end()
             return False
         import json
@@ -116,9 +117,9 @@ def start() -> None:
     """At the very beginning of `flagon serve`."""
     global started
     try:
-        started = Early()
-    except OSError:
-        started = None  # no process to be had: gunicorn's own start will say so
+        started = Early(environments.find(os.environ, os.getcwd()).python)
+    except (environments.Unusable, OSError):
+        started = None  # the boot, or gunicorn's own start, will say so
 
 
 def end() -> None:

@@ -161,12 +161,12 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[s
     return {name: value for name, value in reader.variables.items() if value is not None}, reader.warnings
 
 
-def read(directory: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+def read(directory: str, environ: Mapping[str, str], name: str = ".env") -> tuple[dict[str, str], list[str]]:
     """The variables of `directory`/.env; none if there is no such file. An unreadable one is a warning."""
     try:
-        with open(os.path.join(directory, ".env"), encoding="utf-8") as file:
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
             return parse(file.read(), environ)
     except FileNotFoundError:
         return {}, []
     except (OSError, UnicodeDecodeError) as error:
-        return {}, [f".env cannot be read and is ignored: {error}"]
+        return {}, [f"{name} cannot be read and is ignored: {error}"]

@@ -10,7 +10,20 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from flagon import __version__, cache, channels, listening, logs, places, programs, render, site, users_nginx
+from flagon import (
+    __version__,
+    application,
+    cache,
+    channels,
+    listening,
+    logs,
+    places,
+    programs,
+    render,
+    serving,
+    site,
+    users_nginx,
+)
 from flagon.boot import HOME, Boot, versions
 from flagon.database import masked
 from flagon.early import HIDDEN
@@ -54,14 +67,18 @@ def application_environment(boot: Boot) -> dict[str, str]:
     for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL"):
         if boot.values[name]:
             environment[name] = boot.values[name]
+    if not boot.values["DATABASE_URL"]:  # an empty one counts as unset
+        environment.pop("DATABASE_URL", None)
+    environment["FLAGON_SQLITE_URL"] = f"sqlite:///{boot.embedded}"
     environment["WEB_CONCURRENCY"] = str(boot.values["WEB_CONCURRENCY"])
     environment["PORT"] = str(boot.values["PORT"] or listening.DEFAULT_PORT)
-    environment["FLASK_APP"] = environment.get("FLASK_APP") or boot.application.target
+    environment["FLASK_APP"] = environment.get("FLASK_APP") or application.shown(boot)
     if not environment.get("TMPDIR") and not places.writable("/tmp"):
         environment["TMPDIR"] = boot.run
     environment["FLAGON_VERSION"] = __version__
     environment["FLAGON_SUMMARY"] = json.dumps(summary(boot))
-    environment["FLAGON_DATABASE"] = database_summary(boot, boot.database)
+    if boot.database.kind != "none":
+        environment["FLAGON_DATABASE"] = database_summary(boot, boot.database)
     return environment
 
 
@@ -152,6 +169,7 @@ class Box:
         if self.migrate:
             write(os.path.join(self.run, "migration"), "migrating")
         write(os.path.join(self.run, "url"), listening.own_url(boot.addresses, self.values["PORT"]) + "\n")
+        write(os.path.join(self.run, serving.LOADING), "")
         # Both before gunicorn is told to go on: it may be faster than supervisord.
         self.events = channels.listen(os.path.join(self.run, "events.sock"))
         self.closing = channels.fifo(os.path.join(self.run, "closing"))
@@ -185,7 +203,8 @@ class Box:
         """What is said once the port opens."""
         boot, trusted = self.boot, ",".join(self.values["TRUSTED_PROXIES"])
         why = boot.settings.sources["TRUSTED_PROXIES"]
-        line = f"listening on {', '.join(boot.addresses)} after {time.time() - boot.started_at:.2f} s; "
+        because = "".join(f" ({meant.port}: {meant.why})" for meant in boot.beside)
+        line = f"listening on {', '.join(boot.addresses)}{because} after {time.time() - boot.started_at:.2f} s; "
         if trusted != "none":
             return line + f"trusted proxies: {trusted} ({why}) by {self.values['REAL_IP_HEADER']}"
         line += f"trusted proxies: none ({why})"
@@ -203,13 +222,24 @@ class Box:
         """The boot lines: what was decided and why, then what deserves a look."""
         boot, values, say = self.boot, self.values, self.output.record
         wire = "FastCGI" if boot.fastcgi else f"HTTP by {values['WORKER_CLASS']}"
-        say("flagon", "info", f"flagon {__version__} serves {boot.application.target} ({boot.application.why})")
+        say("flagon", "info", f"flagon {__version__} serves {application.shown(boot)} ({boot.application.why})")
         say(
             "flagon", "info",
             f"{values['WEB_CONCURRENCY']} workers x {values['THREADS']} threads ({boot.size_reason}); "
             f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
             f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
         )  # fmt: skip
-        say("flagon", "info", self.database_line())
+        if not boot.origin.is_own:
+            say("flagon", "info", f"packages: {boot.origin.named()}, Python {boot.origin.version}")
+        for line in boot.origin.lines:
+            say("flagon", "info", line)
+        if seen := boot.settings.old.seen:
+            say(
+                "flagon", "info",
+                f"{seen} is seen, so what the old images had as their default is the default: 1 thread, uploads of any "
+                "size, nginx's 404 below /static. THREADS, MAX_BODY_SIZE, STATIC_FILES say otherwise (docs/migrate.md)",
+            )  # fmt: skip
+        if boot.database.kind != "none":
+            say("flagon", "info", self.database_line())
         for line in boot.settings.warnings + boot.warnings:
             say("flagon", "warning", line)

@@ -1,6 +1,7 @@
-"""HEALTHCHECK: through nginx and gunicorn, where the running box wrote down that it listens.
+"""HEALTHCHECK: through nginx and gunicorn, by a server of nginx's that no file of the user's has a say in.
 
-A user's own nginx.conf may not lead /-/up to the application: then any answer that is no 5xx will do.
+A user's own nginx.conf has none, and may not lead /-/up to the application: there the port is asked, and any answer
+that is no 5xx will do.
 By hand and with few imports: it runs every 30 seconds, and http.client alone takes longer than all of this (measured).
 """
 
@@ -11,6 +12,7 @@ import _socket
 import os
 import stat
 import sys
+import time
 
 from flagon import identity, serving
 
@@ -22,6 +24,8 @@ TIMEOUT = 4.0  # seconds for all of it; the image's HEALTHCHECK has 5
 LONGEST_URL = 300
 STATUS_LINE = 15  # bytes: `HTTP/1.1 200 OK`
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
+PROGRAM = b"/opt/flagon/code/flagon/__main__.py"
+OTHER_VERBS = frozenset(b"check config reload migrate backup restore purge secret starter static version help".split())
 HEX = frozenset("0123456789abcdefABCDEF:.")
 
 
@@ -36,16 +40,55 @@ def main() -> int:
     why = "flagon is not serving: there is no url in its run directory"
     try:
         identity.become(os.environ, only_drop=True)
-        for path in serving.paths("url")[:1]:  # another one would be somebody else's word for a box that is dead
-            _ask(_url(path), os.path.islink(os.path.join(os.path.dirname(path), "nginx.conf")))
+        paths = serving.paths("url")
+        if not paths and _another_command():
+            print("another command runs here, nothing to ask")
+            return 0
+        for path in paths[:1]:  # another one would be somebody else's word for a box that is dead
+            folder = os.path.dirname(path)
+            ours = os.path.islink(os.path.join(folder, "nginx.conf"))
+            _ask(_url(path), os.path.join(folder, serving.HEALTHCHECK) if ours else "")
             return 0
     except (identity.CannotDrop, Sick, OSError) as error:
-        why = str(error)
+        why = _loading() or str(error)
     from flagon import printable
 
     printable.install()
     print(why, file=sys.stderr)
     return 1
+
+
+def _loading() -> str:
+    """Where the port is not open yet: that, and for how long."""
+    for path in serving.paths(serving.LOADING)[:1]:
+        seconds = time.time() - os.lstat(path).st_mtime
+        return f"the application is loading, for {seconds:.0f} s: the port opens when it has loaded (docker logs)"
+    return ""
+
+
+def _another_command() -> bool:
+    """Whether this container's main command is another program: then there is no box that could be sick.
+
+    A box is seen by its process from the moment it starts, long before it has a url. What `docker exec` has started
+    (its line of parents does not end at process 1) is neither.
+    """
+    if os.getpid() == 1:
+        return False
+    return not any(_is_box(pid) for pid in os.listdir("/proc") if pid.isdigit())
+
+
+def _is_box(pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(4096).split(b"\0")
+        if PROGRAM not in words or words[words.index(PROGRAM) + 1] in OTHER_VERBS:
+            return False
+        while pid not in ("0", "1"):
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = file.read(1000).rpartition(b")")[2].split()[1].decode()
+    except (OSError, IndexError):
+        return False  # it has ended
+    return pid == "1"
 
 
 def _late(*_: object) -> None:
@@ -77,8 +120,8 @@ def _url(path: str) -> tuple[bool, str, int]:
     return scheme == "https", bare, int(port)
 
 
-def _ask(where: tuple[bool, str, int], ours: bool) -> None:
-    """`ours`: nginx.conf is the image's own. Raises Sick, OSError."""
+def _ask(where: tuple[bool, str, int], own: str) -> None:
+    """`own`: the socket of nginx's server for this, where nginx.conf is the image's own. Raises Sick, OSError."""
     https, host, port = where
     name = f"[{host}]" if ":" in host else host
     request = (
@@ -86,16 +129,26 @@ def _ask(where: tuple[bool, str, int], ours: bool) -> None:
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
     try:
-        wire = _connect(https, host, port)
+        wire = _local(own) if own else _connect(https, host, port)
         try:
             wire.sendall(request.encode())
             status = _status(wire)
         finally:
             wire.close()
     except OSError as error:
-        raise Sick(f"no answer from {name}:{port}: {error}") from None
-    if status >= 500 or (ours and status != 200):
+        raise Sick(f"no answer from {own or f'{name}:{port}'}: {error}") from None
+    if status >= 500 or (own and status != 200):
         raise Sick(f"/-/up answers {status}")
+
+
+def _local(path: str) -> Any:
+    wire = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        wire.connect(path)
+    except BaseException:
+        wire.close()
+        raise
+    return wire
 
 
 def _connect(https: bool, host: str, port: int) -> Any:

@@ -21,6 +21,8 @@ PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)+\Z")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 SWITCHED = dict.fromkeys(("on", "1", "true", "yes"), True) | dict.fromkeys(("off", "0", "false", "no"), False)
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+# gunicorn's own words, of all versions that work here, and ours.
+WORKER_CLASSES = frozenset("fastcgi sync gthread gevent gevent_wsgi gevent_pywsgi eventlet tornado".split())
 SHORTEST_SECRET = 8
 PLACEHOLDERS = frozenset(
     "changeme change-me change_me secret secretkey secret-key secret_key mysecret mysecretkey password default dev "
@@ -48,6 +50,8 @@ def _bounded(number: float, row: Setting, unit: str = "") -> None:
 def integer(text: str, row: Setting) -> int:
     if not re.fullmatch(r"[0-9]{1,15}", text):
         raise ValueError(f"a whole number from {_range(row)}")
+    if not int(text) and row.zero is not None:
+        return int(row.zero)
     _bounded(int(text), row)
     return int(text)
 
@@ -140,7 +144,8 @@ def module(text: str, row: Setting) -> str:
 
 
 def worker_class(text: str, row: Setting) -> str:
-    if not re.fullmatch(r"[A-Za-z_][\w.:]*", text):
+    """A word of gunicorn's, or where a class lies; any other word is no worker (WORKER_CLASS=celery)."""
+    if not re.fullmatch(r"[A-Za-z_][\w.:]*", text) or (text.isidentifier() and text not in WORKER_CLASSES):
         raise ValueError("fastcgi, gthread, gevent, sync, or a dotted path to a gunicorn worker class")
     return text
 

@@ -6,15 +6,25 @@ import json
 import os
 from typing import Any
 
-from flagon import cache, places, site, statics
+from flagon import cache, gunicorn_file, places, site, statics
 from flagon.boot import Boot
-from flagon.database import Database
+from flagon.database import Database, placed
+from flagon.inside import users_config
 from flagon.nginx_text import unfit
+
+SITE = ("sitecustomize.py", "sitecustomize")
 
 
 def database_options(database: Database) -> dict[str, Any]:
-    """What readiness and migrations need of a database."""
-    return {"kind": database.kind, "libpq": database.libpq, "path": database.path, "schema": database.schema}
+    """What readiness and migrations need of a database. `absolute`: its path is no reading of ours."""
+    return {
+        "kind": database.kind,
+        "libpq": database.libpq,
+        "path": database.path,
+        "schema": database.schema,
+        "absolute": placed(database, "/nowhere").path == database.path,
+        "read_only": any(word in database.given for word in ("mode=ro", "immutable=1")),
+    }
 
 
 def database_summary(boot: Boot, database: Database) -> str:
@@ -50,6 +60,27 @@ def old_path(boot: Boot) -> list[str]:
     return [*old.python_path, boot.directory]
 
 
+def gunicorns_path(boot: Boot) -> list[str]:
+    """--pythonpath and `pythonpath` of gunicorn's: it makes them absolute where it works."""
+    settings = boot.settings
+    web = settings.web.python_path if settings.web and settings.line == "Procfile" else ()
+    in_file = str(boot.from_file.get("pythonpath") or "").split(",")
+    given = settings.command.python_path or web or settings.arguments.python_path or tuple(filter(None, in_file))
+    return [os.path.normpath(os.path.join(boot.application.directory, folder)) for folder in reversed(given)]
+
+
+def agents(boot: Boot) -> list[str]:
+    """Folders of PYTHONPATH where a sitecustomize lies that is not the application's: an agent, to be loaded first.
+
+    ddtrace-run, opentelemetry-instrument, newrelic-admin and the operators of Kubernetes start their agents so.
+    """
+    folders = [part for part in boot.environment.get("PYTHONPATH", "").split(os.pathsep) if part]
+    own = tuple(os.path.realpath(folder) + "/" for folder in (boot.directory, boot.application.directory))
+    outside = [one for one in folders if not (os.path.realpath(one) + "/").startswith(own)]
+    found = any(os.path.exists(os.path.join(one, name)) for one in outside for name in SITE)
+    return outside if found else []
+
+
 def hand_over(boot: Boot) -> list[str]:
     """Folders whose files nginx may send in the application's place; static folders join them once it is loaded."""
     if not boot.values["USE_X_ACCEL"] or boot.users.whole:
@@ -57,6 +88,22 @@ def hand_over(boot: Boot) -> list[str]:
     folders = [boot.directory, boot.application.directory, boot.values["DATA_DIR"]]
     real = list(dict.fromkeys(os.path.realpath(folder) for folder in folders if os.path.isdir(folder)))
     return [folder for folder in real if folder != "/" and not unfit(folder)]
+
+
+def _users_parameters(boot: Boot) -> list[str]:
+    """What nginx tells the application for the user's own files, as WSGI names it."""
+    if boot.users.said is None:
+        return []
+    from flagon import users_parameters  # not at each cold start
+
+    return users_parameters.names(boot.users.said, boot.fastcgi)
+
+
+def packages_options(boot: Boot) -> dict[str, Any]:
+    """What is said of a module that is missing (flagon/inside/packages.py)."""
+    origin = boot.origin
+    asked = "" if origin.is_own or boot.packages else origin.named()
+    return {"asked": asked, "add": origin.how_to_add(), "unused": origin.lines}
 
 
 def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
@@ -67,8 +114,11 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "run": boot.run,
         "target": boot.application.target,
         "why": boot.application.why,
+        "objects": boot.objects,
         "directory": boot.application.directory,
-        "python_path": [*old_path(boot), *(part for part in search.split(os.pathsep) if part)],
+        "python_path": [*gunicorns_path(boot), *old_path(boot), *(part for part in search.split(os.pathsep) if part)],
+        "packages": packages_options(boot),
+        "agents": agents(boot),
         "prefix": values["URL_PREFIX"] or "",
         "fastcgi": boot.fastcgi,
         "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],
@@ -77,6 +127,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "timeout": values["TIMEOUT"],
         "graceful_timeout": boot.graceful_timeout,
         "pass_headers": list(values["PASS_HEADERS"] or ()),
+        "users_parameters": _users_parameters(boot),
         "backlog": values["BACKLOG"],
         "streams_max": values["STREAMS_MAX"],
         "max_requests": values["MAX_REQUESTS"],
@@ -87,9 +138,12 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "spool": spool,
         "heartbeat_directory": "/dev/shm" if places.writable("/dev/shm") else boot.run,
         "gunicorn_args": boot.settings.gunicorn_args,
+        "gunicorn_args_from": ", ".join(boot.settings.gunicorn_args_from),
         "working_directory": boot.working_directory or boot.application.directory,
         "gunicorn_file": boot.gunicorn_file,
+        "gunicorn_folders": gunicorn_file.folders(boot),
         "from_gunicorn_file": boot.from_gunicorn_file,
+        "said_by": {name: boot.settings.sources[name] for name in users_config.VARIABLES.values()},
         "preload": values["PRELOAD"],
         "hand_over": hand_over(boot),
         "file_token": token,

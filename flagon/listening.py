@@ -40,6 +40,14 @@ def own_url(listens: list[str], port: int) -> str:
     return f"http{'s' if 'ssl' in words else ''}://{host}:{port}"
 
 
+def more(found: list[str], port: int, taken: bool = False) -> list[str]:
+    """nginx `listen` values of a port that is wanted beside those found; those that can be had, maybe none."""
+    lived_with = (0, errno.EADDRINUSE) if taken else (0,)
+    kinds = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "[::]"))
+    wanted = [(family, f"{address}:{port}") for family, address in kinds]
+    return [text for family, text in wanted if text not in found and try_bind(family, port) in lived_with]
+
+
 def addresses(port: int | None, old: str = "", taken: bool = False) -> list[str]:
     """nginx `listen` values, the main port first. Raises CannotListen if the main port cannot be had.
 

@@ -7,10 +7,12 @@ import os
 import re
 from typing import NamedTuple
 
-from flagon import wsgi_source
+from flagon import server_calls, wsgi_source
 from flagon.wsgi_source import FACTORIES, find_object, source_of
 
-MODULES = ("app", "main", "wsgi", "application", "server", "run")
+MODULES = ("app", "main", "wsgi", "application", "server", "run", "autoapp")
+# Where an application is made for its server, with the settings of production.
+MADE = ("wsgi", "run", "main", "autoapp")
 # Folders whose Python files are not the application.
 ASIDE = frozenset({"tests", "test", "docs", "migrations", "scripts", "node_modules", "venv", "env", "build", "dist"})
 
@@ -98,12 +100,40 @@ def _by_module(folder: str, looked: list[str]) -> Application | None:
             continue
         name = find_object(path)
         if name:
-            return Application(f"{module}:{name}", folder, f"found in {path}")
+            made = _made(folder) if name.endswith("()") else None
+            return made or Application(f"{module}:{name}", folder, f"found in {path}")
         looked.append(f"{path} ({_why_not(path)})")
     return None
 
 
+def unreadable(path: str) -> str:
+    """Who cannot read it, whose it is, and the line that mends it; empty if it can be read."""
+    if os.access(path, os.R_OK | (os.X_OK if os.path.isdir(path) else 0)):
+        return ""
+    from flagon import places
+
+    uid, mount = os.geteuid(), places.mount_of(path)
+    mend = (
+        f"{mount} is mounted: `chmod -R a+rX` its folder, or start the container with -e RUN_AS=owner"
+        if mount != "/"
+        else f"in the Dockerfile: RUN chmod -R a+rX {path}, or COPY --chown={uid}:0"
+    )
+    return f"uid {uid} cannot read {path}: it {places.owned(path)}; {mend}"
+
+
+def _made(folder: str) -> Application | None:
+    """An object that somebody has made of a factory: it wins over the factory called without arguments."""
+    for module in MADE:
+        path = source_of(folder, module)
+        name = find_object(path) if path else None
+        if path and name and not name.endswith("()") and not server_calls.at_import(path):
+            return Application(f"{module}:{name}", folder, f"found in {path}")
+    return None
+
+
 def _why_not(path: str) -> str:
+    if closed := unreadable(path):
+        return closed
     asgi = wsgi_source.asgi_call(path)
     if asgi:
         return f"{asgi}() is ASGI, and Flagon serves WSGI"

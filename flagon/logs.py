@@ -86,9 +86,9 @@ class Output:
             except OSError:
                 self.closed = True
 
-    def record(self, logger: str, level: str, message: str) -> None:
-        """One line of our own, if LOG_LEVEL lets it through."""
-        if LEVELS.index(level) >= self.threshold:
+    def record(self, logger: str, level: str, message: str, always: bool = False) -> None:
+        """One line of our own, if LOG_LEVEL lets it through, or `always`."""
+        if always or LEVELS.index(level) >= self.threshold:
             self.write(self.wrap(logger, level, message))
 
     def wrap(self, logger: str, level: str, message: str) -> bytes:

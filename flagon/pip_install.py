@@ -13,12 +13,12 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from flagon import places, step
+from flagon import environments, places, step
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
 
-BASE = "/opt/venv"
+BASE = environments.OWN
 UNUSED = 30 * 86400  # seconds after which an environment that nobody has started from is removed
 # Lock files that pip cannot read, and how each tool writes one that it can.
 EXPORTS = {
@@ -84,7 +84,8 @@ def environment(boot: Boot) -> str:
     near = sorted(glob.glob(os.path.join(boot.directory, "*requirements*"))) + sorted(
         glob.glob(os.path.join(boot.directory, "requirements", "*.txt"))
     )
-    parts = [text, *(_read(file) for file in near if os.path.isfile(file)), os.path.realpath(f"{BASE}/bin/python")]
+    parts = [text, *(_read(file) for file in near if os.path.isfile(file)), BASE]
+    parts.append(os.path.realpath(f"{BASE}/bin/python"))
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     home = os.path.join(boot.data or boot.run, ".packages")
     folder = os.path.join(home, key)
@@ -114,7 +115,7 @@ def _install(boot: Boot, folder: str, path: str, text: str) -> None:
     packages = places.site_packages(folder)[0]
     base = places.site_packages(BASE)[0]
     with open(os.path.join(packages, "flagon-base.pth"), "w", encoding="utf-8") as file:
-        file.write(base + "\n")
+        file.write(base + "\n" + _read(os.path.join(base, "flagon-system.pth")))
     if path.endswith(".toml"):
         path = os.path.join(folder, "requirements.txt")
         with open(path, "w", encoding="utf-8") as file:

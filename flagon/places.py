@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from flagon.room import Spool
 
-APPLICATION_PYTHON = "/opt/venv/bin/python"
 RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
 ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # than in the run directory
 SPOOLS = ("spool", ".flagon-spool")  # in the run directory; elsewhere
@@ -228,6 +227,73 @@ def is_mount(directory: str) -> bool:
 def mount_points() -> list[str]:
     """Where something is mounted."""
     return [point for point, _ in _mounts()]
+
+
+def mount_of(path: str) -> str:
+    """The mount point that a path lies on; `/` for the container's own disk."""
+    real = os.path.realpath(path)
+    return max(
+        (point for point in mount_points() if f"{real}/".startswith(f"{point.rstrip('/')}/")), key=len, default="/"
+    )
+
+
+def read_only(path: str) -> bool:
+    """Whether its file system is mounted so: nobody can write there, and somebody has meant it."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def owned(path: str) -> str:
+    """Whose it is, and its mode."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return f"{error.strerror}"
+    return f"belongs to uid {status.st_uid}, mode {status.st_mode & 0o7777:o}"
+
+
+def chown_once(mount: str, uid: int) -> str:
+    """The command that gives a volume to a user; no Dockerfile can, and our entrypoint drops root."""
+    return f"docker run --rm --user 0 --entrypoint chown -v VOLUME:{mount} IMAGE -R {uid} {mount}"
+
+
+def closed_mount(directory: str) -> str:
+    """Why a mounted directory cannot be written, and what mends it; empty where it can, or nothing is mounted there."""
+    mount, uid = mount_of(directory), os.geteuid()
+    if mount == "/" or not os.path.isdir(directory):
+        return ""
+    if read_only(directory):
+        return f"{directory} is mounted read-only, and what is kept there would end with this container: leave out :ro"
+    probe = os.path.join(directory, f".flagon-probe-{os.getpid()}")
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.unlink(probe)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM):  # full, say
+            return ""
+    else:
+        return ""
+    owner = os.stat(directory).st_uid
+    other = f", or start the container with --user {owner}" if owner else ""
+    return (
+        f"{directory} is mounted and cannot be written by uid {uid}: it {owned(directory)}. What is kept there would "
+        f"end with this container. Once: {chown_once(mount, uid)}{other}"
+    )
+
+
+def unwritable(database: str) -> list[str]:
+    """What keeps SQLite from writing: the file, those beside it, their folder (a new file is made in it).
+
+    None where the file system is mounted read-only: then it is meant to be read.
+    """
+    folder = os.path.dirname(database)
+    if not os.path.isdir(folder) or read_only(folder):
+        return []
+    files = [path for path in (database + end for end in ("", "-wal", "-shm", "-journal")) if os.path.exists(path)]
+    closed = [path for path in files if not os.access(path, os.R_OK | os.W_OK)]
+    return closed + ([] if os.access(folder, os.W_OK | os.X_OK) else [folder])
 
 
 def is_spool(directory: str) -> bool:

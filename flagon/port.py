@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from flagon import text_file
+from flagon import serving, text_file
 from flagon.site import Loaded
 
 HOLD = 3.0  # seconds for which a running migration may keep the port shut: most are over by then, and nobody sees a 503
@@ -34,7 +34,7 @@ class Port:
         self.loaded_at = 0.0
         self.told: tuple[Loaded, bool] | None = None
         self.refused: Loaded | None = None  # what a later worker said of it, and nginx did not take
-        self.said: set[str] = set()  # lines on static files that nginx leaves to the application, or not
+        self.said: set[str] = set()  # warnings about the application, each once
         self._seen = stamp(box.boot)
 
     @property
@@ -44,7 +44,7 @@ class Port:
 
     def loaded(self, application: Loaded) -> None:
         """A worker has loaded the application."""
-        lines, application = application.left, application._replace(left=())  # nothing of them is nginx's
+        lines, application = application.lines, application._replace(lines=())  # nothing of them is nginx's
         if application == self.refused:
             return
         for line in lines:
@@ -96,6 +96,8 @@ class Port:
         self.box.write_fragments(*wanted)
         nginx = self.nginx()
         if first:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.box.run, serving.LOADING))
             nginx.spawn()
             self.box.output.record("flagon", "info", self.box.ready_line())
         else:

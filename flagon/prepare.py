@@ -39,7 +39,7 @@ class Next:
     def __init__(self, box: Box) -> None:
         self.box, old = box, box.boot
         try:
-            self.boot = Boot(environment_now(box), old.directory, box.command)
+            self.boot = Boot(environment_now(box), old.directory, box.command, was=old.served)
             self.needs_restart = self._pin(old, self.boot)
             self.boot.packages, self.boot.output = old.packages, box.output
             self.boot.working_directory = old.working_directory
@@ -53,7 +53,7 @@ class Next:
             self.needs_restart.append("programs of the Procfile and of supervisor files")
         if self.boot.run != box.run:
             raise BootError(f"{box.run} can no longer be written")
-        self.boot.addresses = old.addresses
+        self.boot.addresses, self.boot.beside = old.addresses, old.beside
         known = {*old.settings.warnings, *old.warnings}
         self.warnings = [line for line in self.boot.settings.warnings + self.boot.warnings if line not in known]
         self.environment = application_environment(self.boot)
@@ -74,9 +74,11 @@ class Next:
         named: list[str] = []
         new.debug = old.debug
         for name, value in new.given.items():
-            if name in TAKEN or (name == "APP_MODULE" and value == old.given[name]):
+            if name == "DATABASE_URL" and not value and old.given[name]:
+                named.append("DATABASE_URL (which is gone)")
+            elif name in TAKEN or (name == "APP_MODULE" and value == old.given[name]):
                 continue
-            if value != old.given[name]:
+            elif value != old.given[name]:
                 named.append(f"{name}={new.settings.shown(name) or '(empty)'}")
             new.settings.set(name, old.values[name], old.settings.sources[name])
         settings = {name for row in SETTINGS for name in (row, PREFIX + row, f"{row}_FILE", f"{PREFIX}{row}_FILE")}

@@ -1,4 +1,4 @@
-"""A Procfile: which processes it names, and what its `web:` line says of gunicorn."""
+"""A Procfile: which processes it names, and what its `web:` line serves."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import os
 import re
 from collections.abc import Mapping
 
-from flagon import gunicorn_args, shell_words
+from flagon import commands, gunicorn_args
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from flagon.boot import Boot
 
 LINE = r"([A-Za-z0-9_-]+):\s*(.+)\Z"  # Heroku's documentation, "The Procfile"
 
@@ -21,10 +25,52 @@ def read(directory: str) -> dict[str, str]:
     return {line[1]: line[2] for line in found if line}
 
 
-def web(directory: str, environ: Mapping[str, str]) -> gunicorn_args.Arguments | None:
+def web(served: commands.Serve | None) -> gunicorn_args.Arguments | None:
     """gunicorn's arguments in the `web:` line, or None if it runs something else."""
-    words = shell_words.split(read(directory).get("web", ""), environ) or []
-    for index, word in enumerate(words):
-        if os.path.basename(word) == "gunicorn":
-            return gunicorn_args.split(words[index + 1 :])
+    return gunicorn_args.split(served.gunicorn) if served and served.gunicorn else None
+
+
+def served(directory: str, environ: Mapping[str, str]) -> commands.Serve | None:
+    """What the `web:` line starts; None if there is none, or it is not understood."""
+    line = read(directory).get("web", "")
+    if not line:
+        return None
+    whole = commands.served_instead(["sh", "-c", line], environ, directory) or _last_of(line, environ, directory)
+    return whole._replace(source=commands.PROCFILE) if whole else None
+
+
+def _last_of(line: str, environ: Mapping[str, str], directory: str) -> commands.Serve | None:
+    """The last server in a line that is not sound as a whole, such as `celery worker & gunicorn app:app`."""
+    from flagon import shell_pieces
+
+    try:
+        found = [shell_pieces.command(piece) for piece in shell_pieces.split(line)]
+    except shell_pieces.Unread:
+        return None
+    for words in reversed([words for words in found if words]):
+        served = commands.served_instead(words, environ, directory)
+        if served:
+            said = (
+                f"Procfile: of `web: {line}` only `{' '.join(words)}` is served, and nothing else of it is run: "
+                "what runs beside it belongs into lines of its own (PROCESSES), what runs before it into prestart.sh"
+            )
+            return served._replace(steps=(), lines=(*served.lines, said))
     return None
+
+
+def lines(boot: Boot, command: bool) -> list[str]:
+    """What of a Procfile is not done, for the boot. `command`: the container was given one, in place of `web:`."""
+    there = read(boot.directory)
+    found = []
+    known = boot.settings.procfile is not None or boot.settings.web is not None or command
+    if not known and not there.get("web", "flagon serve").endswith("flagon serve"):
+        found.append(
+            f"Procfile: `web: {there['web']}` starts no server that is known here, and is not run. What it does "
+            "before the server belongs into prestart.sh, its server's options into settings"
+        )
+    if "release" in there and boot.values["MIGRATE"] == "off" and not boot.values["MIGRATE_COMMAND"]:
+        found.append(
+            f"Procfile: `release: {there['release']}` is not run: MIGRATE=auto brings the schema to head at the start, "
+            "by MIGRATE_COMMAND if that is given"
+        )
+    return found

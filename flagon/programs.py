@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from flagon import logs, procfile, shell_words, text_file
+from flagon import commands, logs, procfile, shell_words, text_file
 from flagon.nginx_text import CONTROL
 
 FOLDERS = ("/etc/supervisor/conf.d",)
@@ -48,8 +48,11 @@ class Programs(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
-    """What PROCESSES takes from the Procfile, and every supervisor file. Raises BadProgram."""
+def find(directory: str, wanted: tuple[str, ...], run: str, served: commands.Serve | None = None) -> Programs:
+    """What PROCESSES takes from the Procfile, and every supervisor file. Raises BadProgram.
+
+    `served`: the command; where it is a supervisord's, its own files count, without nginx and the server in them.
+    """
     sections, scripts, lines = [], [], []  # type: list[Program], list[tuple[str, str]], list[str]
     for name, command in _chosen(directory, wanted, lines).items():
         scripts.append((name, f"#!/bin/sh\n{_line(command)}\n"))
@@ -59,6 +62,11 @@ def find(directory: str, wanted: tuple[str, ...], run: str) -> Programs:
     for folder in (os.path.join(directory, "supervisor.d"), *FOLDERS):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.conf"))):
             sections += _of_file(path, lines)
+    sections += _of_command(served, lines) if served else []
+    left_out = served.left_out if served else ()
+    for one in [one for one in sections if one.section.startswith("program:") and one.name in left_out]:
+        sections.remove(one)
+        lines.append(f"{one.source}: [{one.section}] is left out: the box has its own")
     seen: dict[str, str] = {}
     for section in sections:
         taken = logs.OURS & {section.name, section.options.get("process_name", "")}
@@ -131,6 +139,24 @@ def _of_file(path: str, lines: list[str]) -> list[Program]:
         if "user" in options and os.geteuid():
             lines.append(f"{path}: user={options.pop('user')} is ignored: everything runs as uid {os.geteuid()}")
         found.append(Program(section, options, path))
+    return found
+
+
+def _of_command(served: commands.Serve, lines: list[str]) -> list[Program]:
+    """The programs of `supervisord -c FILE`. Raises BadProgram."""
+    found: list[Program] = []
+    for path in served.supervisor:
+        if not os.path.isfile(path):
+            raise BadProgram(f"supervisord -c {path}: there is no such file")
+        said: list[str] = []
+        found += _of_file(path, said)
+        own = [
+            line.partition("[")[2].partition("]")[0] for line in said if ":" not in line.partition("[")[2].split("]")[0]
+        ]
+        lines += [line for line in said if line.partition("[")[2].partition("]")[0] not in own]
+        own = [f"[{name}]" for name in own if name not in ("include", "supervisorctl")]
+        if own:
+            lines.append(f"{path}: {', '.join(own)} is left out: the box has its own")
     return found
 
 

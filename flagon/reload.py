@@ -31,6 +31,7 @@ class Reload:
         self._next: Next | None = None
         self._pid = 0
         self._deadline = 0.0
+        self._rolled = ""  # how far gunicorn has come
         self._again = False
         self._askers: list[int] = []  # pipes of `flagon reload`
         self._later: list[int] = []
@@ -144,8 +145,14 @@ class Reload:
         if not good or not gunicorn.pid:
             self._take_back("the migration failed" if not good else "gunicorn is not running")
             return
-        self.state, self._deadline = "rolling", time.monotonic() + CHECK_TIMEOUT * (1 + self.box.options["workers"])
+        self.state, self._deadline, self._rolled = "rolling", time.monotonic() + CHECK_TIMEOUT, ""
         os.kill(gunicorn.pid, signal.SIGHUP)
+
+    def rolls(self, message: dict[str, Any]) -> None:
+        """One more worker has the new code: the next one has as long."""
+        if self.state == "rolling":
+            self._rolled = f": {message.get('loaded')} of {message.get('wanted')} have loaded the new code"
+            self._deadline = time.monotonic() + CHECK_TIMEOUT
 
     def gunicorn_says(self, message: dict[str, Any]) -> None:
         """The end of the roll: all workers are new, or the new ones do not load."""
@@ -188,4 +195,4 @@ class Reload:
                     os.kill(self._pid, signal.SIGKILL)
                 self._deadline = time.monotonic() + CHECK_TIMEOUT
             else:
-                self._take_back("the new workers take too long")
+                self._take_back(f"the new workers take too long{self._rolled}")

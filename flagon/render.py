@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from flagon import cache, protection, room, statics
-from flagon.nginx_text import evaluated, included, word
+from flagon.nginx_text import Location, evaluated, included, matching, word
+from flagon.serving import HEALTHCHECK
 from flagon.statics import Files
 from flagon.users_nginx import UsersNginx
 
@@ -23,6 +24,28 @@ NGINX_LEVELS = {"debug": "info", "info": "warn", "warning": "warn", "error": "er
 OWN_HEALTH = (
     "    if ($flagon_nonsense) { return 400; }\n    include fragments/slots.conf;\n    include fragments/app.conf;\n"
 )
+# What a file of the user's says for all locations and health does not obey: nobody could tell that the box lives.
+OPEN = "    auth_basic off;\n    auth_request off;\n    allow all;\n"
+UNCOUNTED = """map "" $flagon_nobody { default ""; }
+limit_req_zone $flagon_nobody zone=flagon_health:32k rate=1r/s;
+limit_conn_zone $flagon_nobody zone=flagon_health_connections:32k;
+"""
+# Who nginx has let in by a password. On health's paths it has asked nobody, and the name is just what the client says.
+USER = """map $flagon_health $flagon_user {
+    default "";
+    "" $remote_user;
+}
+"""
+OPEN_AND_UNCOUNTED = (
+    OPEN
+    + """    mirror off;
+    limit_req zone=flagon_health;
+    limit_conn flagon_health_connections 1;
+    fastcgi_cache off;
+    fastcgi_intercept_errors off;
+"""
+)
+END = r"\z"
 KEPT = 512  # connections to the application that an nginx process keeps at most
 
 # What the application says of its answer and nginx does not follow: it may have passed on what somebody else said.
@@ -32,6 +55,7 @@ NOT_TO_NGINX = "X-Accel-Buffering X-Accel-Charset X-Accel-Limit-Rate"
 # A directive of the user's own at http level takes the place of any of these.
 TUNING = """
 server_tokens off;
+variables_hash_max_size 2048;
 max_ranges 16;
 absolute_redirect off;
 merge_slashes off;
@@ -192,12 +216,36 @@ def health_paths(prefix: str) -> dict[str, str]:
 
 def _health(box: Box) -> str:
     text = f"set $flagon_draining {evaluated(box.run + '/draining')};\n"
+    if box.users.server:  # it ends what their `return`, `rewrite` and `if` do before any location
+        text += "if ($flagon_health) { break; }\n"
     for spelling, path in health_paths(box.values["URL_PREFIX"] or "").items():
+        if path != RESERVED and Location(True, spelling) in box.users.locations:
+            continue
         text += f"location = {word(spelling)} {{\n    access_log off;\n"
         own = path in box.app_routes and path != RESERVED and not box.gated
+        if box.users.any:
+            text += OPEN if own else OPEN_AND_UNCOUNTED
         text += OWN_HEALTH if own else _health_pass(box, path)
         text += "}\n"
     return text
+
+
+def _health_map(box: Box) -> str:
+    """For the user's files: which paths are health's."""
+    if not box.users.any:
+        return ""
+    # By expressions: a plain key would match /UP, too, which is the application's.
+    paths = "".join(f"    {matching(path, END)} 1;\n" for path in health_paths(box.values["URL_PREFIX"] or ""))
+    return f'map $uri $flagon_health {{\n    default "";\n{paths}}}\n' + UNCOUNTED + USER
+
+
+def _healthcheck(box: Box) -> str:
+    """HEALTHCHECK's own server: in the one that clients reach, a user's file may ask for their certificate."""
+    path = RESERVED
+    return (
+        f"listen {word(f'unix:{box.run}/{HEALTHCHECK}')};\naccess_log off;\nlocation = {path} {{\n"
+        f"{OPEN_AND_UNCOUNTED if box.users.any else ''}{_health_pass(box, path)}}}\nlocation / {{ return 404; }}\n"
+    )
 
 
 def _fastcgi(box: Box) -> str:
@@ -240,7 +288,7 @@ def _fastcgi(box: Box) -> str:
     own = "HTTP_" + v["REAL_IP_HEADER"].upper().replace("-", "_")  # of any name: its value is the address by now
     if own not in dict(parameters):
         parameters.append((own, '""'))
-    lines += [f"fastcgi_param {name} {value};" for name, value in parameters]
+    lines += [f"fastcgi_param {name} {value};" for name, value in parameters] + _users_parameters(box)
     return "\n".join(lines) + "\n" + (cache.REQUESTS if _caches(box) else "")
 
 
@@ -284,8 +332,17 @@ def _http(box: Box) -> str:
     own = v["REAL_IP_HEADER"]  # of any name: its value is the address by now
     if own.lower() not in [name.lower() for name, _ in headers]:
         headers.append((own, '""'))
-    lines += [f"proxy_set_header {name} {value};" for name, value in headers]
+    lines += [f"proxy_set_header {name} {value};" for name, value in headers] + _users_parameters(box)
     return "\n".join(lines) + "\n"
+
+
+def _users_parameters(box: Box) -> list[str]:
+    """What the user's files give the application on all of the site."""
+    if box.users.said is None:
+        return []
+    from flagon import users_parameters  # not at each cold start
+
+    return users_parameters.on_the_wire(box.users.said, box.fastcgi)
 
 
 def _logs(box: Box) -> str:
@@ -329,12 +386,14 @@ def fragments(box: Box) -> dict[str, str]:
         "throttle.conf": protection.https(box.values) + "include fragments/slots.conf;\n",
         "slots.conf": protection.slots(box.values, room.limits(box.room, box.values["MAX_BODY_SIZE"])),
         "http.conf": _upstream(box)
+        + _health_map(box)
         + statics.maps(box.files)
         + (cache.http(box.values, box.run, box.cache_room) if _caches(box) else ""),
         "locked.conf": "include fragments/throttle.conf;\n" + _app_pass(box) + cache.LOCK if _locks(box) else "",
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),
         "health.conf": _health(box),
+        "healthcheck.conf": _healthcheck(box),
         "app.conf": _app(box),
         "wire.conf": _fastcgi(box) if box.fastcgi else _http(box),
         "files.conf": statics.fragment(box.files, room.texts(box.room)),

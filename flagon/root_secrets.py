@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 NAMES = (
     "SECRET_KEY", "DATABASE_URL", "DATABASE_DIRECT_URL", "REDIS_URL", "DATABASE_UNPOOLED_URL", "DIRECT_URL",
 )  # fmt: skip
+# Of a database in parts (flagon/database_sources.py, flagon/database_parts.py).
+PARTS = (
+    "POSTGRES_URI", "PGPASSWORD", "POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD", "MYSQL_PASSWORD", "MARIADB_PASSWORD",
+    "DB_PASSWORD",
+)  # fmt: skip
 LONGEST = 1 << 20  # bytes; the engines' own limit is half of that
 MOST_LINKS = 40  # as the kernel's
 
@@ -32,7 +37,7 @@ class _Refused(Exception):
 
 def keep(environ: Mapping[str, str], uid: int, gid: int) -> None:
     """Read what is safe to be read as root; `uid` with `gid` may not be able to."""
-    for name in NAMES:
+    for name in (*NAMES, *PARTS):
         for variable in (f"FLAGON_{name}_FILE", f"{name}_FILE"):
             path = clean(environ.get(variable, ""))
             if not path:

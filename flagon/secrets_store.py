@@ -6,6 +6,7 @@ import contextlib
 import os
 
 KEY_BYTES = 48
+FOR_A_COMMAND = "random for this command"
 
 
 class Unreadable(Exception):
@@ -33,8 +34,11 @@ def _read(path: str) -> str | None:
     return text
 
 
-def load_or_make(data: str | None) -> tuple[str, str, str | None]:
-    """(key, where it came from, warning line or None). `data` is a writable data directory or None."""
+def load_or_make(data: str | None, keep: bool = True) -> tuple[str, str, str | None]:
+    """(key, where it came from, warning line or None). `data` is a writable data directory or None.
+
+    Without `keep` nothing is written: the start will make it.
+    """
     if data is None:
         warning = (
             "SECRET_KEY is not set and there is no writable data directory: a random one is used, "
@@ -43,6 +47,8 @@ def load_or_make(data: str | None) -> tuple[str, str, str | None]:
         return random_key(), "random for this run", warning
     path = os.path.join(data, "secret_key")
     found = _read(path)
+    if found is None and not keep:
+        return random_key(), f"made at the first start, in {path}", None
     if found is None:
         draft = f"{path}.{os.getpid()}.{os.urandom(4).hex()}"
         with open(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="ascii") as file:

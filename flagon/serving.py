@@ -6,6 +6,9 @@ import os
 
 from flagon import places
 
+HEALTHCHECK = "up.sock"  # in the run directory: nginx's own server for it, where nginx.conf is ours
+LOADING = "loading"  # a file in the run directory, until the port opens
+
 
 def _wanted() -> str:
     """RUNTIME_DIR as the box may have it; empty where nobody has given one."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flagon import compat, database, envfile, gunicorn_args, procfile
+from flagon import commands, compat, database, envfile, gunicorn_args, procfile
 from flagon.kinds import Unusable, parse
 from flagon.table import SETTINGS, Setting
 
@@ -48,13 +48,22 @@ class Settings:
         self.warnings: list[str] = []
         self.environment: dict[str, str] = {}  # the container's environment above the .env file's
         self.old = compat.nothing()  # what the deprecated images' names say
+        nothing = gunicorn_args.split([])
+        self.command, self.arguments = nothing, nothing  # gunicorn's command line: the container's, GUNICORN_CMD_ARGS
+        self.procfile: commands.Serve | None = None  # what the Procfile's `web:` line serves
         self.web: gunicorn_args.Arguments | None = None  # gunicorn's command line in the Procfile
-        self.gunicorn_args: list[str] = []  # what of GUNICORN_CMD_ARGS is gunicorn's own business
+        self.line = ""  # whose gunicorn line starts the application: "command line", "Procfile"
+        self.gunicorn_args: list[str] = []  # what of these is gunicorn's own business
+        self.gunicorn_args_from: list[str] = []
 
     @property
     def by_mark(self) -> str:
         """The source of what is only taken because an old image's name is seen."""
         return f"{self.old.seen} is seen"
+
+    def is_said(self, name: str) -> bool:
+        """Whether somebody has given this setting; neither a default nor an old image's mark is anybody."""
+        return self.sources.get(name) not in ("default", self.by_mark)
 
     def __getitem__(self, name: str) -> Any:
         return self.values[name]
@@ -106,11 +115,15 @@ def _given(
     """All that was given for this row, the winner first (DESIGN 3.1)."""
     found: list[Given] = []
     named, in_file = (old.given, old.from_file) if old else ({}, {})
+    instead = old.instead if old else {}
     for source, layer in layers:
         if source != "environment" and row.name in named:
             text, name = named[row.name]
             found.append(Given(envfile.clean(text), name, "environment", text))
         for name in (PREFIX + row.name, row.name, *ALIASES.get(row.name, ())):
+            if name in instead and instead[name][2] in layer:
+                text, whose, _ = instead[name]
+                found.append(Given(text, whose, source, text))
             text = envfile.clean(layer.get(name, ""))
             path = envfile.clean(layer.get(name + "_FILE", "")) if row.secret else ""
             if text and path and "FLAGON_SUMMARY" not in layer:  # a command of the box: the file is read already
@@ -155,16 +168,29 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
     settings.set(row.name, parse(row.default, row) if row.default else None, "default")
 
 
-def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] | None = None) -> Settings:
+def resolve(
+    environ: Mapping[str, str],
+    directory: str,
+    command_args: list[str] | None = None,
+    uwsgi: tuple[tuple[str, str], ...] | None = None,
+    web: commands.Serve | None = None,
+) -> Settings:
     """All settings from the environment, `directory`/.env and gunicorn arguments.
 
-    `command_args` are the arguments of an inherited `gunicorn ...` command. Raises SettingsError with all errors.
+    `command_args` are the arguments of an inherited `gunicorn ...` command, none of another server's, None where there
+    is no command; `uwsgi` the options of an inherited `uwsgi ...`; `web` what the Procfile's line has become once a
+    shell has read it. Raises SettingsError with all errors.
     """
     settings, errors = Settings(), []  # type: Settings, list[str]
     dotenv, settings.warnings = envfile.read(directory, environ)
     settings.environment = {**dotenv, **environ}
     layers: list[tuple[str, Mapping[str, str]]] = [("environment", environ), (".env", dotenv)]
-    settings.old = old = compat.read(settings.environment, directory)
+    if not command_args and uwsgi is None:
+        settings.procfile = web or procfile.served(directory, settings.environment)
+        uwsgi = settings.procfile.uwsgi if settings.procfile and command_args is None else None
+    settings.old = old = compat.read(settings.environment, directory, uwsgi)
+    if settings.procfile and uwsgi is settings.procfile.uwsgi and uwsgi is not None:
+        _beside(settings, settings.procfile)
     errors += old.errors
     for name, text in old.environment.items():
         settings.environment.setdefault(name, text)
@@ -174,19 +200,31 @@ def resolve(environ: Mapping[str, str], directory: str, command_args: list[str] 
         settings.set("THREADS", 1, settings.by_mark)
     settings.warnings += old.lines
     if "DATABASE_URL" in settings.values and settings["DATABASE_URL"] is None:
-        _database_elsewhere(settings, errors)
-    arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
-    detected = gunicorn_args.split(command_args or [])
-    _apply_arguments(settings, detected, "command line", errors, only_defaults=True)
-    settings.web = procfile.web(directory, settings.environment)
+        _database_elsewhere(settings, errors, directory)
+    settings.arguments = gunicorn_args.read(settings.environment.get("GUNICORN_CMD_ARGS", ""), errors)
+    settings.command = gunicorn_args.split(command_args or [])
+    _apply_arguments(settings, settings.command, "command line", errors, only_defaults=True)
+    settings.web = procfile.web(settings.procfile)
     if settings.web and not command_args:
         _apply_arguments(settings, settings.web, "Procfile", errors, only_defaults=True)
-    _apply_arguments(settings, arguments, "GUNICORN_CMD_ARGS", errors)
+    settings.line = "command line" if command_args else "Procfile" if settings.web and command_args is None else ""
+    _apply_arguments(settings, settings.arguments, "GUNICORN_CMD_ARGS", errors)
+    if settings.arguments.application is not None:  # gunicorn too reads nothing but options from there
+        given = settings.arguments.application
+        settings.warnings.append(f"GUNICORN_CMD_ARGS: {given!r} is ignored: it belongs to no option")
     _check_together(settings, errors)
     if errors:
         raise SettingsError(errors)
     _warn_near_misses(settings)
     return settings
+
+
+def _beside(settings: Settings, web: commands.Serve) -> None:
+    """The port of a `uwsgi` in a Procfile: it comes along with the code, and 8080 answers as well."""
+    port, name = settings.old.given.get("PORT", ("", ""))
+    if port and not name.startswith("BIND="):
+        del settings.old.given["PORT"]
+        settings.procfile = web._replace(port=port)
 
 
 def one(name: str, environ: Mapping[str, str], directory: str) -> Any:
@@ -198,12 +236,13 @@ def one(name: str, environ: Mapping[str, str], directory: str) -> Any:
     return settings.values.get(name)
 
 
-def _database_elsewhere(settings: Settings, errors: list[str]) -> None:
+def _database_elsewhere(settings: Settings, errors: list[str], directory: str) -> None:
     """A platform's own name for the database, where nobody gave DATABASE_URL."""
     source = ""
     try:
         found = database.elsewhere(settings.environment)
         if not found:
+            _database_in_parts(settings, directory)
             return
         source, text = found.source, envfile.clean(found.url)
         settings.set("DATABASE_URL", parse(text, SETTINGS["DATABASE_URL"]), source)
@@ -215,11 +254,28 @@ def _database_elsewhere(settings: Settings, errors: list[str]) -> None:
         settings.warnings.append(f"{source}: {', '.join(found.ignored)} mean nothing to Postgres and are ignored")
 
 
+def _database_in_parts(settings: Settings, directory: str) -> None:
+    """POSTGRES_HOST, DB_HOST and the like: an application's own words, so nothing of them ends the boot."""
+    found, lines = database.in_parts(settings.environment, directory)
+    settings.warnings += lines
+    if not found:
+        return
+    try:
+        settings.set("DATABASE_URL", parse(found.url, SETTINGS["DATABASE_URL"]), found.source)
+    except ValueError as error:
+        settings.warnings.append(f"{found.source}: no DATABASE_URL is made of them: {error}")
+    else:
+        settings.raw["DATABASE_URL"] = found.url
+
+
 def _apply_arguments(
     settings: Settings, arguments: gunicorn_args.Arguments, source: str, errors: list[str], only_defaults: bool = False
 ) -> None:
     for name, text in arguments.ours.items():
-        if only_defaults and settings.sources.get(name) not in ("default", settings.by_mark):
+        if only_defaults and settings.is_said(name):
+            continue
+        if settings.old.foreign(name, text):
+            settings.warnings.append(compat.why_foreign(f"{source}: {name}={text}"))
             continue
         row = SETTINGS[name]
         try:
@@ -231,13 +287,12 @@ def _apply_arguments(
             errors.append(f"{source}: {text!r} is not accepted for {name}; accepted: a whole number >= 1")
             continue
         settings.set(name, value, source)
-    for option in arguments.ignored:
-        if only_defaults and option in ("-b", "--bind", "--access-logfile", "--error-logfile", "--log-file"):
-            continue  # its port is taken; the logs go where it says they should
-        settings.warnings.append(f"{source}: {option} is ignored, Flagon sets it")
+    settings.warnings += gunicorn_args.lines(arguments, source)
     if "--preload" in arguments.rest and settings.sources.get("PRELOAD") == "default":
         settings.set("PRELOAD", True, source)
-    settings.gunicorn_args += [word for word in arguments.rest if word != "--preload"]
+    rest = [word for word in arguments.rest if word != "--preload"]
+    settings.gunicorn_args += rest
+    settings.gunicorn_args_from += [source] if rest else []
 
 
 def _check_together(settings: Settings, errors: list[str]) -> None:
@@ -246,10 +301,11 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
     if errors:
         return
     needed = (values["HEADER_BUFFERS"] + 2) * values["HEADER_SIZE"] + FASTCGI_OWN_PARAMETERS
-    if needed > FASTCGI_RECORD:
+    if needed > FASTCGI_RECORD and values["WORKER_CLASS"] in (None, "fastcgi"):
         errors.append(
             f"HEADER_SIZE={values['HEADER_SIZE']} with HEADER_BUFFERS={values['HEADER_BUFFERS']} is impossible: "
-            f"(HEADER_BUFFERS + 2) x HEADER_SIZE must stay below {FASTCGI_RECORD - FASTCGI_OWN_PARAMETERS}"
+            f"(HEADER_BUFFERS + 2) x HEADER_SIZE must stay below {FASTCGI_RECORD - FASTCGI_OWN_PARAMETERS}, "
+            "what one FastCGI record holds. For longer ones set WORKER_CLASS=gthread as well: it has no such limit"
         )
     if values["DRAIN_DELAY"] >= values["STOP_TIMEOUT"]:
         errors.append(
@@ -262,11 +318,16 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
         if values["STATIC_URL"] in health_paths(values["URL_PREFIX"] or ""):
             errors.append(f"STATIC_URL={values['STATIC_URL']} is a health path: files need another one")
     if values["STREAMS_MAX"] and values["STREAMS_MAX"] > values["THREADS"]:
-        errors.append(f"STREAMS_MAX={values['STREAMS_MAX']} is more than THREADS={values['THREADS']}")
+        text = f"STREAMS_MAX={values['STREAMS_MAX']} is more than THREADS={values['THREADS']}"
+        if settings.sources["STREAMS_MAX"].startswith(PREFIX):
+            errors.append(text)
+        else:
+            settings.warnings.append(f"{text}: left to the application")
+            settings.set("STREAMS_MAX", None, "default")
 
 
 def _warn_near_misses(settings: Settings) -> None:
-    """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it."""
+    """WEB_CONCURENCY, DATABASEURL: most likely a typing error, so say it; of FLAGON_ names, which are ours, always."""
     known = (
         set(SETTINGS)
         | set(compat.NAMES)
@@ -274,16 +335,24 @@ def _warn_near_misses(settings: Settings) -> None:
         | {name for names in ALIASES.values() for name in names}
     )
     for name in settings.environment:
-        if name in known or name.endswith("_FILE") or (name.startswith(PREFIX) and name[7:] in INTERNAL):
+        ours, file = name.startswith(PREFIX), name.removesuffix("_FILE")
+        if name in known or (ours and name[len(PREFIX) :] in INTERNAL):
             continue
-        if name.startswith((PREFIX + "PORT_", PREFIX + "SERVICE_")):
-            continue  # Kubernetes service links
+        if file != name and (not ours or (file in known and SETTINGS[file.removeprefix(PREFIX)].secret)):
+            continue
+        if ours and (SERVICE_PORT.search(name) or "_SERVICE_HOST" in name or "_SERVICE_PORT" in name):
+            continue
         near = near_miss(name)
         if near:
             settings.warnings.append(f"{name} is not a setting; did you mean {near}?")
+        elif ours and settings.environment[name].strip():
+            settings.warnings.append(f"{name} is not a setting and has no effect: `flagon config` lists them")
 
 
-INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED"})  # what the box tells the application
+# Kubernetes' of a Service named flagon, or flagon-web: FLAGON_PORT_80_TCP_ADDR, FLAGON_WEB_SERVICE_HOST
+SERVICE_PORT = re.compile(r"_PORT(_\d{1,5}_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?\Z")
+# What the box tells the application, and FLAGON_CHECK, of which there is no bare name (flagon/commands.py).
+INTERNAL = frozenset({"VERSION", "SUMMARY", "DATABASE", "ADDED", "SQLITE_URL", "CHECK"})
 
 
 def near_miss(name: str) -> str | None:

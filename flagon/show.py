@@ -31,10 +31,14 @@ def _effective(option: str) -> None:
     from flagon.render import fragments
     from flagon.site import Loaded
 
-    boot = Boot(os.environ, os.getcwd())
+    boot = Boot(os.environ, os.getcwd(), keeps=False)
+    boot.insists = False
     boot.decide(fresh=False)
     if boot.values["PORT"] is None:
         boot.settings.set("PORT", listening.DEFAULT_PORT, "default")
+    if option == "--fragments" and (running := _in_force(boot.values["RUNTIME_DIR"] or "")):
+        print(running, end="")
+        return
     if option == "--fragments":
         listen = [f"0.0.0.0:{boot.values['PORT']}"]
         for name, text in fragments(nginx_box(boot, listen, boot.spool.folder, Loaded())).items():
@@ -47,6 +51,26 @@ def _effective(option: str) -> None:
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
     for name, value, source in rows:
         print(f"{name:<{widths[0]}}  {value or '-':<{widths[1]}}  {source}")
+
+
+def _in_force(runtime: str) -> str:
+    """The fragments of the box that serves in this container; empty if none does."""
+    from flagon import places, text_file
+
+    folders = places.in_run_directories(runtime, "fragments")
+    if not folders or not _lives(os.path.join(os.path.dirname(folders[0]), "supervisord.pid")):
+        return ""
+    names = sorted(name for name in os.listdir(folders[0]) if name.endswith(".conf"))
+    return "".join(f"# fragments/{name}\n{text_file.read(os.path.join(folders[0], name))}\n" for name in names)
+
+
+def _lives(pid_file: str) -> bool:
+    try:
+        with open(pid_file, encoding="ascii") as file:
+            os.kill(int(file.read()), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _accepted(row: Setting) -> str:

@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
     migrations: bool = False
     statics: tuple[Static, ...] = ()
     handed: tuple[str, ...] = ()  # folders whose files it may hand over
-    left: tuple[str, ...] = ()  # which static folders are left to the application, or served past what, and why
+    lines: tuple[str, ...] = ()  # warnings: static folders left to the application, threads in each worker
 
 
 def loaded(message: dict[str, Any]) -> Loaded:
@@ -46,7 +46,7 @@ def loaded(message: dict[str, Any]) -> Loaded:
         bool(message.get("migrations")),
         tuple(statics),
         tuple(folder for folder in map(str, _list(message.get("handed"))) if _is_folder(folder)),
-        (*left, *map(str, _list(message.get("static_lines")))),
+        (*left, *map(str, _list(message.get("lines")))),
     )
 
 
@@ -179,6 +179,10 @@ def files(boot: Boot, told: Loaded, token: str = "") -> Files:
         root = folder
     elif given or (old and os.path.isdir(folder)):
         statics = [Static(url, folder, strict=True)] + [static for static in statics if static.url != url]
+    further = boot.settings.old.statics if values["STATIC_FILES"] else []
+    urls = {url + "/" for url, _ in further}
+    statics = [static for static in statics if static.url not in urls]
+    statics += [Static(url + "/", folder) for url, folder in further]  # uWSGI asks the application for what is missing
     spa = spa_file(boot)
     prefix = values["URL_PREFIX"] or ""
     if prefix:  # the proxy in front may strip it or pass it on

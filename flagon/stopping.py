@@ -23,6 +23,7 @@ class Stop:
     def __init__(self, plugin: Any) -> None:
         self.plugin, self.box = plugin, plugin.box
         self.began: float | None = None
+        self._late = False
         self._held: tuple[int, float] | None = None  # a stop signal held back for DRAIN_DELAY
         # Workers read it: they come to its end when we close ours, or are gone (flagon/inside/closing.py).
         self._closing: int | None = self.box.closing
@@ -87,6 +88,10 @@ class Stop:
             return
         nginx, gunicorn = self.plugin.process("nginx"), self.plugin.process("gunicorn")
         if nginx.pid and gunicorn.pid:
+            if not self._late:
+                self._late = True
+                text = "STOP_TIMEOUT is nearly over and gunicorn has not ended: it is killed, and what waits gets 503"
+                self.plugin.output.record("flagon", "warning", text)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(gunicorn.pid, signal.SIGKILL)
 

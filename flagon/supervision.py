@@ -16,7 +16,7 @@ from supervisor.states import SupervisorStates
 from flagon import early, site, timeline
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.deaths import Deaths
-from flagon.logs import Lines, Output, message_of, says_little
+from flagon.logs import Lines, Output, says_little
 from flagon.memory import Memory
 from flagon.migration import PROGRAM, Migration
 from flagon.port import Port
@@ -96,8 +96,12 @@ class Plugin:
                 self.port.migration(str(message.get("state")))
         elif kind == "failed":
             self._tell_failure(str(message.get("message")))
+        elif kind == "worker lost" and not self.stop.under_way:
+            self.deaths.worker_lost(message.get("code"))
         elif kind == "reload" and descriptors:
             self.reload.request(descriptors[0])
+        elif kind == "rolling":
+            self.reload.rolls(message)
         elif kind == "reloaded":
             self.reload.gunicorn_says(message)
 
@@ -125,9 +129,7 @@ class Plugin:
         """A joiner of lines for one pipe of a program; the last that says something is kept for its obituary."""
 
         def tap(lines: list[bytes]) -> None:
-            words = next((line for line in reversed(lines) if not says_little(line)), None)
-            if words is not None:
-                self.deaths.last_words[name] = message_of(words)[:500]
+            self.deaths.heard(name, [line for line in lines if not says_little(line)])
 
         return Lines(self.output, name, tap)
 

@@ -62,7 +62,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     (
         "Database",
         (
-            Setting("DATABASE_URL", "database_url", "", "Database; a SQLite file in the data directory when empty.", strict=True, secret=True),
+            Setting("DATABASE_URL", "database_url", "", "Database, also made of `PGHOST`, `POSTGRES_HOST`, `MYSQL_HOST` or `DB_HOST` and its like; when empty the application gets none, the starter a SQLite file in the data directory.", strict=True, secret=True),
             Setting("DATABASE_DIRECT_URL", "database_url", "", "Past the pooler, for migrations; also read from `DATABASE_UNPOOLED_URL` and `DIRECT_URL`.", strict=True, secret=True),
             Setting("DATABASE_URL_REWRITE", "switch", "on", "Strip quotes and spell `postgres://` as `postgresql://`; off hands the URL on byte by byte."),
             Setting("DATABASE_POOLED", "switch", "on", "Assume a transaction pooler: no named prepared statements in the starter."),
@@ -76,7 +76,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     (
         "Listening",
         (
-            Setting("PORT", "integer", "", "Port to listen on; 8080, and 80 where it can be bound, when empty.", 1, 65535, strict=True),
+            Setting("PORT", "integer", "", "Port to listen on; when empty 8080, and where they can be bound 80 and the port that the start command means.", 1, 65535, strict=True),
             Setting("TRUSTED_PROXIES", "proxies", "", "Peers whose forwarding headers count: `private`, `none`, `any` or networks; when empty the proxy of a known platform, else nobody's."),
             Setting("PASS_HEADERS", "headers", "", "Request headers that are otherwise dropped as a client's claim, such as `X-Auth-User`: they reach the application whoever sends them, and it has to check them."),
             Setting("DEBUG_CLIENTS", "proxies", "none", "Where `FLASK_DEBUG` is on: who else than local clients may use the debugger; `private` or networks."),
@@ -102,10 +102,10 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
             Setting("GRACEFUL_TIMEOUT", "seconds", "6", "Seconds a leaving worker gives its running requests; 0 is 1.", 1, 86400, zero=1),
             Setting("STOP_TIMEOUT", "seconds", "8", "Seconds from the stop signal to the end, everything included.", 1, 3600),
             Setting("DRAIN_DELAY", "seconds", "0", "Seconds to go on serving after the stop signal, with `/ready` at 503.", 0, 3600),
-            Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty.", 1, 65535),
+            Setting("BACKLOG", "integer", "", "Requests that may wait for a thread, then 503; 4 x all threads when empty (64 at least where gunicorn's own command is served); 0 is 1.", 1, 65535, zero=1),
             Setting("STREAMS_MAX", "integer", "", "Unbuffered responses at once in a worker, on the FastCGI wire; half its threads when empty.", 1, 256),
             Setting("MAX_BODY_SIZE", "size", "32m", "Largest request body; more is 413. Never more than half of what all bodies together may take, which is what 0 means.", 0, 2**50),
-            Setting("HEADER_SIZE", "size", "8k", "Longest request line (414) and longest header line (431).", 1024, 32768),
+            Setting("HEADER_SIZE", "size", "8k", "Longest request line (414) and longest header line (431). Above 10k: `WORKER_CLASS=gthread`.", 1024, 65536),
             Setting("HEADER_BUFFERS", "integer", "4", "All headers together fit in so many times HEADER_SIZE (431).", 2, 64),
             Setting("HEADERS_MAX", "integer", "100", "Largest number of request headers.", 10, 1000),
             Setting("CLIENT_TIMEOUT", "seconds", "15", "Longest pause while a client sends its request.", 1, 3600),

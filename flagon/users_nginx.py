@@ -5,10 +5,13 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from flagon import nginx_text, text_file
 from flagon.nginx_text import Location
+
+if TYPE_CHECKING:
+    from flagon.users_parameters import Found
 
 OLD_FOLDER = "/etc/nginx/conf.d"
 # The deprecated images wrote these two anew at each start.
@@ -35,6 +38,7 @@ class UsersNginx(NamedTuple):
     locations: frozenset[Location] = frozenset()  # of ours these give way
     named: tuple[str, ...] = ()  # where an answer of the application's may lead to: @name, or the beginning of a path
     old_socket: bool = False  # some file passes requests to /tmp/uwsgi.sock
+    said: Found | None = None  # what they say of the application for all of the site
 
     @property
     def any(self) -> bool:
@@ -76,6 +80,8 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
     for path in (*http, *server):
         if why := nginx_text.unfit(path):
             raise BadName(f"{path!r}: nginx cannot include it, as its name {why}: give it another one")
+    from flagon import users_parameters  # for who has such files
+
     given = [one for path in http for one in nginx_text.directives(text_file.read(path))]
     top = [one.words[0] for one in given if one.depth == 0 and not one.block]
     inner = [one.words for path in server for one in nginx_text.directives(text_file.read(path)) if one.depth == 0]
@@ -87,6 +93,7 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         locations=frozenset(filter(None, (nginx_text.location(one[1:]) for one in inner if one[0] == "location"))),
         named=tuple(dict.fromkeys(_target(one) for one in inner if one[0] == "location")),
         old_socket=_mentioned([*http, *server]),
+        said=users_parameters.find((path, text_file.read(path)) for path in (*http, *server)),
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import os
+from typing import Any
 
 OBJECTS = ("app", "application")
 FACTORIES = ("create_app", "make_app")
 SERVING = ("run", "serve", "serve_forever", "run_simple", "make_server")
 # Calls whose result is called "app" in many projects and is no WSGI application.
-ASGI = frozenset({"FastAPI", "Starlette", "Sanic", "Quart", "Litestar"})
+ASGI = frozenset({"FastAPI", "Starlette", "Sanic", "Quart", "Litestar", "get_asgi_application", "WsgiToAsgi"})
 NOT_WSGI = ASGI | frozenset(
     {"Typer", "Celery", "Cyclopts", "App", "Api", "Blueprint", "APIRouter", "Namespace", "NinjaAPI"}
 )
@@ -74,29 +75,37 @@ def _names(body: list[ast.stmt], found: dict[str, str]) -> None:
             elif len(node.args.args) == 2:
                 found[node.name] = "object"  # def application(environ, start_response)
         elif isinstance(node, (ast.If, ast.With)):
-            if not _is_main_guard(node):
+            if not is_main_guard(node):
                 _names(node.body, found)
                 _names(getattr(node, "orelse", []), found)
         elif isinstance(node, ast.Try):
             _names(node.body, found)
 
 
-def _is_main_guard(node: ast.stmt) -> bool:
+def is_main_guard(node: ast.stmt) -> bool:
+    """`if __name__ == "__main__":`."""
     return isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
 
 
-def _tree(path: str | None) -> ast.Module | None:
-    """A file's syntax tree; None if there is none to be had."""
+def syntax(path: str | None) -> ast.Module | None:
+    """A file's syntax tree; None if there is none to be had. The last one is kept: a start asks several times."""
     try:
         with open(path or "", "rb") as file:
-            return ast.parse(file.read(), path or "")
-    except (OSError, SyntaxError, ValueError):
+            text = file.read()
+        if text != _last[0]:
+            _last[:] = text, ast.parse(text, path or "")
+    except (OSError, SyntaxError, ValueError, RecursionError):
         return None
+    tree: ast.Module = _last[1]
+    return tree
+
+
+_last: list[Any] = [b"", ast.parse("")]
 
 
 def find_object(path: str, first: str = "") -> str | None:
     """The object or factory call that a source file offers, such as `app` or `create_app()`; None if none."""
-    tree = _tree(path)
+    tree = syntax(path)
     return None if tree is None else _offered(tree, first)
 
 
@@ -114,7 +123,7 @@ def _offered(tree: ast.Module, first: str = "") -> str | None:
 
 def starts_a_server(path: str) -> bool:
     """Whether a script makes the application or runs it itself: Flask(...), app.run(), make_server(..., app)."""
-    tree = _tree(path)
+    tree = syntax(path)
     if tree is None or _offered(tree) is None:
         return False
     for node in ast.walk(tree):
@@ -129,7 +138,7 @@ def starts_a_server(path: str) -> bool:
 
 def is_factory(path: str | None, name: str) -> bool:
     """Whether `name` is a function of that file that takes no arguments: no WSGI callable, so a factory."""
-    tree = _tree(path)
+    tree = syntax(path)
     if tree is None:
         return False
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
@@ -151,16 +160,28 @@ def broken(path: str) -> str | None:
     return None
 
 
+def asgi_of(path: str, name: str) -> str | None:
+    """FastAPI, Starlette, ... where the file makes the object `name` by such a call, or None."""
+    tree = syntax(path)
+    for node in tree.body if tree else ():
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        named = any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+        if named and _callee(node.value) in ASGI:
+            return _callee(node.value)
+    return None
+
+
 def asgi_call(path: str) -> str | None:
     """FastAPI, Starlette, ... where the file makes such an application, or None."""
-    tree = _tree(path)
+    tree = syntax(path)
     calls = [node.value for node in tree.body if isinstance(node, ast.Assign)] if tree else []
     return next((_callee(call) for call in calls if isinstance(call, ast.Call) and _callee(call) in ASGI), None)
 
 
 def evident_object(path: str) -> str | None:
     """What `find_object` says, only where a framework's name proves it: for files of any name."""
-    tree = _tree(path)
+    tree = syntax(path)
     if tree is None:
         return None
     for node in tree.body:
@@ -174,7 +195,7 @@ def evident_object(path: str) -> str | None:
 
 def django_settings(path: str) -> str | None:
     """The settings module that a manage.py names, or None: os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)."""
-    tree = _tree(path)
+    tree = syntax(path)
     for node in ast.walk(tree) if tree else ():
         if not isinstance(node, ast.Call):
             continue

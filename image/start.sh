@@ -1,3 +1,3 @@
 #!/bin/sh
-# /start.sh and /usr/bin/supervisord of the older images: both start everything (docs/migrate.md).
+# /start.sh of the older images: starts everything (docs/migrate.md).
 exec /opt/flagon/entrypoint.sh serve

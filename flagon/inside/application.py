@@ -9,14 +9,16 @@ import sys
 import time
 from typing import Any
 
-from flagon import published
+from flagon import CONFIGURATION_ERROR, published
 from flagon.inside import (
     accel,
     arbiter,
     debugging,
     event_streams,
     files,
+    green,
     gunicorn_conf,
+    import_threads,
     loading,
     logs,
     middleware,
@@ -37,8 +39,10 @@ WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
 
 
 def hint(worker_class: str) -> str:
-    """What to install for a worker class that gunicorn knows and cannot import."""
-    return "; pip install 'gunicorn[gevent]'" if worker_class.startswith("gevent") else ""
+    """What to do for a worker class that gunicorn knows, or knew, and cannot import."""
+    if worker_class.startswith("gevent"):
+        return "; pip install 'gunicorn[gevent]'"
+    return f": {green.EVENTLET}, and leave WORKER_CLASS out" if "eventlet" in worker_class.lower() else ""
 
 
 def make_class(base: Any) -> Any:
@@ -58,15 +62,18 @@ def make_class(base: Any) -> Any:
                 if name in self.cfg.settings:  # an older gunicorn knows fewer
                     self.cfg.set(name, value)
             ours = gunicorn_conf.always_ours(self.options)
-            given = users_config.read(self.options["gunicorn_file"])
+            given = users_config.read(self.options["gunicorn_file"], self.options["gunicorn_folders"])
             taken = tuple(self.options["from_gunicorn_file"])
-            users_config.apply(self.cfg, given, ours, lambda line: print(line, file=sys.stderr), taken)
+            users_config.apply(
+                self.cfg, given, ours, lambda line: print(line, file=sys.stderr), taken, self.options["said_by"]
+            )
             self.users_arguments()
             for name, value in ours.items():
                 if name in self.cfg.settings:
                     self.cfg.set(name, value)
             try:
-                self.cfg.worker_class  # noqa: B018 imports it
+                with green.version_parser(self.options["worker_class"]):
+                    self.cfg.worker_class  # noqa: B018 imports it
             except Exception as error:
                 reason = [line for line in str(error).splitlines() if re.search("[a-z]", line)][-1:]
                 name = self.options["worker_class"]
@@ -95,9 +102,9 @@ def make_class(base: Any) -> Any:
             os.environ.update(environment)
 
         def users_arguments(self) -> None:
-            """What of GUNICORN_CMD_ARGS is gunicorn's own business."""
+            """What of its command line, the Procfile's and GUNICORN_CMD_ARGS is gunicorn's own business."""
             parser = self.cfg.parser()
-            parser.error = lambda message: fail(f"GUNICORN_CMD_ARGS: gunicorn says: {message}")
+            parser.error = lambda message: fail(f"{self.options['gunicorn_args_from']}: gunicorn says: {message}")
             given = vars(parser.parse_args(self.options["gunicorn_args"]))
             for name, value in given.items():
                 if value is not None and name in self.cfg.settings:
@@ -110,14 +117,16 @@ def make_class(base: Any) -> Any:
             try:
                 if not self.options["target"]:
                     debugging.relocate(self.options)
-                application = loading.load(self.options["target"], self.options["why"])
+                application = loading.load_to_serve(self.options, warn_once)
             except loading.LoadError as error:
-                if debug:
+                refused = isinstance(error, loading.Refused)
+                if debug and not refused:
                     return self.behind(debugging.broken(str(error)))
                 if gunicorn_conf.ever_loaded[0]:
                     pause_before_retry(gunicorn_conf.ever_loaded)
                     fail(str(error), LOAD_FAILED_LATER)
-                fail(str(error), WORKER_BOOT_ERROR)
+                by_setting = refused or isinstance(error, loading.Denied)
+                fail(str(error), CONFIGURATION_ERROR if by_setting else WORKER_BOOT_ERROR)
             self.options["application"] = application
             self.options["loaded"] = self.said_of(application)
             return self.behind(debugging.with_debugger(application) if debug else application)
@@ -138,9 +147,15 @@ def make_class(base: Any) -> Any:
             return {
                 "routes": own_routes.of(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
                 "statics": [[text[:LONGEST_NAME] for text in found[:3]] for found in folders],
-                "static_lines": lines,
+                "lines": [*lines, *self.threads()],
                 "handed": options["hand_over"],
             }
+
+        def threads(self) -> list[str]:
+            """A warning if each of several workers runs threads that the application has started at import."""
+            if self.cfg.preload_app or self.cfg.workers < 2:
+                return []
+            return import_threads.lines(self.options["directory"], self.cfg.workers)
 
         def behind(self, application: Any) -> Any:
             """What lies between the wire and the application."""
@@ -158,7 +173,9 @@ def make_class(base: Any) -> Any:
                 if self.options["named_locations"] is not None:
                     application = accel.guarded(application, self.options["named_locations"], warn_once)
                 application = event_streams.closed_in_order(websockets.closed_in_order(application))
-                application = middleware.behind_nginx(application, self.options["spool"])
+                application = middleware.behind_nginx(
+                    application, self.options["spool"], self.options["users_parameters"]
+                )
             return debugging.mark(application, fastcgi) if self.options["debug"] else application
 
     return Box

@@ -14,6 +14,7 @@ from flagon.inside import notice
 
 # Alive above the number of workers: one that loads, one that leaves. The box is sized for little more.
 ABOVE = 2
+LATE = 2.0  # seconds above GRACEFUL_TIMEOUT for a worker to leave
 TRIES = 3  # workers that fail to load before a reload that has begun well is given up
 
 
@@ -28,6 +29,8 @@ class Roll:
         self.arbiter = arbiter
         self.mark: int = arbiter.worker_age
         self.leaving = leaving
+        self.due: dict[int, float] = {}  # when a worker that was told to leave is killed
+        self.loaded = -1
         self.began = time.monotonic()
         self.failures = 0
         self.told = False
@@ -37,8 +40,12 @@ class Roll:
         arbiter, wanted = self.arbiter, self.arbiter.num_workers
         workers = arbiter.WORKERS
         self.leaving &= workers.keys()
+        self._end_late()
         new = [worker for worker in workers.values() if worker.age > self.mark]
         loaded = sum(worker.flagon_loaded[0] for worker in new)
+        if loaded != self.loaded:
+            self.loaded = loaded
+            notice.send({"event": "rolling", "loaded": loaded, "wanted": wanted})
         self._retire(wanted - loaded)
         if loaded >= wanted:
             self._tell(True, f"{loaded} workers with the new code after {time.monotonic() - self.began:.1f} s")
@@ -56,7 +63,20 @@ class Roll:
         ]
         for loaded, _, pid in sorted(old)[: max(0, len(old) - max(0, kept))]:
             self.leaving.add(pid)
+            self.due[pid] = time.monotonic() + self._patience
             self.arbiter.kill_worker(pid, signal.SIGTERM if loaded else signal.SIGKILL)
+
+    def _end_late(self) -> None:
+        """A worker that does not leave, whatever keeps it, would hold up the reload for ever."""
+        for pid in self.leaving:
+            if time.monotonic() > self.due.setdefault(pid, time.monotonic() + self._patience):
+                self.arbiter.log.warning("worker %s has not left %g s after SIGTERM: it is killed", pid, self._patience)
+                self.arbiter.kill_worker(pid, signal.SIGKILL)
+                self.due[pid] += self._patience
+
+    @property
+    def _patience(self) -> float:
+        return float(self.arbiter.cfg.graceful_timeout) + LATE
 
     def failed(self, worker: Any) -> bool:
         """A worker died before it had loaded the application; whether the reload is given up for that."""
@@ -115,11 +135,12 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
             self.setup(self.app)
 
     def reap_workers(self) -> None:
-        """Before they are buried: which workers were killed, a cause that gunicorn does not tell its hooks."""
+        """Before they are buried: how workers ended, which gunicorn does not tell its hooks."""
         for pid, worker in list(self.WORKERS.items()):
             with contextlib.suppress(ChildProcessError):
                 end = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
                 worker.flagon_killed = end is not None and end.si_code == os.CLD_KILLED and end.si_status == 9
+                worker.flagon_code = end.si_status if end is not None and end.si_code == os.CLD_EXITED else 0
         super().reap_workers()
 
 

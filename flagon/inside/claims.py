@@ -12,7 +12,7 @@ What clients themselves send, and the application checks, the user names in PASS
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 from flagon.inside.context import request_id
@@ -226,15 +226,22 @@ STRANGER = Peer("address", "user", "place", "edge")
 PEERS = {"": STRANGER, "platform": Peer("address", "user", "place"), "named": Peer("address", "place")}
 TOLD = frozenset(("user", "address", "place"))
 _passed: set[str] = set()  # as CGI names them
+by_nginx: set[str] = set()  # those of them that the user's nginx files set, where our location passes requests on
 _claims: dict[str, str] = {}  # what the names claim for which may_say() is None
 MOST_TOLD = 16  # lines in a worker's life: who has many addresses writes no more of them
 _told: set[tuple[str, str]] = set()  # what has been said, and of which neighbour
 
 
-def let_pass(headers: Iterable[str]) -> None:
-    """PASS_HEADERS: these reach the application, whoever sends them. Before the worker's first request."""
+def let_pass(headers: Iterable[str], parameters: Iterable[str] = ()) -> None:
+    """PASS_HEADERS reach the application, whoever sends them; so do `parameters`, for nginx sends no client's of those.
+
+    Before the worker's first request.
+    """
     _passed.clear()
     _passed.update("HTTP_" + name.upper().replace("-", "_") for name in headers)
+    by_nginx.clear()
+    by_nginx.update(set(parameters) - _passed)
+    _passed.update(by_nginx)
     for one in PEERS.values():
         one.names.clear()
 
@@ -265,8 +272,8 @@ def refused(name: str, word: str, environ: dict[str, Any]) -> None:
         _tell(what, neighbour, environ, DROPPED, header, who, words, PASS % header, level=logging.INFO)
 
 
-def sift(environ: dict[str, Any], word: str) -> None:
-    """Drop what the peer may not say from a whole environ; `word` is what nginx says of it."""
+def sift(environ: dict[str, Any], word: str, but: Collection[str] = ()) -> None:
+    """Drop what the peer may not say, and `but`, from a whole environ; `word` is what nginx says of it."""
     found = peer(word, environ)
     names = found.names
     for name in tuple(environ):
@@ -274,7 +281,7 @@ def sift(environ: dict[str, Any], word: str) -> None:
             said = names[name]
         except KeyError:
             said = found.may_say(name)
-        if not said:
+        if not said or name in but:
             del environ[name]
         if said is None:
             refused(name, word, environ)

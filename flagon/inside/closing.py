@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flagon.inside import green
+
 LAST_WORDS = 1.0  # seconds before a leaving worker's time is over
 
 closing = threading.Event()
@@ -59,7 +61,7 @@ def watch(run: str, worker: Any, fastcgi: bool) -> None:
 
 
 def _wait(pipe: int, leaving: int, patience: float) -> None:
-    poller = select.poll()  # gevent has made it wait for other greenlets' sake
+    poller = green.poller()
     poller.register(pipe, select.POLLIN)
     poller.register(leaving, select.POLLIN)
     if all(descriptor == leaving for descriptor, _ in poller.poll()):

@@ -11,10 +11,10 @@ import os
 import select
 import socket
 import threading
-import time
 from functools import cached_property
 from typing import Any
 
+from flagon.inside import green
 from flagon.inside.fastcgi import PING
 from flagon.inside.siblings import Siblings
 
@@ -33,7 +33,7 @@ class Connections:
         self.relief = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)  # ends `mind`: a thread is free again
         self._listener: int | None = None
         os.register_at_fork(after_in_child=self._forget_all)
-        self._epoll: Any = None  # made when it is needed: where gevent has patched the module there is none
+        self._epoll: Any = None  # made when it is needed
 
     @cached_property
     def siblings(self) -> Siblings:
@@ -44,7 +44,7 @@ class Connections:
         """Wait for new connections too, and those of full siblings. Exclusive: of several processes one is woken."""
         if self._listener is None:
             self._listener = listener.fileno()
-            self._epoll = select.epoll()
+            self._epoll = green.epoll()
             self._epoll.register(self.wake, select.EPOLLIN)
             for shared in (self._listener, self.siblings.fileno()):
                 self._epoll.register(shared, select.EPOLLIN | select.EPOLLEXCLUSIVE)
@@ -84,7 +84,7 @@ class Connections:
     def mind(self, seconds: float) -> bool:
         """While no thread is free: nothing waits here that another process could serve; whether any is still kept."""
         self.let_go()
-        poll = select.poll()
+        poll = green.poll()
         for descriptor in (self.relief, *self.kept):
             poll.register(descriptor, select.POLLIN)
         for descriptor, events in poll.poll(seconds * 1000):
@@ -97,7 +97,7 @@ class Connections:
                     self.forget(descriptor)
                     os.close(descriptor)
             if not moved:
-                time.sleep(seconds)
+                green.sleep(seconds)
         return bool(self.kept)
 
     def leave(self) -> None:

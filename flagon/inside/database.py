@@ -92,6 +92,8 @@ def connect(database: dict[str, Any], timeout: float) -> Any:
         unchanging = "" if os.access(os.path.dirname(database["path"]), os.W_OK) else "&immutable=1"
         uri = f"file:{quote(database['path'])}?mode=ro{unchanging}"
         return sqlite3.connect(uri, timeout=timeout, uri=True, check_same_thread=False)
+    if database["kind"] == "none":
+        raise Unknown("no DATABASE_URL is given")
     raise Unknown("no driver of ours for this kind of database")
 
 
@@ -150,6 +152,8 @@ def word(error: BaseException) -> str:
 def lost(error: BaseException) -> bool:
     """Whether the database is away, and not what was asked of it wrong. Looks through SQLAlchemy's wrapper."""
     inner = getattr(error, "orig", None) or error
+    if type(error).__module__.startswith("django."):  # its wrapper
+        inner = error.__cause__ or error
     state = getattr(inner, "sqlstate", None) or getattr(inner, "pgcode", None)
     if getattr(error, "connection_invalidated", False):
         return True

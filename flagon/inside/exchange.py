@@ -105,7 +105,10 @@ class Exchange:
         request_id.set(environ.get("HTTP_X_REQUEST_ID", ""))
         if "REQUEST_METHOD" not in environ:
             raise ProtocolError("no REQUEST_METHOD")
-        environ["RAW_URI"] = environ.get("REQUEST_URI", "")
+        uri = environ.get("REQUEST_URI", "")
+        if uri.startswith("?"):  # GET http://host?query: a target without a path is / (RFC 9112, section 3.2.1)
+            uri = environ["REQUEST_URI"] = "/" + uri
+        environ["RAW_URI"] = uri
         length = environ.get("CONTENT_LENGTH", "0")
         if records is None and length in ("0", "") and fastcgi.has_no_body(data, position):
             environ["wsgi.input"] = io.BytesIO()

@@ -77,6 +77,15 @@ def decode_params(block: bytes, into: dict[str, str]) -> None:
         raise ProtocolError("a parameter's length is cut") from None
     if position != end:
         raise ProtocolError("a parameter is longer than its record")
+    if "\t" in text:
+        _strip(into)
+
+
+def _strip(environ: dict[str, str]) -> None:
+    """nginx has cut the blanks at both ends of a header's value, and leaves the tabs (RFC 9110, section 5.5: OWS)."""
+    for name, value in environ.items():
+        if name.startswith("HTTP_") or name == "CONTENT_TYPE":
+            environ[name] = value.strip(" \t")
 
 
 def _long_lengths(block: bytes, position: int) -> tuple[int, int, int]:

@@ -7,13 +7,16 @@ from typing import Any
 
 from gunicorn.errors import HaltServer
 
-from flagon import timeline
+from flagon import CONFIGURATION_ERROR, timeline
 from flagon.inside import arbiter as arbiters
-from flagon.inside import claims, closing, debugging, health, logs, notice, oom, preload, readiness, slots
+from flagon.inside import claims, closing, debugging, health, logs, notice, oom, own_signals, preload, readiness, slots
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
 DEATHS_BEFORE_LOADED = 3
+LONGEST_FIELD = 1 << 20  # bytes: more than nginx lets through. gunicorn takes 0 for 8,190
+# Exit codes of a worker that cannot serve any more: ours, where a thread died, and gunicorn's for an exception.
+LOST = (health.LOST_THREAD, 255)
 ROWS = 32  # requests of a worker whose names are kept for its obituary, where it may have more than threads
 # Shared by the master and all workers: a worker has loaded the application once; failures in a row since.
 ever_loaded = mmap.mmap(-1, 2)
@@ -34,7 +37,7 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
         "keepalive": 0,
         "limit_request_line": 0,  # nginx's limits hold
         "limit_request_fields": 1000,
-        "limit_request_field_size": 0,
+        "limit_request_field_size": LONGEST_FIELD,
         "forwarder_headers": "",
     }
     if options["preload"]:
@@ -77,7 +80,7 @@ def when_ready(arbiter: Any) -> None:
     """In the master, before any worker."""
     oom.more()  # of an earlier master: not ours to report
     if arbiter.cfg.preload_app:
-        preload.settle(arbiter.log)
+        preload.settle(arbiter.log, arbiter.cfg.workers)
     health.listen(arbiter.cfg.flagon["run"])
 
 
@@ -91,7 +94,7 @@ def pre_fork(arbiter: Any, worker: Any) -> None:
 def post_fork(arbiter: Any, worker: Any) -> None:
     """In a new worker, before the application is loaded."""
     logs.own_pipe()
-    claims.let_pass(worker.cfg.flagon["pass_headers"])
+    claims.let_pass(worker.cfg.flagon["pass_headers"], worker.cfg.flagon["users_parameters"])
     if worker.cfg.preload_app:
         preload.forked()
 
@@ -108,7 +111,9 @@ def post_worker_init(worker: Any) -> None:
     said = {**options.get("loaded", {}), "migrations": ready.store.has_migrations, "timeline": timeline.marks()}
     notice.send({"event": "ready", **said})
     readiness.announce(ready, options["run"], worker.log)
+    own_signals.call_at_end(worker)
     closing.watch(options["run"], worker, options["fastcgi"])
+    own_signals.not_in_children()
     arbiters.worker_has_loaded(worker)
 
 
@@ -121,6 +126,11 @@ def child_exit(arbiter: Any, worker: Any) -> None:
         for request in board.requests():
             worker.log.error("worker %s died with the request %s", worker.pid, request)
         board.memory.close()
+    code = getattr(worker, "flagon_code", 0)
+    if worker.flagon_loaded[0] and code in LOST:
+        notice.send({"event": "worker lost", "code": code})
+    if code == CONFIGURATION_ERROR and not ever_loaded[0]:
+        raise HaltServer("the application cannot be served so", CONFIGURATION_ERROR)
     if not worker.flagon_loaded[0] and hasattr(arbiter, "worker_did_not_load"):
         arbiter.worker_did_not_load(worker)
     if not worker.flagon_loaded[0] and not ever_loaded[0]:

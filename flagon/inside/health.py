@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flagon.inside import green
 from flagon.inside.server import Server
 from flagon.inside.slots import Board, Slot
 
@@ -25,6 +26,7 @@ BACKLOG = 4096  # more than nginx has connections; the kernel takes net.core.som
 LAST_ANSWER = 0.2  # seconds for an answer that is under way when the process ends
 SOCKETS = ("health.sock", "ready.sock")  # in the run directory: liveness, readiness
 GOOD = ("ok", "skipped")
+LOST_THREAD = 70  # EX_SOFTWARE: a worker's exit code where a thread of it has died
 
 _listeners: list[socket.socket] = []  # made by gunicorn's master, inherited by every worker, kept over reloads
 
@@ -41,6 +43,9 @@ def listen(run: str) -> None:
         os.chmod(path, 0o600)
         listener.listen(BACKLOG)
         _listeners.append(listener)
+
+
+_running: list[tuple[Server, int, threading.Thread]] = []  # in a worker: what `end` ends
 
 
 class Health:
@@ -74,30 +79,33 @@ class Health:
 def start(log: Any, application: Health) -> None:
     """Start the health threads in a worker, one a socket."""
     server = Server(application, {}, log, streams_max=1)
-    stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    threads = []
     for made in _listeners:
         # A socket of this process: where gevent has patched the module, accepting must let other greenlets run.
         listener = socket.socket(fileno=os.dup(made.fileno()))
         listener.setblocking(False)
+        stop = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         thread = threading.Thread(target=_loop, args=(server, listener, stop), name="health", daemon=True)
-        threads.append(thread)
         thread.start()
-    atexit.register(_end, server, stop, threads)
+        _running.append((server, stop, thread))
+    atexit.register(end)
 
 
-def _end(server: Server, stop: int, threads: list[threading.Thread]) -> None:
-    """An interpreter that ends still accepts and never answers: a probe would be cut. Other workers answer it."""
-    server.accepting = False
-    os.eventfd_write(stop, 1)
-    for thread in threads:
+def end() -> None:
+    """Answer no more: other workers do, if there are any.
+
+    A worker that cannot serve is not up, and an interpreter that ends still accepts and never answers.
+    """
+    for server, stop, _ in _running:
+        server.accepting = False
+        os.eventfd_write(stop, 1)
+    for _, _, thread in _running:
         thread.join(LAST_ANSWER)
 
 
 def _loop(server: Server, listener: socket.socket, stop: int) -> None:
     """Unlike a request thread it goes on while the worker leaves: /up must not blink."""
     slot = Slot(Board(1).memory, 0)
-    poller = select.poll()
+    poller = green.poller()
     poller.register(listener, select.POLLIN)
     poller.register(stop, select.POLLIN)
     while server.accepting:

@@ -6,6 +6,7 @@ is the application put on it. A file of the application named gunicorn.py, loggi
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -15,6 +16,7 @@ from typing import Any
 
 from flagon import CONFIGURATION_ERROR, timeline
 from flagon.inside import options as options_file
+from flagon.inside import own_packages, packages
 from flagon.inside.deferred import deferred
 from flagon.inside.notice import fail
 
@@ -56,11 +58,32 @@ def import_gunicorn() -> Any:
 
 def put_application_on_path(options: dict[str, Any]) -> None:
     """Now, and not before: the application's folder and the user's PYTHONPATH."""
-    sys.path[0:1] = [options["directory"], *options["python_path"]]
-    if CODE not in sys.path:
-        sys.path.append(CODE)
     if options["python_path"]:
         os.environ["PYTHONPATH"] = os.pathsep.join(options["python_path"])
+    kept = load_agents(options["agents"]) if options.get("agents") else []
+    search = [one for one in options["python_path"] if one in kept or one not in options.get("agents", ())]
+    if CODE in sys.path:
+        sys.path.remove(CODE)
+    sys.path[0:0] = [options["directory"], *search]
+    sys.path.append(CODE)
+
+
+def load_agents(folders: list[str]) -> list[str]:
+    """A sitecustomize of PYTHONPATH, as the interpreter would have run it had it seen these folders at its start.
+
+    The application's folders are not searched yet: a file of that name there does no harm. Returns the folders that are
+    still on the path: an agent takes its own away.
+    """
+    sys.modules.pop("sitecustomize", None)  # the system's own has run
+    sys.path[1:1] = folders
+    try:
+        import sitecustomize  # type: ignore[import-not-found,unused-ignore] # noqa: F401
+    except Exception as error:
+        print(f"sitecustomize in PYTHONPATH: {type(error).__name__}: {error}", file=sys.stderr)
+    kept = [folder for folder in folders if folder in sys.path]
+    for folder in kept:
+        sys.path.remove(folder)
+    return kept
 
 
 def check(options: dict[str, Any], gunicorn: Any) -> None:
@@ -71,7 +94,7 @@ def check(options: dict[str, Any], gunicorn: Any) -> None:
     from flagon.inside import application, loading
 
     try:
-        found = loading.load(options["target"], options["why"])
+        found = loading.load_to_serve(options, lambda line: print(f"warning: {line}", file=sys.stderr))
     except loading.LoadError as error:
         print(error, file=sys.stderr)
         sys.exit(CONFIGURATION_ERROR)
@@ -89,7 +112,8 @@ def end_in_time(seconds: float) -> None:
 
     last = threading.Timer(seconds, os._exit, (0,))
     last.daemon = True
-    last.start()
+    with contextlib.suppress(RuntimeError):  # no thread to be had: the exit code says more
+        last.start()
 
 
 def wait(descriptor: int) -> None:
@@ -117,11 +141,13 @@ def wait(descriptor: int) -> None:
 
 def main() -> None:
     """Read the options, import in the right order, run."""
+    own_packages.provide()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a pipe, and prints are log lines
     timeline.mark("gunicorn's python")
     if sys.argv[-1].startswith("--wait="):
         wait(int(sys.argv.pop()[len("--wait=") :]))
     options = options_file.read(sys.argv[1])
+    packages.origin = options["packages"]
     from flagon.inside import notice
 
     if "--check" in sys.argv:

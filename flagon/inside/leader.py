@@ -12,6 +12,7 @@ import os
 import threading
 import time
 
+from flagon.inside import green
 from flagon.inside.connections import Connections
 
 TICK = 0.001  # seconds; what a request may wait behind a slow one
@@ -105,7 +106,7 @@ class Leadership:
             if quiet >= QUIET_TICKS:
                 self._sleep()
                 quiet = 0
-            time.sleep(TICK)
+            green.sleep(TICK)
 
     def _depose(self) -> None:
         with self._deposing:

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import ast
+import errno
 import importlib
 import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FunctionType, ModuleType
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from flagon import old_code
-from flagon.inside import packages
+from flagon.inside import green, own_signals, packages, slow_import
 from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
+ASYNCHRONOUS, ANY_NUMBER = 0x80 | 0x200, 0x04  # inspect.CO_COROUTINE and CO_ASYNC_GENERATOR, CO_VARARGS
 
 
 class LoadError(Exception):
     """The application cannot be loaded; the message names file, object and variable."""
+
+
+class Denied(LoadError):
+    """A file that this user may not read or write."""
+
+
+class Refused(LoadError):
+    """It is loaded, or could be, and cannot be served so: what must change is a setting, or who may read a file."""
 
 
 class NoObject(Exception):
@@ -111,30 +121,14 @@ def _offer(module: ModuleType) -> str:
 
 def _denied(error: PermissionError) -> str:
     """Who may not do what, whose it is, and the line that mends it."""
-    from flagon import places  # not at each cold start
+    from flagon import permissions  # not at each cold start
 
     uid = os.geteuid()
     if not error.filename:
         return f"uid {uid} runs the application."
-    path = os.path.abspath(os.fsdecode(error.filename))
-    there = path
-    while not os.path.exists(there):
-        there = os.path.dirname(there)
-    status = os.stat(there)
-    whose = f"{there if there != path else 'it'} belongs to uid {status.st_uid}, mode {status.st_mode & 0o7777:o}"
-    mount = max((point for point in places.mount_points() if f"{there}/".startswith(f"{point}/")), key=len, default="/")
-    if mount != "/" and status.st_uid:
-        mend = f"{mount} is mounted: start the container with -e RUN_AS={status.st_uid}, or give it to uid {uid}"
-    elif mount != "/":
-        mend = (
-            f"{mount} is mounted, so no Dockerfile changes it. Once: "
-            f"docker run --rm --user 0 -v ...:{mount} IMAGE chown -R {uid} {mount}"
-        )
-    elif os.path.isfile(there):
-        mend = f"In the Dockerfile: RUN chown {uid} {there}"
-    else:
-        mend = f"In the Dockerfile, before a USER line: RUN mkdir -p {path} && chown -R {uid} {path}"
-    return f"uid {uid} runs the application; {whose}. {mend}"
+    frames = traceback.extract_tb(error.__traceback__)
+    file = bool(frames) and "open(" in (frames[-1].line or "")
+    return f"uid {uid} runs the application; {permissions.of_one(os.fsdecode(error.filename), uid, file)}"
 
 
 def _frames(error: BaseException) -> str:
@@ -148,15 +142,41 @@ def _frames(error: BaseException) -> str:
     return "".join(traceback.format_list(frames[-FRAMES_SHOWN:]))
 
 
-def load(target: str, why: str) -> Any:
-    """`module:expression` -> the WSGI callable. Raises LoadError."""
+def _first(module: ModuleType, objects: Sequence[str], otherwise: str) -> str:
+    """The first of these that the module has and that can be called."""
+    there = (name for name in objects if callable(getattr(module, name.partition("(")[0], None)))
+    return next(there, otherwise)
+
+
+def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
+    """The application, for the worker class that is to serve it. Raises LoadError. `say` takes a warning."""
+    drivers = green.install(options, say)
+    try:
+        with slow_import.told(options, say), own_signals.kept(say):
+            found = load(options["target"], options["why"], options.get("objects", ()))
+    except LoadError as error:
+        if drivers and (hint := drivers.hint(error)):
+            raise Refused(f"{error}\n{hint}") from None
+        raise
+    if why_not := green.refusal(options):
+        raise Refused(f"the application {options['target']} cannot be served: {why_not}")
+    if drivers:
+        drivers.chosen()
+    return found
+
+
+def load(target: str, why: str, objects: Sequence[str] = ()) -> Any:
+    """`module:expression` -> the WSGI callable. Raises LoadError.
+
+    `objects`: where nobody has named the object, those to try, as the module alone knows what it has.
+    """
     name, _, expression = target.partition(":")
     head = f"the application {target} ({why}) cannot be loaded: "
     tail = "\nSet APP_MODULE=module:object if this is not the object to serve."
     try:
         with no_serving():
             module = importlib.import_module(name)
-            found = _object(module, expression or "app")
+            found = _object(module, _first(module, objects, expression or "app"))
     except NoObject as error:
         raise LoadError(f"{head}{error}{_old(error.__context__ or error)}{tail}") from None
     except ServesAtImport as error:
@@ -170,26 +190,98 @@ def load(target: str, why: str) -> Any:
     except SyntaxError as error:
         raise LoadError(
             f"{head}{error.filename} line {error.lineno}: {error.msg}: {(error.text or '').strip()}{_old(error)}"
+            f"{_package(error.filename or '')}"
         ) from None
     except ModuleNotFoundError as error:
         own = error.name and (name == error.name or name.startswith(error.name + "."))
+        if closed := _closed(error.name or ""):
+            raise Denied(f"{head}no module named {error.name!r}.\n{_frames(error)}{closed}") from None
         raise LoadError(
-            f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{tail if own else ''}"
+            f"{head}no module named {error.name!r}.\n{_frames(error)}{_missing(error, name)}{_raised_in(error)}"
+            f"{tail if own else ''}"
         ) from None
     except PermissionError as error:
-        raise LoadError(f"{head}PermissionError: {error}\n{_frames(error)}{_denied(error)}") from None
+        raise Denied(f"{head}PermissionError: {error}\n{_frames(error)}{_denied(error)}") from None
     except BaseException as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
-        raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}".rstrip()) from None
+        raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{_raised_in(error)}".rstrip()) from None
     if not callable(found):
         raise LoadError(f"{head}it is a {type(found).__name__}, not a WSGI callable.{tail}")
+    if why := _not_wsgi(found):
+        raise LoadError(f"{head}{why}{tail}")
     return found
+
+
+def _not_wsgi(found: Any) -> str:
+    """Why an object that can be called is no WSGI application; empty if it may be one.
+
+    By the code's own flags: `inspect` is milliseconds of a cold start.
+    """
+    if isinstance(found, type):  # an instance is made of each request
+        called, answers, itself = found.__init__, found.__call__, 1  # type: ignore[misc]
+    elif isinstance(found, (FunctionType, MethodType)):
+        called = answers = getattr(found, "__func__", found)
+        itself = int(isinstance(found, MethodType))
+    else:
+        called = answers = type(found).__call__
+        itself = 1
+    flags = [getattr(getattr(one, "__code__", None), "co_flags", 0) for one in (called, answers)]
+    if any(one & ASYNCHRONOUS for one in flags):
+        return "it is ASGI (async), and Flagon serves WSGI: take an ASGI server for it (SERVE_CMD=off)."
+    code = getattr(called, "__code__", None)
+    if code is None or flags[0] & ANY_NUMBER:
+        return ""
+    most = code.co_argcount - itself
+    least = most - len(getattr(called, "__defaults__", None) or ())
+    if least <= 2 <= most:
+        return ""
+    return f"it takes {most} arguments, and WSGI gives two, environ and start_response."
+
+
+def _raised_in(error: BaseException) -> str:
+    """The package whose code an error comes from, on a line of its own; empty if it is the application's."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    files = [file for file in files if "importlib" not in file]
+    return _package(files[-1]) if files else ""
+
+
+def _package(path: str) -> str:
+    _, found, inside = path.rpartition("/site-packages/")
+    if not found:
+        return ""
+    from importlib import metadata
+
+    module = inside.partition("/")[0].removesuffix(".py")
+    with suppress(Exception):  # of a broken installation
+        names = metadata.packages_distributions().get(module, ())
+        said = " and ".join(f"{name} {metadata.version(name)}" for name in dict.fromkeys(names))
+        if said:
+            return f"\nThat comes from the installed {said} (Python {old_code.THIS})."
+    return ""
+
+
+NO_DATABASE = (
+    "Nobody has given DATABASE_URL: -e DATABASE_URL=postgresql://user:password@host/name, or, for SQLite in the volume "
+    "at /data, -e DATABASE_URL=sqlite:////data/app.db."
+)
 
 
 def _old(error: BaseException) -> str:
     """Why code of another time fails on this Python, or what is not installed, on a line of its own."""
     why = old_code.of_error(error) or packages.of_import(error)
+    if "DATABASE_URL" in str(error) and not os.environ.get("DATABASE_URL"):
+        why = NO_DATABASE
     return f"\n{why}" if why else ""
+
+
+def _closed(module: str) -> str:
+    """A folder of the application's that nobody may look into counts as none for an import."""
+    path = os.getcwd()
+    for part in module.split("."):
+        path = os.path.join(path, part)
+        if os.path.isdir(path) and not os.access(path, os.R_OK | os.X_OK):
+            return _denied(PermissionError(errno.EACCES, "", path))
+    return ""
 
 
 def _missing(error: ModuleNotFoundError, target: str) -> str:
@@ -198,6 +290,4 @@ def _missing(error: ModuleNotFoundError, target: str) -> str:
         return old_code.of_error(error)
     if target == missing or target.startswith(missing + "."):
         return f"There is no {missing} below {os.getcwd()}."
-    listed = os.path.isfile("requirements.txt") or os.path.isfile("pyproject.toml")
-    or_at_start = ", or set PIP_INSTALL=1 to have it installed at the start" if listed else ""
-    return f"Add {packages.distribution(missing)} to requirements.txt and install it in your image{or_at_start}."
+    return packages.missing(missing)

@@ -61,6 +61,10 @@ class Formatter(logging.Formatter):
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to standard error in one piece; a closed one loses the line and nothing else."""
 
+    def emit(self, record: logging.LogRecord) -> None:
+        if not getattr(record, "flagon_written", False):
+            super().emit(record)
+
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], (OSError, ValueError)):
             super().handleError(record)
@@ -85,11 +89,40 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         self.access_log.propagate = False
 
 
+def write_once(ours: logging.Handler) -> None:
+    """A logger with a console handler of its own, whose records come to the root's handler as well: once is enough.
+
+    Ours says level and name; a formatter of a class of its own, for JSON or colours, is what the application wants.
+    """
+    emit = logging.StreamHandler.emit
+
+    def once(self: Any, record: logging.LogRecord) -> None:
+        if type(self) is logging.StreamHandler and self.stream in (sys.stderr, sys.stdout) and _reaches(record, ours):
+            if type(self.formatter) in (type(None), logging.Formatter):
+                return
+            record.flagon_written = True
+        emit(self, record)
+
+    logging.StreamHandler.emit = once  # type: ignore[method-assign]
+
+
+def _reaches(record: logging.LogRecord, handler: logging.Handler) -> bool:
+    """Whether a record comes to a handler as well, by way of the loggers above its own."""
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None:
+        if handler in logger.handlers:
+            return True
+        logger = logger.parent if logger.propagate else None
+    return False
+
+
 def set_up_root(options: dict[str, Any]) -> None:
     """The application's logging, until it configures its own: every record one line, at LOG_LEVEL."""
     root = logging.getLogger()
     if not root.handlers:
-        root.addHandler(make_handler(options))
+        ours = make_handler(options)
+        root.addHandler(ours)
+        write_once(ours)
         root.setLevel(options["log_level"].upper())
     logging.captureWarnings(True)
     logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)  # seven lines at each import, for nobody

@@ -27,14 +27,18 @@ def sub_path(application: WSGI, prefix: str) -> WSGI:
     return wrapped
 
 
-def behind_nginx(application: WSGI, spool_directory: str | None = None) -> WSGI:
-    """On the HTTP wire: take address, scheme, port and request id from the headers that nginx alone sets."""
+def behind_nginx(application: WSGI, spool_directory: str | None = None, parameters: Iterable[str] = ()) -> WSGI:
+    """On the HTTP wire: take address, scheme, port, request id and the user's own parameters from nginx's headers."""
+    carried = [("HTTP_X_FLAGON_PARAMETER_" + name.upper(), name) for name in parameters if name[:5] != "HTTP_"]
 
     def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         environ["REMOTE_ADDR"] = environ.get("HTTP_X_REAL_IP", environ.get("REMOTE_ADDR", ""))
         environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", environ["wsgi.url_scheme"])
         for name in ("SERVER_NAME", "SERVER_PORT", "REMOTE_PORT"):
             environ[name] = environ.pop("HTTP_X_FLAGON_" + name, environ.get(name, ""))
+        for header, name in carried:
+            if header in environ:
+                environ[name] = environ.pop(header)
         claims.sift(environ, environ.pop(claims.PEER_HEADER, ""))
         claims.settle(environ)
         if "/." in environ["PATH_INFO"]:

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from flagon.inside import database, notice, report, revisions, sqlite_copy, tool, upgrade
+from flagon.inside import database, notice, packages, report, revisions, sqlite_copy, tool, upgrade
 from flagon.inside.migration_lock import ANSWER_LIMIT, CONNECT_LIMIT, POLL, Away, Busy, Lock, away, hold
 from flagon.inside.report import say
 from flagon.inside.upgrade import AWAY, FAILED
@@ -85,8 +85,9 @@ class Migration:
             self.tell("done")
         return OK
 
-    def at_head(self, layout: revisions.Migrations) -> bool:
-        """False where nothing is known of the revisions: then the tool decides, each time. Raises Away, Broken."""
+    def at_head(self, layout: revisions.Migrations) -> bool | None:
+        """False where nothing is known of the revisions: then the tool decides, each time; None where this database
+        cannot be asked from here. Raises Away, Broken."""
         if not layout.known or (self.store["kind"] == "sqlite" and not os.path.exists(self.store["path"])):
             return False
         try:
@@ -99,7 +100,7 @@ class Migration:
             if str(error) != self.said:
                 self.said = str(error)
                 say(f"migrating without a look and without a lock: {error}", "warning")
-            return False
+            return None
         except Exception as error:
             if type(error).__name__ == "ProgrammingError":  # libpq's own refusal of a key in the URL
                 raise SystemExit(refused(error)) from None
@@ -120,7 +121,7 @@ class Migration:
         if (code == AWAY and not self.command) or (code and lock.lost()):
             raise Away("the database went away during the migration")
         if code:
-            if code != upgrade.NOT_LOADED:  # which has been said by whoever could not load it
+            if self.command or code != upgrade.NOT_LOADED:  # which has been said by whoever could not load it
                 say(f"the migration FAILED with code {code}: the schema is as it was", "critical")
             return code
         say(f"migrated in {time.monotonic() - started:.1f} s")
@@ -134,7 +135,7 @@ class Migration:
         if code < 0:
             say(f"the migration was killed by {signal.Signals(-code).name}", "error")
             return ENDED_BY_SIGNAL - code
-        if code == 0 and layout.known and not self.at_head(layout):
+        if code == 0 and layout.known and self.at_head(layout) is False:
             if self.command:  # Flask-DB's own says 0 whatever Alembic says
                 say("the migration ended with 0, and the schema is not at head", "error")
                 return FAILED
@@ -158,6 +159,7 @@ def main(arguments: list[str]) -> int:
     with open(arguments[1], encoding="utf-8") as file:
         options = json.load(file)
     notice.set_up(options["run"])
+    packages.origin = options["packages"]
     report.set_up(options)
     if "--command" in arguments:
         tool.die_with_parent()

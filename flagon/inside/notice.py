@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
+from socket import AF_UNIX, SOCK_DGRAM, send_fds, socket  # as they are before the application can patch them
 from typing import Any, NoReturn
 
 from flagon import CONFIGURATION_ERROR
@@ -25,9 +25,9 @@ def send(message: dict[str, Any], descriptors: list[int] | None = None) -> bool:
         return False
     text = json.dumps({"pid": os.getpid(), **message}).encode()
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        with socket(AF_UNIX, SOCK_DGRAM) as channel:
             channel.connect(_path)
-            socket.send_fds(channel, [text], descriptors or [])
+            send_fds(channel, [text], descriptors or [])
     except OSError:
         return False
     return True

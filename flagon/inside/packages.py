@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from typing import Any
 
 # module -> distribution on PyPI; where it is not here, they have one name
 DISTRIBUTIONS = {
@@ -25,6 +27,11 @@ DEBIAN = {
     "libpango-1.0.so.0": "libpango-1.0-0", "libcairo.so.2": "libcairo2", "libldap.so.2": "libldap2",
     "libgdal.so.36": "libgdal36", "libgeos_c.so.1": "libgeos-c1t64", "libzbar.so.0": "libzbar0",
 }  # fmt: skip
+# Tools by the file that they leave: what adds a package with them.
+ADDED_BY = {"uv.lock": "uv add", "poetry.lock": "poetry add", "Pipfile": "pipenv install", "pdm.lock": "pdm add"}
+# Whose packages there are: "asked", another environment than the image's own; "add", the command that puts a package
+# there; "unused", what else lies there. The boot says it (flagon/launch_options.py).
+origin: dict[str, Any] = {"asked": "", "add": "", "unused": []}
 LIBRARY = re.compile(r"(lib[\w.+-]{1,60}\.so[.\d]{0,20}): cannot open shared object file")
 
 
@@ -32,6 +39,19 @@ def distribution(module: str) -> str:
     """What to write into requirements.txt for it."""
     top = module.partition(".")[0]
     return DISTRIBUTIONS.get(top, top.replace("_", "-") if top.startswith(("flask_", "django_")) else top)
+
+
+def missing(module: str) -> str:
+    """What to do about a module that is not there, and in which environment it was looked for."""
+    name = distribution(module)
+    if origin["asked"]:
+        tool = next((words for file, words in ADDED_BY.items() if os.path.exists(file)), origin["add"])
+        return "\n".join([f"It is not in {origin['asked']}. Add it there: {tool} {name}.", *origin["unused"]])
+    if origin["unused"]:
+        return "\n".join(["It is not in the image's own environment.", *origin["unused"]])
+    listed = os.path.isfile("requirements.txt") or os.path.isfile("pyproject.toml")
+    or_at_start = ", or set PIP_INSTALL=1 to have it installed at the start" if listed else ""
+    return f"Add {name} to requirements.txt and install it in your image{or_at_start}."
 
 
 def of_import(error: BaseException) -> str:
@@ -44,6 +64,13 @@ def of_import(error: BaseException) -> str:
     found = LIBRARY.search(text)
     if not found:
         return ""
-    package = DEBIAN.get(found[1], "")
-    get = f"apt-get install -y --no-install-recommends {package or f'the package that has {found[1]}'}"
-    return f"{found[1]} is not in the image. In the Dockerfile: RUN apt-get update && {get}."
+    return of_library(found[1]).replace(", which is not", " is not", 1)
+
+
+def of_library(name: str) -> str:
+    """A shared library that is not in the image, and the line that brings it."""
+    if "musl" in name:
+        return f"{name}, which is not in the image: it was built for Alpine. Install the package in this image."
+    package = DEBIAN.get(name, "")
+    get = f"apt-get install -y --no-install-recommends {package or f'the package that has {name}'}"
+    return f"{name}, which is not in the image. In the Dockerfile: RUN apt-get update && {get}."

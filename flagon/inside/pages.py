@@ -22,12 +22,17 @@ STATUSES = ("200", "301", "308", "404", "410")  # RFC 9110, section 15.1, withou
 IN_PLACE = ("304", "500", "503")
 SHARED = re.compile(r"(?:^|[\s,])(?:public|s-maxage\s*=)", re.IGNORECASE)
 NEVER = re.compile(
-    r"(?:^|[\s,])(?:no-store|private|no-cache|must-revalidate|proxy-revalidate)\b|s-maxage\s*=\s*\"?0|\A(?!.*s-maxage).*max-age\s*=\s*\"?0",
+    r"(?:^|[\s,])(?:no-store|private|no-cache|must-revalidate|proxy-revalidate)\b"
+    r"|s-maxage\s*=\s*\"?0+(?![0-9])|\A(?!.*s-maxage).*max-age\s*=\s*\"?0+(?![0-9])",
     re.IGNORECASE,
 )
 S_MAXAGE = re.compile(r"(?:^|[\s,])s-maxage\s*=\s*\"?([0-9]+)", re.IGNORECASE)
 MAX_AGE = re.compile(r"(?:^|[\s,])max-age\s*=\s*\"?([0-9]+)", re.IGNORECASE)
 OWN_AGE = re.compile(r"\s*(@?)([0-9]{1,18})\s*\Z")  # seconds, or @ and seconds since 1970
+# RFC 9110, section 5.6.7: all three forms are GMT
+HTTP_DATE = re.compile(
+    r"\s*(?:[A-Za-z]{3,9}, [A-Za-z0-9 :-]{18,20} GMT|[A-Za-z]{3} [A-Za-z]{3} [0-9 ]{2} [0-9:]{8} [0-9]{4})\s*\Z"
+)
 PAUSE = 10.0  # seconds: nginx looks that seldom whether its cache has grown too large
 OVERHEAD = 4096  # bytes of a file beside the page: its header, its inode, the rest of its last block
 
@@ -60,11 +65,13 @@ def storable(status: str, headers: Headers) -> bool:
 def age(headers: Headers) -> int | None:
     """Seconds that nginx is to be told of, where it would find others by itself.
 
-    It believes X-Accel-Expires before all, and the last of several lines. The application may shorten with it the age
-    that caches are told; a header that it passes on from somebody else must not keep a page for longer.
+    It believes X-Accel-Expires before all, the last of several lines, and an Expires in any zone. The application may
+    shorten with X-Accel-Expires the age that caches are told; a header that it passes on from somebody else must not
+    keep a page for longer.
     """
     own = [found for value in _values(headers, "x-accel-expires") if (found := OWN_AGE.match(value))]
-    if not own and len(_values(headers, "cache-control")) < 2:
+    control = _values(headers, "cache-control")
+    if not own and len(control) == 1 and (S_MAXAGE.search(control[0]) or MAX_AGE.search(control[0])):
         return None
     asked = [
         max(0, int(number) - int(time.time())) if at else int(number) for at, number in (one.groups() for one in own)
@@ -77,15 +84,22 @@ def _told(headers: Headers) -> list[int]:
     control = _control(headers)
     if found := S_MAXAGE.findall(control) or MAX_AGE.findall(control):
         return [int(number[:18]) for number in found]
-    ages = []
-    for value in _values(headers, "expires"):
-        from email.utils import parsedate_to_datetime  # not for every worker
+    now = time.time()
+    since = max([now, *filter(None, map(_seconds, _values(headers, "date")))])  # a Date that is fast makes it older
+    return [max(0, int(_seconds(value) - since)) for value in _values(headers, "expires")]
 
-        try:
-            ages.append(max(0, int(parsedate_to_datetime(value).timestamp()) - int(time.time())))
-        except (ValueError, OverflowError):
-            ages.append(0)
-    return ages
+
+def _seconds(date: str) -> float:
+    """Since 1970; 0 for what is no HTTP date, which counts as long ago (RFC 9111, section 5.3)."""
+    from datetime import timezone
+    from email.utils import parsedate_to_datetime  # not for every worker
+
+    try:
+        if HTTP_DATE.match(date):
+            return parsedate_to_datetime(date).replace(tzinfo=timezone.utc).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return 0.0
 
 
 class Pages:

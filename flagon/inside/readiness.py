@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from flagon import places
 from flagon.inside import database, revisions
 
 LIMIT = 2.0  # seconds a round may take; what has not answered by then is "timeout"
@@ -17,17 +18,26 @@ LONGEST_WORD = 60
 Checks = dict[str, Callable[[], Any]]
 
 
+class NotWritable(Exception):
+    """SQLite could be read, and the next write would fail."""
+
+
 class Database:
     """Two checks over one connection of their own: does it answer, and is the schema at head."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self.options = options["database"]
-        self.wanted = options["ready_checks"]
+        self.wanted = list(options["ready_checks"])
         self.state_file = os.path.join(options["run"], "migration")
         found = revisions.find(options["directory"], options["target"])
         self.has_migrations = found is not None
         self.layout = found if "migrations" in self.wanted else None
+        if self.options["kind"] == "none":  # nothing is said of a database that nobody has named
+            migrates = options["migrate"] == "auto" and (found or options["migrate_command"])
+            self.wanted = ["migrations"] if migrates and "migrations" in self.wanted else []
         self.connection: Any = None
+        self.fresh = False  # SQLite's file is not there yet
+        self.unversioned = False  # there is a database, and no table of revisions in it
         self.turns = 0  # rounds that ran out of time: each one lets the next begin with another host
 
     def ask(self) -> dict[str, str]:
@@ -39,6 +49,8 @@ class Database:
             reached = "ok"
         except database.Unknown:
             reached = "skipped"
+        except NotWritable:
+            reached = "not writable"
         except Exception as error:
             reached = database.word(error)
         if "database" in answers:
@@ -49,8 +61,8 @@ class Database:
 
     def _revisions(self) -> set[str] | None:
         layout = self.layout or revisions.Migrations("")
-        if self.options["kind"] == "sqlite" and not os.path.exists(self.options["path"]):
-            raise database.Unknown("no file yet: the application has stored nothing")
+        if self.options["kind"] == "sqlite":
+            self._look_at_files(self.options["path"])
         options = database.turned(self.options, self.turns)
         with database.closing(database.connect(options, LIMIT)) as connection:
             self.connection = connection
@@ -59,11 +71,24 @@ class Database:
             finally:
                 self.connection = None
 
+    def _look_at_files(self, path: str) -> None:
+        """Of SQLite's, before a connection is made that could read and not write. Raises Unknown, NotWritable."""
+        there = os.path.exists(path)
+        sure = there or bool(path and self.options.get("absolute"))
+        if sure and not self.options.get("read_only") and places.unwritable(path):
+            raise NotWritable
+        self.fresh = sure and not there
+        if not there:
+            raise database.Unknown("no file yet: the application has stored nothing")
+
     def _schema(self, reached: str, found: set[str] | None) -> str:
-        if self.layout is None or not self.layout.known or reached == "skipped":
+        if self.layout is None or not self.layout.known:
             return "skipped"
+        if reached == "skipped":  # an application that is to have a schema, and has no file yet, has not migrated
+            return "behind" if self.fresh and self.layout.behind(()) else "skipped"
         if reached != "ok":
             return "unknown"
+        self.unversioned = found is None
         return "behind" if self.layout.behind(found or ()) else "ok"
 
     def migration(self) -> str:
@@ -168,10 +193,15 @@ def announce(readiness: Readiness, run: str, log: Any) -> None:
         if readiness.ask().get("migrations") == "behind" and layout and not readiness.store.migration():
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(os.path.join(run, "schema-told"), os.O_CREAT | os.O_EXCL, 0o600))
+                made = readiness.store.unversioned
                 log.warning(
                     "the database's schema is behind this application's migrations (%s): "
-                    "run `flagon migrate` or set MIGRATE=auto",
+                    "run `flagon migrate` or set MIGRATE=auto%s",
                     layout.tool,
+                    f". It has no table {layout.table}: if create_all() made its tables, `stamp head` says which they "
+                    "are, and READY_CHECKS=database leaves migrations out"
+                    if made
+                    else "",
                 )
 
     if readiness.store.layout is not None and not readiness.store.migration():

@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from flagon import text_file
 
-LOOKED_AT = "alembic.ini, and migrations/ and db/ beside the application and in its package"
+LOOKED_AT = "alembic.ini, Django's manage.py, and migrations/ and db/ beside the application and in its package"
 
 
 class Migrations(NamedTuple):
     """A migration tool's layout. `heads` and `known` are empty where only a command is known."""
 
-    tool: str  # "alembic", "flask-migrate", "flask-alembic", "command"
-    config: str = ""  # alembic.ini
+    tool: str  # "alembic", "flask-migrate", "flask-alembic", "django", "command"
+    config: str = ""  # alembic.ini, manage.py
     folder: str = ""  # what holds env.py, or the revisions themselves
     given_folder: bool = False  # the ini does not name it: it is where it is by custom
     heads: frozenset[str] = frozenset()
@@ -50,7 +50,17 @@ def find(directory: str, target: str) -> Migrations | None:
                     Migrations("flask-migrate", ini, folder, True), [os.path.join(folder, "versions")]
                 )
             return _alembic(ini, directory, folder)
-    return _flask_alembic(packages[::-1])
+    return _flask_alembic(packages[::-1]) or _django(directory)
+
+
+def _django(directory: str) -> Migrations | None:
+    """A project with a manage.py: its own command knows what is to be done, and does nothing twice."""
+    manage = os.path.join(directory, "manage.py")
+    if not os.path.isfile(manage):
+        return None
+    from flagon import wsgi_source  # not at each start
+
+    return Migrations("django", manage) if wsgi_source.django_settings(manage) else None
 
 
 def _alembic(ini: str, directory: str, custom: str = "") -> Migrations:

@@ -3,9 +3,14 @@
 import os
 import sys
 
-# Was this file's own folder, where our logs.py would hide others' logs.
-sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+if __name__ == "__main__":  # and not again in child processes of multiprocessing
+    # Was this file's own folder, where our logs.py would hide others' logs.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from flagon.inside.migrate import main  # noqa: E402
+    from flagon.inside import own_packages
 
-sys.exit(main(sys.argv))
+    own_packages.provide()
+
+    from flagon.inside.migrate import main
+
+    sys.exit(main(sys.argv))

@@ -80,7 +80,8 @@ def _line(served: bool, passed: tuple[str, ...], folders: list[Folder]) -> str:
         )
     return (
         f"static files: {where} is left to the application, because of {what}. "
-        "STATIC_FILES=on has nginx serve it, past that"
+        "STATIC_FILES=on has nginx serve it, past that; now it refuses and adds headers itself, and each file takes a "
+        "request thread"
     )
 
 

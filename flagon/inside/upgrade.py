@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from typing import Any
 
+from flagon import CONFIGURATION_ERROR
 from flagon.inside import database, loading, logs, notice
 from flagon.inside.report import say
 from flagon.inside.revisions import Migrations
 
 FAILED, AWAY = 1, 75  # EX_TEMPFAIL of sysexits.h: the database went away, nothing is wrong with the migration
-NOT_LOADED = 3  # the application cannot be loaded: gunicorn's workers end with the same code
+NOT_LOADED = CONFIGURATION_ERROR  # the application cannot be loaded: the start ends with the same code
 FRAMES_SHOWN = 4
 
 
@@ -21,6 +23,8 @@ def run(options: dict[str, Any], layout: Migrations) -> int:
     try:
         if layout.tool == "alembic":
             bare_alembic(layout, options)
+        elif layout.tool == "django":
+            django(layout, options)
         else:
             within_application(layout, options)
     except loading.LoadError as error:
@@ -54,10 +58,19 @@ def bare_alembic(layout: Migrations, options: dict[str, Any]) -> None:
     command.upgrade(config, "heads")
 
 
+def django(layout: Migrations, options: dict[str, Any]) -> None:
+    """`python manage.py migrate`, as its users run it: the file names the settings."""
+    import runpy
+
+    put_on_path(options)
+    sys.argv[:] = [layout.config, "migrate", "--noinput"]
+    runpy.run_path(layout.config, run_name="__main__")
+
+
 def within_application(layout: Migrations, options: dict[str, Any]) -> None:
     """Flask-Migrate and Flask-Alembic read their settings from the application."""
     put_on_path(options)
-    application = flask_inside(loading.load(options["target"], options["why"]))
+    application = flask_inside(loading.load(options["target"], options["why"], options.get("objects", ())))
     with application.app_context():
         if layout.tool == "flask-migrate":
             import flask_migrate

@@ -87,7 +87,8 @@ class UwsgiExchange(Exchange):
         environ = {**self._server.base_environ, **variables}
         if "HTTP_X_FORWARDED_FOR" in environ and claims.PEER not in environ:
             claims.over_uwsgi(environ)
-        claims.sift(environ, environ.pop(claims.PEER, ""))
+        # A location of the user's passes requests on: what ours would have set there, a client may have.
+        claims.sift(environ, environ.pop(claims.PEER, ""), [name for name in claims.by_nginx if name[:5] == "HTTP_"])
         secure = variables.get("HTTPS", "").lower() in ("on", "1", "true")
         environ["wsgi.url_scheme"] = variables.get("UWSGI_SCHEME") or ("https" if secure else "http")
         claims.settle(environ)

@@ -13,7 +13,7 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
-from flagon.inside import closing, compress, fastcgi, files, health, hooks, pages
+from flagon.inside import closing, compress, fastcgi, files, green, health, hooks, pages
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
 from flagon.inside.siblings import Siblings
@@ -55,10 +55,12 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
             )
             self.slots.append(slot)
             slot.thread.start()
-        threading.Thread(target=self.server.leadership.watch, name="leader-watch", daemon=True).start()
+        threading.Thread(target=self._lead_watch, name="leader-watch", daemon=True).start()
         self._watch()
         self.server.stop()
         self._leave()
+        if self.broken:
+            sys.exit(health.LOST_THREAD)
 
     def _make_server(self) -> Server:
         options = self.cfg.flagon
@@ -96,9 +98,21 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         try:
             self.server.loop(listener, slot)
         except BaseException:
-            self.log.critical("A request thread died: this worker (pid %s) is replaced", os.getpid(), exc_info=True)
-            self.broken = True
-            self._end()
+            self._lost("A request thread")
+
+    def _lead_watch(self) -> None:
+        """Without the watch, requests would wait behind slow ones."""
+        try:
+            self.server.leadership.watch()
+        except BaseException:
+            self._lost("The watch over the leader")
+
+    def _lost(self, thread: str) -> None:
+        """In a thread that dies: the worker is not up any more, and leaves."""
+        self.broken = True
+        self.log.critical("%s died: this worker (pid %s) is replaced", thread, os.getpid(), exc_info=True)
+        health.end()
+        self._end()
 
     def _end(self) -> None:
         """Have the main thread leave."""
@@ -115,7 +129,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
 
     def _watch(self) -> None:
         """The main thread's life: heartbeat, and a look at every slot."""
-        poller = select.poll()
+        poller = green.poll()
         poller.register(self.PIPE[0], select.POLLIN)
         while self.alive:
             self.notify()
@@ -151,7 +165,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         if not quiet or slot.abandoned or not slot.lock.acquire(blocking=False):
             return
         try:
-            ready = select.poll()
+            ready = green.poll()
             if slot.stream >= 0:
                 ready.register(slot.stream, select.POLLOUT)
                 if any(event & select.POLLOUT for _, event in ready.poll(0)):

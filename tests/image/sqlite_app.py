@@ -47,4 +47,4 @@ def app(environ, start_response):
     start_response(status, [("Content-Type", "text/plain")])
     return [text.encode()]
 '''
-FILES = {"main.py": SOURCE}
+FILES = {"main.py": SOURCE, ".env": "DATABASE_URL=sqlite:////data/app.db\n"}

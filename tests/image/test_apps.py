@@ -76,7 +76,8 @@ def threads(box: Box) -> None:
 
 def socketio(box: Box) -> None:
     line = box.wait_log("workers x")
-    assert "1 workers x 100 threads (flask-socketio keeps its clients in one process's memory)" in line
+    assert "1 workers x 100 threads (flask-socketio keeps its clients in one process's memory; threads: " in line
+    assert "flask-socketio: each client holds a thread)" in line
     url = box.url("/socket.io/?EIO=4&transport=websocket").replace("http", "ws", 1)
     peers = [websocket.create_connection(url, timeout=10) for _ in range(20)]
     try:
@@ -161,7 +162,7 @@ CORPUS: dict[str, tuple[str, str, dict[str, str], Callable[[Box], None] | None]]
     "extensions": (
         "<body>extensions 1 /static/hello.css</body>",
         "hello.app:create_app()",
-        {"FLASK_APP": "hello.app"},
+        {"FLASK_APP": "hello.app", "DATABASE_URL": "sqlite:////data/app.db"},
         extensions,
     ),
     "src": ("src", "app:make_app()", {}, None),

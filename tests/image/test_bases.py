@@ -68,7 +68,7 @@ def tags(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
 
 @pytest.mark.parametrize("target", ["runtime", "app"])
 def test_no_second_python(tags: dict[str, str], target: str) -> None:
-    script = "dpkg -l | grep '^ii.*python'; realpath /opt/flagon/python /opt/venv/bin/python; ls /opt/venv/lib"
+    script = "dpkg -l | grep '^ii.*python'; cd /opt/flagon; realpath python venv/bin/python; ls venv/lib"
     done = run_once(["-c", script], args=["--entrypoint", "sh"], image=tags[target])
     assert done.stdout.split() == ["/usr/local/bin/python3"] * 2 + [tags["python"]]
 

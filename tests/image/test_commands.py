@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from .box import RUNTIME, Box, free_port, run_once
+from .box import RUNTIME, Box, child_image, run_once, wait_until, write_files
+from .test_old_images import own_certificate
 
 FLASK = """from flask import Flask
 app = Flask(__name__)
@@ -111,7 +115,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_error(starter: Box) -> None:
 def test_a_command_in_the_application_s_environment() -> None:
     script = "import sys, flask, os; print(sys.prefix, bool(os.environ['SECRET_KEY']), os.environ['DATABASE_URL'])"
     done = run_once(["python", "-c", script])
-    assert done.stdout.split() == ["/opt/venv", "True", "sqlite:////data/app.db"]
+    assert done.stdout.split() == ["/opt/flagon/venv", "True", "sqlite:////data/app.db"]
 
 
 def test_flask_routes_of_the_starter() -> None:
@@ -186,10 +190,75 @@ def test_the_port_of_an_old_command(command: list[str]) -> None:
             assert "2 workers" in box.wait_log("threads (")
 
 
-def test_the_port_of_app_run_is_not_needed() -> None:
-    port = free_port()
-    with Box(command=["python", "main.py"], files={"main.py": GUARDED}, args=["-p", f"127.0.0.1:{port}:8080"]) as box:
-        assert box.session.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 200
+@pytest.mark.parametrize(("command", "env", "port", "why"), [
+    (["python", "main.py"], {}, 5000, "app.run() in main.py"), (["flask", "run"], {}, 5000, "flask run's own port"),
+    (["gunicorn", "main:app"], {}, 8000, "gunicorn's own port"),
+    (["flask", "run"], {"FLASK_RUN_PORT": "5001"}, 5001, "FLASK_RUN_PORT"),
+])  # fmt: skip
+def test_the_port_that_a_command_means_is_there_beside_ours(
+    command: list[str], env: dict[str, str], port: int, why: str
+) -> None:
+    with Box(env=env, command=command, files={"main.py": GUARDED}, ports=[port]) as box:
+        assert box.get("/").status_code == 200
+        assert box.get("/", port=port).status_code == 200
+        assert f"({port}: {why})" in box.wait_log("listening on")
+        assert f"0.0.0.0:{port}" in box.wait_log("listening on")
+
+
+def test_gunicorns_file_by_its_option() -> None:
+    """Settings, a hook with a module of the application's, the port, no old image's mark; a reload reads it again."""
+    conf = "import shared\nbind = '0.0.0.0:8000'\ntimeout = 300\nthreads = 2\nuser = 'www-data'\n"
+    hook = "def post_fork(server, worker):\n    print('hook', shared.WORD, {!r})\n"
+    files = {"main.py": FLASK, "shared.py": "WORD = 'ran'\n", "conf/__init__.py": ""}
+    files["conf/g.py"] = conf + hook.format("one")
+    with Box(command=["gunicorn", "-c", "python:conf.g", "main:app"], files=files, port=8000, ports=[8080]) as box:
+        assert box.get("/").status_code == box.get("/", port=8080).status_code == 200
+        log = box.wait_log("listening on")
+        assert "(8000: bind in python:conf.g)" in log
+        assert "hook ran one" in box.wait_log("hook ran")
+        assert "user is ignored: RUN_AS says who runs the application" in box.wait_log("user is ignored")
+        assert "-c is ignored" not in box.logs()
+        assert box.folder
+        (box.folder / "conf" / "g.py").write_text(conf + hook.format("two"))
+        box.exec("flagon", "reload")
+        assert "hook ran two" in box.wait_log("hook ran two")
+    for name, word in (("conf/none.py", "/app/conf/none.py"), ("python:conf.none", "python:conf.none")):
+        done = run_once(["gunicorn", "-c", name, "main:app"], files=files)
+        assert (done.returncode, word in done.stderr) == (78, True)
+
+
+def test_gunicorns_own_object_in_a_module_that_lies_elsewhere() -> None:
+    both = FLASK + "def application(environ, answer):\n    answer('200 OK', [])\n    return [b'wrapped']\n"
+    for files, env, module in (
+        ({"main.py": both}, {}, "main"),
+        ({"x.txt": "", "lib/deep/run.py": both}, {"PYTHONPATH": "/app/lib/deep"}, "run"),
+        ({"src/main.py": both}, {}, "--chdir=src main"),
+    ):  # fmt: skip
+        with Box(env=env, command=["gunicorn", *module.split()], files=files) as box:
+            assert box.get("/").text == "wrapped"
+
+
+def test_gunicorn_s_words_in_one_env_file_line_and_one_it_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text('GUNICORN_CMD_ARGS="-w 2 --timeout 66"\n')
+    done = run_once(["config"], args=["--env-file", str(tmp_path / "env")])
+    assert re.search(r"WEB_CONCURRENCY +2 +GUNICORN_CMD_ARGS", done.stdout)
+    assert re.search(r"TIMEOUT +66 +GUNICORN_CMD_ARGS", done.stdout)
+    done = run_once(["gunicorn", "--wrokers", "main:app"], files={"main.py": FLASK}, timeout=30)
+    assert done.returncode == 78
+    assert "command line: gunicorn says: unrecognized arguments: --wrokers" in done.stdout + done.stderr
+
+
+def test_tls_of_gunicorn_s_is_refused_until_nginx_ends_it() -> None:
+    key, crt = own_certificate()
+    command = ["gunicorn", "--certfile", "c.pem", "--keyfile", "k.pem", "-b", ":443", "main:app"]
+    files = {"main.py": FLASK.replace("SERVER_SOFTWARE", "wsgi.url_scheme"), "k.pem": key, "c.pem": crt}
+    done = run_once(command, files=files)
+    assert done.returncode == 78
+    assert "--certfile asks for TLS" in done.stderr
+    server = "listen 443 ssl;\nssl_certificate /app/c.pem;\nssl_certificate_key /app/k.pem;\n"
+    with Box(command=command, files={**files, "nginx/server.d/tls.conf": server}) as box:
+        assert "your nginx file ends TLS" in box.wait_log("ends TLS")
+        assert box.exec("curl", "-sk", "https://127.0.0.1:443/") == "https by the application"
 
 
 def test_the_port_variable_beats_an_old_command() -> None:
@@ -219,3 +288,234 @@ def test_an_unguarded_app_run_ends_with_a_message(verb: list[str]) -> None:
     text = done.stdout + done.stderr
     assert "__main__" in text
     assert "main.py" in text
+
+
+# -- what check sees
+
+PRESTART = b"#!/bin/sh\r\nexport THREADS=7\r\necho hooked\r\n"
+ASGI = "class app:\n    def __init__(self, scope): pass\n    async def __call__(self, receive, send): pass\n"
+CHECKED = f"""FROM {RUNTIME}
+WORKDIR /srv
+COPY app.py asgi.py boot.sh /srv/
+COPY prestart.sh /app/
+RUN chmod +x boot.sh && flagon check
+CMD ["gunicorn", "-k", "celery", "app:app"]
+"""
+
+
+@pytest.fixture(scope="module")
+def checked() -> Iterator[str]:
+    """An image that checks itself at its build, with a hook, and a command that no start accepts."""
+    app = "import os\n" + FLASK + "@app.get('/threads')\ndef threads(): return os.environ['THREADS']\n"
+    files = {"app.py": app, "asgi.py": ASGI, "boot.sh": b"#!/bin/sh\r\necho no\r\n", "prestart.sh": PRESTART}
+    with child_image(CHECKED, files) as image:
+        yield image
+
+
+@pytest.mark.parametrize(("words", "env", "code", "said"), [
+    (["check"], {}, 0, "not run by `check`: /app/prestart.sh"),
+    ([], {}, 78, "'celery' is not accepted for WORKER_CLASS"),
+    ([], {"FLAGON_CHECK": "1"}, 78, "'celery' is not accepted for WORKER_CLASS"),
+    (["check", "gunicorn", "-k", "celery", "app:app"], {}, 78, "'celery' is not accepted"),
+    (["check", "gunicorn", "-w", "2", "app:app"], {}, 0, "command line says so"),
+    (["serve"], {"FLAGON_CHECK": "1"}, 0, "hooked"),
+    (["sh", "-c", "exit 5"], {"FLAGON_CHECK": "on"}, 0, "is a program that is run as it is"),
+    (["check", "no-such-program"], {}, 127, "no such command"),
+    (["no-such-program"], {}, 127, "no such command"),
+    (["./boot.sh"], {}, 127, "Windows line ends"),
+    (["check", "./boot.sh"], {}, 127, "Windows line ends"),
+    (["serve"], {"APP_MODULE": "none:app"}, 78, "no module named 'none'"),
+    (["check"], {"APP_MODULE": "none:app"}, 78, "no module named 'none'"),
+    (["serve"], {"APP_MODULE": "asgi:app"}, 78, "it is ASGI"),
+    (["check"], {"APP_MODULE": "asgi:app"}, 78, "it is ASGI"),
+    (["serve"], {"FLAGON_CHECK": "maybe"}, 78, "FLAGON_CHECK='maybe' is not accepted"),
+])  # fmt: skip
+def test_check_and_start_end_with_one_code(
+    checked: str, words: list[str], env: dict[str, str], code: int, said: str
+) -> None:
+    done = run_once(words, env=env, image=checked)
+    assert (done.returncode, said in done.stdout + done.stderr) == (code, True)
+
+
+def test_a_check_at_the_build_leaves_no_secret_in_the_image(checked: str) -> None:
+    assert run_once(["-A", "/data"], image=checked, args=["--entrypoint", "ls"]).stdout == ""
+
+
+def test_hooks_run_from_any_folder_with_any_line_ends_and_are_said_at_any_level(checked: str) -> None:
+    with Box({"LOG_LEVEL": "error"}, image=checked, command=["serve"]) as box:
+        assert box.get("/threads").text == "7"
+        log = box.logs()
+        assert "Checking for script in /app/prestart.sh" in log
+        assert "Running script /app/prestart.sh" in log
+        shown = box.exec("flagon", "config", "--fragments")
+        assert "listen [::]:8080" in shown
+        assert box.exec("cat", "/run/flagon/fragments/listen.conf").strip() in shown
+        # A command sees what was given, not what was made of it.
+        inner = "import json, sys; found = json.load(sys.stdin); print(*(found[n]['source'] for n in sys.argv[1:]))"
+        command = f'flagon config --json | python -c "{inner}" PORT DATABASE_URL THREADS SECRET_KEY'
+        assert box.exec("flagon", "sh", "-c", command).split() == ["default", "default", "default", "/data/secret_key"]
+
+
+# -- more than one command, and what leads to a server
+
+WHO = """import os
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    names = ("X", "MADE", "AGENT", "AGENT_OF_APP")
+    found = [os.environ.get(name, "-") for name in names]
+    return [" ".join([*found, str(os.getuid()), os.path.basename(os.getcwd())]).encode()]
+if __name__ == "__main__":
+    open("/tmp/tables", "w").close()
+    from wsgiref.simple_server import make_server
+    make_server("", 8080, app).serve_forever()
+"""
+AGENT = {
+    "bin/ddtrace-run": '#!/bin/sh\nexport PYTHONPATH=/agent\nexec "$@"\n',
+    "sitecustomize.py": "import os, sys\nos.environ['AGENT'] = 'early' if 'wsgi' not in sys.modules else 'late'\n",
+}
+BOOT = "#!/bin/sh\necho migrating as $(id -u)\nexec gunicorn -w 1 -b :8080 wsgi:app\n"
+
+
+@pytest.fixture(scope="module")
+def agent() -> dict[str, str]:
+    """A folder as ddtrace-run's: the program beside the sitecustomize that it puts into PYTHONPATH."""
+    folder = write_files(AGENT)
+    os.chmod(os.path.join(folder, "bin", "ddtrace-run"), 0o755)
+    return {str(folder): "/agent"}
+
+
+PATH = "/agent/bin:/opt/flagon/bin:/opt/flagon/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def test_first_steps_wrappers_and_an_agent(agent: dict[str, str]) -> None:
+    """A runs first as the application's user; its exports and cd count; the agent is there before the application."""
+    line = "echo first as $(id -u) && export MADE=1 D=src && cd $D && "
+    line += "X=7 exec ddtrace-run gunicorn -w $((1 + 0)) wsgi:app"
+    files = {"src/wsgi.py": WHO, "sitecustomize.py": "import os\nos.environ['AGENT_OF_APP'] = 'harm'\n"}
+    with Box(image=RUNTIME, command=["sh", "-c", line], env={"PATH": PATH}, files=files, mounts=agent) as box:
+        answer = box.get("/")
+        assert answer.text == "7 1 early - 10001 src"
+        assert answer.headers["Server"] == "nginx"
+        log = box.logs()
+        assert "first as 10001" in log
+        assert "1 workers" in log
+        assert log.count("SERVE_CMD=off") == 1
+        assert "no such" not in box.exec("flagon", "reload")
+        assert box.get("/").text == "7 1 early - 10001 src"
+
+
+def test_an_agent_of_an_operator(agent: dict[str, str]) -> None:
+    """PYTHONPATH alone, as Kubernetes' operators inject it; the application's own file of that name does no harm."""
+    files = {"wsgi.py": WHO, "sitecustomize.py": "import os\nos.environ['AGENT_OF_APP'] = 'harm'\n"}
+    with Box(image=RUNTIME, env={"PYTHONPATH": "/app:/agent"}, files=files, mounts=agent) as box:
+        assert box.get("/").text.split()[2:4] == ["early", "-"]
+
+
+def test_a_first_step_that_fails_ends_the_container() -> None:
+    done = run_once(["sh", "-c", "echo before; (exit 9) && gunicorn wsgi:app"], image=RUNTIME, files={"wsgi.py": WHO})
+    assert done.returncode == 9
+    assert "ended with code 9" in done.stderr
+    files = {"wsgi.py": WHO, "Procfile": "web: sh -c 'exit 7' && gunicorn wsgi:app\n"}
+    assert run_once(image=RUNTIME, files=files).returncode == 7
+
+
+def test_a_procfile_s_line_is_run_as_a_command_is() -> None:
+    line = "D=src; cd $D; echo mine; false; X=3 gunicorn -w $(echo 1) wsgi:app"
+    files = {"src/wsgi.py": WHO, "Procfile": f"web: {line}\nrelease: db up\n"}
+    with Box(image=RUNTIME, files=files) as box:
+        assert box.get("/").text == "3 - - - 10001 src"
+        log = box.logs()
+        for words in ("mine", "ended with code 1, and `;` goes on", "1 workers", "`release: db up` is not run"):
+            assert words in log
+
+
+def test_a_boot_script_in_place_of_our_entrypoint() -> None:
+    """`exec gunicorn` as process 1: the box, as uid 10001; its own words hold. SERVE_CMD=off: the real one."""
+    files: dict[str, str | bytes] = {"wsgi.py": WHO, "boot.sh": BOOT}
+    options = ["--entrypoint", "sh"]
+    with Box(image=RUNTIME, args=options, command=["boot.sh"], files=files) as box:
+        answer = box.get("/")
+        assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
+        assert "migrating as 0" in box.logs()
+        assert "1 workers" in box.logs()
+        assert box.exec("/opt/flagon/healthcheck") == ""
+        # Not process 1: the real ones, and no loop.
+        assert re.match(r"gunicorn \(version", box.exec("gunicorn", "--version"))
+        assert re.match(r"gunicorn", box.exec("python", "-m", "gunicorn", "--version"))
+        box.exec("gunicorn", "--check-config", "wsgi:app")
+        assert "RUN pip install uwsgi" in box.exec("uwsgi", "--version", check=False)
+        assert "version" in box.exec("flagon", "gunicorn", "--version")
+    off = {"SERVE_CMD": "off"}
+    with Box(image=RUNTIME, args=options, command=["boot.sh"], env=off, files=files, wait=False) as box:
+        box.wait_up(path="/")
+        assert box.get("/").headers["Server"] == "gunicorn"
+    done = run_once(["--version"], image=RUNTIME, args=["--entrypoint", "gunicorn"])
+    assert done.stdout.startswith("gunicorn (version")
+
+
+def test_a_server_past_nginx_is_named_and_nothing_is_asked_of_it() -> None:
+    files = {"wsgi.py": WHO, "boot.sh": "#!/bin/sh\ngunicorn -b :8080 wsgi:app\n"}
+    with Box(image=RUNTIME, command=["sh", "boot.sh"], files=files, wait=False) as box:
+        box.wait_up(path="/")
+        assert box.get("/").headers["Server"] == "gunicorn"
+        assert "let boot.sh end in `exec flagon serve`" in box.logs()
+        assert "another command runs here" in box.exec("/opt/flagon/healthcheck")
+
+
+def test_healthcheck_where_another_command_runs() -> None:
+    with Box(image=RUNTIME, command=["sleep", "60"], wait=False) as box:
+        wait_until(lambda: "sleep" in box.exec("cat", "/proc/1/cmdline"), 10, "sleep")
+        assert box.exec("/opt/flagon/healthcheck") == "another command runs here, nothing to ask\n"
+    # A box that has not come up is no other command.
+    files = {"wsgi.py": WHO, "prestart.sh": "sleep 60\n"}
+    with Box(image=RUNTIME, files=files, wait=False) as box:
+        box.wait_log("Running script")
+        assert "not serving" in box.exec("/opt/flagon/healthcheck", check=False)
+
+
+OWN = """[supervisord]
+nodaemon=true
+[program:nginx]
+command=nginx -g "daemon off;"
+[program:web]
+command=gunicorn -w 1 wsgi:app
+environment=X="5"
+[program:mine]
+command=sh -c "echo mine runs; sleep 600"
+"""
+
+
+def test_supervisord_with_a_file_of_its_own() -> None:
+    files = {"wsgi.py": WHO, "own.conf": OWN}
+    with Box(image=RUNTIME, command=["/usr/bin/supervisord", "-n", "-c", "/app/own.conf"], files=files) as box:
+        assert box.get("/").text.split()[0] == "5"
+        assert box.get("/").headers["Server"] == "nginx"
+        log = box.wait_log("mine runs") + box.logs()
+        assert "[program:web] is left out" in log
+        assert "SERVE_CMD" not in log
+    done = run_once(["supervisord", "-c", "none.conf"], image=RUNTIME, files=files)
+    assert done.returncode == 78
+    assert "/app/none.conf: there is no such file" in done.stderr
+
+
+def test_what_is_below_the_main_guard_is_named() -> None:
+    with Box(image=RUNTIME, command=["python", "wsgi.py"], files={"wsgi.py": WHO}) as box:
+        (line,) = [line for line in box.lines() if "is not run, as the application is imported" in line]
+        assert "wsgi.py line 8" in line
+
+
+@pytest.mark.parametrize(("command", "code", "words"), [
+    (["uvicorn", "main:app"], 78, ["FastAPI(), which is ASGI", "SERVE_CMD=off"]),
+    (["hypercorn", "other:app"], None, ["is ASGI", "SERVE_CMD=off"]),
+    (["main.py"], 127, ['CMD ["python", "main.py"]']),
+    (["uwsgi", "--help"], 127, ["it is not installed: leave it out"]),
+])  # fmt: skip
+def test_a_command_that_cannot_be_has_a_next_step(command: list[str], code: int | None, words: list[str]) -> None:
+    files = {
+        "main.py": "class FastAPI: ...\napp = FastAPI()\n",
+        "other.py": "async def app(scope, receive, send): ...\n",
+    }
+    done = run_once(command, image=RUNTIME, files=files, timeout=30)
+    assert done.returncode == code if code else done.returncode not in (0, 137)
+    for word in words:
+        assert word in done.stdout + done.stderr

@@ -86,6 +86,32 @@ def test_where_it_comes_from(env: dict[str, str], url: str) -> None:
     assert run_once(["printenv", "DATABASE_URL"], env=env).stdout == url + "\n"
 
 
+def test_an_application_gets_none_that_nobody_has_given(volume: str) -> None:
+    files, data = {"main.py": ENVIRON}, ["-v", f"{volume}:/data"]
+    with Box({"DATABASE_URL": "", "DB_NAME": "shop"}, files=files, args=data) as box:
+        assert box.get("/").json() == [{"DATABASE_URL": None, "FLAGON_DATABASE": None}]
+        assert set(box.get("/ready").json()["checks"]) == {"serving"}
+        told = [line for line in box.logs().splitlines() if "database" in line.lower() or "sqlite" in line.lower()]
+        assert told == []
+        done = box.exec("flagon", "backup", check=False)
+        assert "there is no database yet: /data/app.db, and DATABASE_URL names no other" in done
+    parts = {"DB_HOST": "127.0.0.1", "DB_PORT": "9", "DB_USER": "u", "DB_PASSWORD": SECRET, "DB_NAME": "shop"}
+    with Box(parts, files=files, args=data) as box:
+        assert box.get("/").json()[0]["DATABASE_URL"] == f"postgresql://u:{SECRET}@127.0.0.1:9/shop"
+        assert "database: postgresql://u:********@127.0.0.1:9/shop (DB_HOST, DB_PORT" in box.logs()
+    # A file of an earlier version's: it goes on being given. This volume has known better since its first start.
+    write = ["python", "-c", "import sqlite3; sqlite3.connect('/data/app.db').execute('create table x (y)')"]
+    run_once(write, files=files, args=data)
+    see = ["sh", "-c", "echo ${DATABASE_URL-none}"]
+    assert run_once(see, files=files, args=data).stdout == "none\n"
+    run_once(["rm", "/data/.flagon-no-database"], files=files, args=data)
+    assert run_once(see, files=files, args=data).stdout == "sqlite:////data/app.db\n"
+    assert run_once(see, env={"DATABASE_URL": ""}, files=files, args=data).stdout == "none\n"
+    with Box(files=files, args=data) as box:
+        assert "earlier versions gave it to every application" in box.logs()
+        assert box.get("/ready").json()["checks"]["database"] == "ok"
+
+
 @pytest.mark.parametrize(
     ("env", "words"),
     [

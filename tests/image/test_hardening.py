@@ -95,7 +95,7 @@ def is_closed(box: Box, run: str, uid: int, others: tuple[str, ...]) -> None:
     assert rows[0][0] == "700"
     sockets = [path for mode, _, kind, path in rows if kind == "s"]
     names = {path.rpartition("/")[2] for path in sockets}
-    assert names == {"app.sock", "health.sock", "ready.sock", "supervisor.sock", "events.sock"}
+    assert names == {"app.sock", "health.sock", "ready.sock", "supervisor.sock", "events.sock", "up.sock"}
     for mode, _, kind, path in rows:
         if kind == "l" or path.endswith(".pid"):
             continue  # links have no mode; supervisord and nginx write their pids with a mode of their own
@@ -204,7 +204,7 @@ def test_nothing_in_the_image_s_configuration_history_and_labels(canary_image: s
         history = docker("history", "--no-trunc", image).stdout
         configuration = json.loads(inspected)[0]["Config"]
         names = {entry.partition("=")[0] for entry in configuration["Env"]}
-        assert names <= {"PATH", "LANG", "PIP_NO_CACHE_DIR", "PIP_DISABLE_PIP_VERSION_CHECK"}
+        assert names <= {"PATH", "LANG", "PIP_NO_CACHE_DIR", "PYTHON_VERSION", "PIP_DISABLE_PIP_VERSION_CHECK"}
         for word in ("SECRET", "PASSWORD", "TOKEN", "://user:"):
             assert word not in inspected.upper().replace("PASSWD", "")
             assert word not in history.upper().replace("PASSWD", "")

@@ -246,3 +246,24 @@ def test_own_health_route_under_a_prefix_wins() -> None:
     with Box(env={"URL_PREFIX": "/shop"}, files={"main.py": OWN}, wait=False) as box:
         box.wait_up(path="/-/up")
         assert box.get("/shop/up").text == "mine"
+
+
+SLOW = """import time
+def fetch():
+    time.sleep(12)
+fetch()
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"at last"]
+"""
+
+
+def test_an_application_that_loads_for_long_says_so() -> None:
+    with Box(files={"main.py": SLOW}, env={"WEB_CONCURRENCY": "3"}, wait=False) as box:
+        box.wait_log("Booting worker")
+        assert "the application is loading" in box.exec("/opt/flagon/healthcheck", check=False)
+        line = box.wait_log("still being loaded")
+        assert "main:app is still being loaded, for 10 s: at main.py line 3 in fetch" in line
+        box.wait_up()
+        assert box.logs().count("still being loaded") == 1, "one worker says it for all"
+        assert box.exec("/opt/flagon/healthcheck") == ""

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from .box import IMAGE, RUNTIME, Box, run_once
+from .box import IMAGE, RUNTIME, Box, docker, run_once
 
 WHO = """import json, os, tempfile
 def app(environ, start_response):
     body = environ["wsgi.input"].read()
     home = os.environ.get("HOME", "")
     answer = {"uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(), "home": os.access(home, os.W_OK),
-              "received": len(body), "database": os.environ["DATABASE_URL"], "key": os.environ["SECRET_KEY"]}
+              "received": len(body), "database": os.environ.get("DATABASE_URL", ""), "key": os.environ["SECRET_KEY"]}
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(answer).encode()]
 """
@@ -166,7 +166,7 @@ def test_data_is_kept_in_a_volume(folder: Path) -> None:
         with Box(mounts={folder: "/data"}, files=FILES) as box:
             found = whoami(box)
             keys.append(found["key"])
-            assert found["database"] == "sqlite:////data/app.db"
+            assert found["database"] == ""
             assert not loud(box, "not a volume")
     assert keys[0] == keys[1]
     assert len(keys[0]) >= 32
@@ -182,32 +182,75 @@ def test_data_that_is_no_volume_is_said() -> None:
 
 def test_an_empty_volume_of_root_is_handed_over(folder: Path) -> None:
     with Box(image=RUNTIME, mounts={folder: "/data"}, files=FILES) as box:
-        assert whoami(box)["database"] == "sqlite:////data/app.db"
+        assert box.exec("sh", "-c", "test -O /data && test -s /data/secret_key && echo ours", user="10001") == "ours\n"
         assert folder.stat().st_uid == 10001
         assert not loud(box, "not writable")
 
 
-def test_a_volume_of_root_with_something_in_it_is_left_alone(folder: Path) -> None:
+MEND = "docker run --rm --user 0 --entrypoint chown -v VOLUME:/data IMAGE -R 10001 /data"
+
+
+@pytest.mark.parametrize("files", [FILES, None])
+def test_a_mounted_folder_that_cannot_be_written_ends_with_78(folder: Path, files: dict[str, str] | None) -> None:
+    """Data in a folder that ends with the container is what a volume was mounted against."""
     (folder / "theirs").write_text("x")
-    with Box(image=RUNTIME, mounts={folder: "/data"}, files=FILES) as box:
-        assert "/data" not in whoami(box)["database"]
-        assert folder.stat().st_uid == 0
+    done = run_once(args=["-v", f"{folder}:/data"], files=files)
+    assert (done.returncode, folder.stat().st_uid) == (78, 0)
+    assert "/data is mounted and cannot be written by uid 10001: it belongs to uid 0" in done.stderr
+    assert MEND in done.stderr
+    docker(*MEND.replace("VOLUME", str(folder)).replace("IMAGE", RUNTIME).split()[1:])
+    with Box(mounts={folder: "/data"}, files=files) as box:
+        assert not loud(box, "not writable")
+
+
+def test_a_stranger_that_was_given_both_may_read_a_folder_of_others(folder: Path) -> None:
+    with Box(mounts={folder: "/data"}, files=FILES, env={"SECRET_KEY": "s" * 40}) as box:
         assert loud(box, "/data is not writable")
+        assert loud(box, MEND)
 
 
-def test_a_volume_of_root_for_an_ordinary_user_is_loud(folder: Path) -> None:
-    with Box(mounts={folder: "/data"}, files=FILES) as box:
-        assert "/data" not in whoami(box)["database"]
-        assert loud(box, "/data is not writable")
-        assert loud(box, "SECRET_KEY")
-        assert list(folder.iterdir()) == []
-
-
-def test_a_read_only_volume(folder: Path) -> None:
+def test_a_read_only_volume_without_data_ends_with_78(folder: Path) -> None:
     os.chown(folder, 10001, 0)
-    with Box(args=["-v", f"{folder}:/data:ro"], files=FILES) as box:
-        assert "/data" not in whoami(box)["database"]
-        assert loud(box, "/data is not writable")
+    done = run_once(args=["-v", f"{folder}:/data:ro"], files=FILES)
+    assert done.returncode == 78
+    assert "mounted read-only" in done.stderr
+
+
+def test_a_command_of_another_user_needs_no_secret_of_the_volume(folder: Path) -> None:
+    """`docker run -u $(id -u) -v ... flask db init` writes files of the right owner."""
+    os.chown(folder, 10001, 0)
+    with Box(mounts={folder: "/data"}, files=FILES):
+        pass
+    files = {**FILES, "app.py": FILES["main.py"]} if "main.py" in FILES else FILES
+    script = "import os; print(os.environ['SECRET_KEY'][:5])"
+    for user in ("4242", "4242:4242"):
+        done = run_once(["python", "-c", script], args=["--user", user, "-v", f"{folder}:/data"], files=files)
+        assert (done.returncode, len(done.stdout)) == (0, 6)
+    assert run_once(args=["--user", "4242", "-v", f"{folder}:/data"], files=files).returncode == 78
+
+
+def test_an_application_that_cannot_be_read_is_no_empty_folder(folder: Path) -> None:
+    (folder / "main.py").write_text(FILES["main.py"])
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").write_text("")
+    mount = ["-v", f"{folder}:/app"]
+    os.chown(folder / "main.py", 1234, 1234)
+    (folder / "main.py").chmod(0o600)
+    for env in ({}, {"APP_MODULE": "main:app"}):
+        done = run_once(args=mount, env=env)
+        assert done.returncode == 78
+        assert "uid 10001" in done.stderr + done.stdout
+        assert "belongs to uid 1234, mode 600" in done.stderr + done.stdout
+    (folder / "main.py").write_text("import shop.web\n" + FILES["main.py"])
+    (folder / "main.py").chmod(0o644)
+    (folder / "shop").chmod(0o700)
+    done = run_once(args=mount)
+    assert done.returncode == 78
+    assert "/app/shop" in done.stderr + done.stdout
+    folder.chmod(0o700)
+    done = run_once(args=mount)
+    assert done.returncode == 78
+    assert "uid 10001 cannot read /app: it belongs to uid 0, mode 700" in done.stderr
 
 
 def test_a_secret_in_a_read_only_volume_is_the_secret(folder: Path) -> None:
@@ -231,8 +274,9 @@ def test_an_unreadable_file_is_an_error_and_never_replaced(folder: Path, name: s
     assert file.stat().st_uid == 0
 
 
-def test_the_secret_outlives_a_restart_where_data_is_not_writable(folder: Path) -> None:
-    with Box(mounts={folder: "/data"}, files=FILES) as box:
+def test_the_secret_outlives_a_restart_where_data_is_not_writable() -> None:
+    with Box(args=["--user", "4242:4242"], files=FILES) as box:
+        assert loud(box, "/data is not writable")
         assert box.get("/").status_code == 200
         box.stop()
         box.start()

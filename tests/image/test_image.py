@@ -65,8 +65,8 @@ for path in /root/.cache /app/.cache /var/cache/apt/archives/*.deb /var/lib/apt/
     [ -e "$path" ] && echo "left: $path"
 done
 find / -xdev -type d -name 'pip*' -path '*/.cache/*'
-/opt/venv/bin/python -c 'import pytest' 2>/dev/null && echo pytest
-/opt/venv/bin/python -c 'import supervisor' 2>/dev/null && echo "supervisor in the application's environment"
+/opt/flagon/venv/bin/python -c 'import pytest' 2>/dev/null && echo pytest
+/opt/flagon/venv/bin/python -c 'import supervisor' 2>/dev/null && echo "supervisor in the application's environment"
 true"""
     done = run_once(["-c", script], args=["--entrypoint", "sh", "--user", "0"], image=image)
     assert done.returncode == 0
@@ -81,7 +81,7 @@ def test_tools_that_are_there(tool: str) -> None:
 def test_bytecode_is_there() -> None:
     script = """
 import importlib.util, os, sys
-for top in ("/opt/flagon", "/opt/venv/lib"):
+for top in ("/opt/flagon", "/opt/flagon/venv/lib"):
     count = missing = 0
     for folder, _, names in os.walk(top):
         # pip is not on any start; its bytecode was 6 MB

@@ -227,11 +227,11 @@ def test_two_at_once_migrate_once(volume):
     assert sorted("migrated in" in text for text in texts) == [False, True], texts
 
 
-def test_a_broken_application_is_told_once_and_ends_with_its_own_code(volume):
+def test_a_broken_application_is_told_once_and_ends_with_78(volume):
     broken = write_files({"__init__.py": "import nothing_like_this\n"})
     mounts = {volume: "/data", f"{broken}/__init__.py": "/opt/flagon/starter/app/__init__.py:ro"}
     with Box(mounts=mounts, wait=False) as box:
-        assert box.wait_exit() == 3
+        assert box.wait_exit() == 78
         assert box.logs().count("no module named 'nothing_like_this'") == 1
 
 

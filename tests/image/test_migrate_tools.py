@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from .box import Box, docker, name_for, run_once, wait_until, write_files
+from .box import RUNTIME, Box, child_image, docker, name_for, run_once, wait_until, write_files
 
 APP = """
 import os
@@ -66,6 +66,7 @@ FILES = {
 FROM flagon:runtime
 RUN pip install 'flask-migrate==4.1.0' 'flask-sqlalchemy==3.1.1' 'sqlalchemy<2.1' 'psycopg2-binary==2.9.13'
 COPY . /apps
+ENV DATABASE_URL=sqlite:////data/app.db
 WORKDIR /apps/migrate
 RUN WITH_MIGRATE=1 flask --app app db init
 RUN pip install 'flask-db==0.4.1' 'setuptools<81'
@@ -157,3 +158,19 @@ def test_a_kill_half_way_is_undone(image, volume):
         box.wait_log("is as it was before the migration")
         wait_until(lambda: box.get("/").status_code == 200, 15)
         assert {"first", "second"} <= tables(image, volume)
+
+
+DJANGO = """FROM flagon:runtime
+RUN pip install django && django-admin startproject shop /app && chown -R 10001 /app
+"""
+
+
+def test_a_django_project_is_migrated_by_its_own_command() -> None:
+    with child_image(DJANGO.replace("flagon:runtime", RUNTIME), {}) as image:
+        done = run_once(["migrate"], image=image)
+        assert (done.returncode, "migrating (django)" in done.stdout) == (0, True)
+        with Box({"MIGRATE": "auto"}, image=image) as box:
+            box.wait_log("migrated in")
+            assert "Applying auth.0001_initial" in box.logs()
+            assert box.get("/ready").json()["checks"]["migrations"] == "skipped"
+            assert "no such table" not in box.get("/admin/login/").text

@@ -97,7 +97,9 @@ def test_a_factory_in_module_name_and_the_variables_of_the_gunicorn_images() -> 
     ) as box:
         assert box.get("/").text == "Hello World from Flask"
         log = box.logs()
-        assert "1 workers x 1 threads (WORKERS_PER_CORE and MAX_WORKERS say so)" in log
+        assert (
+            "1 workers x 1 threads (WORKERS_PER_CORE and MAX_WORKERS say so; threads: WORKERS_PER_CORE is seen)" in log
+        )
         assert "HOST=127.0.0.1 is ignored" in log
         assert "Meinheld is dead" in log
 
@@ -108,7 +110,7 @@ def test_a_gunicorn_conf_by_its_variable() -> None:
         log = box.logs()
         assert "2 workers x 3 threads (workers in /app/custom.py says so)" in log
         assert "theirs" in log
-        assert "bind in gunicorn's configuration file is ignored" in log
+        assert "(9: bind in /app/custom.py)" in log or "port 9 (bind in /app/custom.py) cannot be listened on" in log
     ended = run_once(env={"GUNICORN_CONF": "/app/none.py"}, files={"main.py": UNF_MAIN})
     assert (ended.returncode, "GUNICORN_CONF=/app/none.py: there is no file" in ended.stderr) == (78, True)
 

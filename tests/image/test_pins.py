@@ -25,7 +25,7 @@ import os
 from flask import Flask
 import sqlalchemy
 app = Flask(__name__)
-engine = sqlalchemy.create_engine(os.environ["DATABASE_URL"])
+engine = sqlalchemy.create_engine(os.environ["FLAGON_SQLITE_URL"])
 @app.get("/")
 def index():
     with engine.connect() as connection:

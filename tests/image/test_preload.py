@@ -52,6 +52,21 @@ def seen(): return str(ticks[0])
 )
 
 
+RAW = """
+import os
+import psycopg
+from flask import Flask, request
+app = Flask(__name__)
+kept = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+@app.get("/")
+def index():
+    global kept
+    while True:
+        try: return {"worker": os.getpid(), "echo": kept.execute("select %s::text", (request.args["n"],)).fetchone()[0]}
+        except psycopg.OperationalError: kept = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+"""
+
+
 @pytest.fixture(scope="module")
 def postgres(net: str) -> Iterator[Postgres]:
     with Postgres(net) as server:
@@ -95,7 +110,7 @@ def test_a_worker_that_is_killed_is_forked_anew() -> None:
 
 def test_an_application_that_does_not_load_ends_the_box() -> None:
     done = run_once(env={"PRELOAD": "on"}, files={"app.py": PLAIN + "import not_there\n"})
-    assert done.returncode == 3
+    assert done.returncode == 78
     assert (done.stdout + done.stderr).count("no module named 'not_there'") == 1
 
 
@@ -109,6 +124,10 @@ def test_threads_at_import_are_named() -> None:
         assert len(seen) <= 2, "they live in the master alone; each worker has the count of its fork"
     with Box({"WEB_CONCURRENCY": "1"}, files={"app.py": THREADS}) as box:
         assert "PRELOAD" not in box.logs()
+    with Box({"WEB_CONCURRENCY": "3"}, files={"app.py": THREADS}) as box:
+        assert "(ticker of app.py), and each of the 3 workers" in box.wait_log("starts threads while it is imported")
+        box.get("/ticks")
+        assert box.logs().count("starts threads while it is imported") == 1
 
 
 def test_an_engine_made_before_the_fork(net: str, postgres: Postgres) -> None:
@@ -129,6 +148,22 @@ def test_an_engine_made_before_the_fork(net: str, postgres: Postgres) -> None:
         assert len(backends) > 1
         everything = [backend for found in backends.values() for backend in found]
         assert len(everything) == len(set(everything)), "no connection serves two workers"
+
+
+def test_a_connection_made_before_the_fork_is_nobody_s(net: str, postgres: Postgres) -> None:
+    """Three workers on one connection read each other's answers."""
+    env = {"PRELOAD": "on", "WEB_CONCURRENCY": "3", "THREADS": "1", "DATABASE_URL": postgres.url()}
+    args = ["--network", net]
+    with Box(env, files={"app.py": RAW}, args=args) as box, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        line = box.wait_log("PRELOAD: the application has opened connections while it was loaded")
+        assert ":5432)" in line
+        urls = [box.url(f"/?n={number}") for number in range(120)]
+        replies = [reply.json() for reply in pool.map(lambda url: box.session.get(url, timeout=20), urls)]
+        assert [reply["echo"] for reply in replies] == [str(number) for number in range(120)]
+        assert len({reply["worker"] for reply in replies}) > 1
+    with Box({**env, "WEB_CONCURRENCY": "1"}, files={"app.py": RAW}, args=args) as box:
+        assert box.get("/?n=1").json()["echo"] == "1"
+        assert "has opened connections" not in box.logs()
 
 
 def test_it_takes_less_memory() -> None:

@@ -70,6 +70,9 @@ def box() -> Iterator[Box]:
         yield running
 
 
+SOCKET, ASIDE = "/run/flagon/up.sock", "/run/flagon/aside.sock"  # of nginx's server for HEALTHCHECK
+
+
 @pytest.fixture
 def healthy(box: Box) -> Iterator[Box]:
     """What is planted is taken away again."""
@@ -78,6 +81,7 @@ def healthy(box: Box) -> Iterator[Box]:
     yield box
     box.exec("sh", "-c", "rm -rf /run/flagon/url /data/.curlrc; cp -p /tmp/url-before /run/flagon/url", user="0")
     box.exec("chown", "10001:0", "/run/flagon/url", user="0")
+    box.exec("sh", "-c", f"! [ -e {ASIDE} ] || mv -f {ASIDE} {SOCKET}", user="0")
 
 
 def health_of_image(box: Box, timeout: float = 10) -> subprocess.CompletedProcess[str]:
@@ -108,15 +112,20 @@ def test_health_reads_no_dot_file_of_a_home_that_can_be_written(healthy: Box) ->
 
 
 def test_health_of_a_dead_box_is_not_somebody_else_s(healthy: Box) -> None:
-    """A second directory has an address that answers; the first, the box's own, one that does not."""
+    """A second directory has a server that answers; the first, the box's own, none."""
     attack(
         healthy,
-        "mkdir -m 700 /tmp/flagon && cp /run/flagon/url /tmp/flagon && echo http://127.0.0.1:9 > /run/flagon/url",
+        f"mkdir -m 700 /tmp/flagon && cp -P /run/flagon/url /run/flagon/nginx.conf /tmp/flagon && mv {SOCKET} {ASIDE} && "
+        f"ln -s {ASIDE} /tmp/flagon/up.sock",
     )
     done = health_of_image(healthy)
+    attack(healthy, "mv /run/flagon/url /run/flagon/url.aside")  # now only the second one has an address
+    other = health_of_image(healthy)
+    attack(healthy, "mv /run/flagon/url.aside /run/flagon/url")
     healthy.exec("rm", "-r", "/tmp/flagon", user="0")
     assert done.returncode == 1
-    assert "127.0.0.1:9" in done.stderr
+    assert SOCKET in done.stderr
+    assert other.returncode == 0, "what was planted does answer"
 
 
 def test_health_believes_no_process_s_name(healthy: Box) -> None:
@@ -165,12 +174,11 @@ def test_a_forged_url_gives_nothing_but_unhealthy(healthy: Box, script: str) -> 
 )  # fmt: skip
 def test_health_of_a_forged_server_ends_in_time(healthy: Box, server: str) -> None:
     program = (
-        "import socket, time; s = socket.create_server(('127.0.0.1', 0)); port = s.getsockname()[1]; "
-        f"open('/run/flagon/url', 'w').write(f'http://127.0.0.1:{{port}}'); c, _ = s.accept(); {server}"
+        f"import os, socket, time; os.rename('{SOCKET}', '{ASIDE}'); s = socket.socket(socket.AF_UNIX); "
+        f"s.bind('{SOCKET}'); s.listen(); c, _ = s.accept(); {server}"
     )
-    before = healthy.exec("cat", "/run/flagon/url")
     docker("exec", "-d", "-u", "10001:0", healthy.name, "timeout", "20", "python3", "-c", program)
-    wait_until(lambda: healthy.exec("cat", "/run/flagon/url") not in ("", before), 5, "the forged url")
+    wait_until(lambda: healthy.exec("sh", "-c", f"[ -e {ASIDE} ] && [ -e {SOCKET} ] && echo y", check=False), 5, "it")
     begun = time.monotonic()
     done = health_of_image(healthy)
     assert time.monotonic() - begun < 5
@@ -390,12 +398,12 @@ def test_no_program_is_looked_for_as_root(folder: Path) -> None:
     (folder / "bin").mkdir()
     for name in PROGRAMS.split():
         file = folder / "bin" / name
-        real = f"$(PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin command -v {name})"
+        real = f"$(PATH=/opt/flagon/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin command -v {name})"
         file.write_text(
             f'#!/bin/sh\n[ "$(/usr/bin/id -u)" != 0 ] || echo {name} >> /tmp/run-by-root\nexec "{real}" "$@"\n'
         )
         file.chmod(0o755)
-    path = "/data/bin:/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    path = "/data/bin:/opt/flagon/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     with Box(
         image=RUNTIME, env={"PATH": path}, mounts={folder: "/data"}, args=["--no-healthcheck"], files=FILES
     ) as box:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+import requests
 
 from .box import Box, child_image, run_once, wait_until
 from .old_images import dockerfile
@@ -21,7 +22,7 @@ def hooks(): return {name: text for name, text in os.environ.items() if name.sta
 """
 WORKER = """
 import os, signal, sys, time
-print(sys.argv[1], "begins", os.environ["DATABASE_URL"], flush=True)
+print(sys.argv[1], "begins", os.environ["FLAGON_SQLITE_URL"], flush=True)
 def end(*_):
     print(sys.argv[1], "was told to stop", flush=True)
     sys.exit()
@@ -122,7 +123,7 @@ programs=beat,once
 # Hooks
 
 HOOKS = {
-    "hooks/10-first.sh": 'echo first as $(id -u); test -n "$DATABASE_URL"; export HOOK_LOST=1\n',
+    "hooks/10-first.sh": 'echo first as $(id -u); test -n "$FLAGON_SQLITE_URL"; export HOOK_LOST=1\n',
     "hooks/20-second.envsh": "export HOOK_ENVSH=from-envsh\n",
     "hooks/30-third.py": "import os, flask\nprint('third sees', os.environ['HOOK_ENVSH'])\n",
     "hooks/README": "is no hook",
@@ -211,6 +212,59 @@ def test_nginx_additions_and_their_reload() -> None:
         assert box.get("/teapot").status_code == 404
 
 
+HEALTH = ("/up", "/health", "/healthz", "/livez", "/ready", "/readyz", "/-/up")
+# What a user's file says for the whole server -> what / answers then; 0: the connection is closed.
+CLOSED = {
+    'auth_basic "staging"; auth_basic_user_file /app/passwords;': 401,
+    "deny all;": 403,
+    "satisfy any; deny all; auth_basic x; auth_basic_user_file /app/passwords;": 401,
+    "return 301 https://example.com$request_uri;": 301,
+    'if ($host != "staging.example.com") { return 444; }': 0,
+    "rewrite ^ https://example.com/ redirect;": 302,
+    "auth_request /ask; location = /ask { internal; return 403; }": 403,
+    "limit_req zone=mine; limit_conn one 1;": 503,
+    "error_page 404 503 =200 /ours.html; fastcgi_intercept_errors on; location = /ours.html { return 200; }": 200,
+}
+
+
+def test_nothing_that_a_users_file_says_for_all_reaches_health() -> None:
+    """A box that serves everybody and is called dead is restarted for ever."""
+    zones = "limit_req_zone $server_name zone=mine:1m rate=1r/m;\nlimit_conn_zone $server_name zone=one:1m;\n"
+    files = {"app.py": APP, "passwords": "a:{PLAIN}b", "nginx/http.d/a.conf": zones, "nginx/server.d/a.conf": ""}
+    with Box(files=files) as box:
+        assert box.folder
+
+        def status(path: str) -> int:
+            try:
+                return box.get(path).status_code
+            except requests.ConnectionError:
+                return 0
+
+        def settle(file: str, text: str, wanted: int) -> None:
+            (box.folder / file).write_text(text)  # type: ignore[operator]
+            box.exec("flagon", "reload")
+            wait_until(lambda: status("/nowhere") == wanted, 5, f"{wanted} by {text}")
+            assert {path: status(path) for path in HEALTH} == dict.fromkeys(HEALTH, 200), text
+            assert box.exec("/opt/flagon/healthcheck") == "", text
+
+        for text, wanted in CLOSED.items():
+            settle("nginx/server.d/a.conf", text, wanted)
+        assert status("/UP") != 301
+        settle("nginx/server.d/a.conf", "return 403;", 403)
+        assert status("/UP") == 403, "only health's own paths are spared"
+        settle("nginx/server.d/a.conf", "", 404)
+        settle("nginx/http.d/a.conf", "deny all;", 403)
+        box.exec("sh", "-c", "kill -9 $(cat /run/flagon/nginx.pid)", user="0")
+        wait_until(lambda: status("/up") == 200, 10, "nginx's successor")
+        assert box.exec("/opt/flagon/healthcheck") == "", "the killed one has left its socket"
+        own = "location = /up { return 204; }\n"
+        settle("nginx/http.d/a.conf", "", 404)
+        (box.folder / "nginx/server.d/a.conf").write_text(own)
+        box.exec("flagon", "reload")
+        wait_until(lambda: status("/up") == 204, 5, "a location of the user's own")
+        assert box.exec("/opt/flagon/healthcheck") == ""
+
+
 def test_flagons_own_clone_is_not_taken_for_a_users() -> None:
     import subprocess
     from pathlib import Path
@@ -223,3 +277,43 @@ def test_flagons_own_clone_is_not_taken_for_a_users() -> None:
         assert "Flagon" in box.get("/").text
         assert box.get("/-/up").status_code == 200
         assert box.exec("readlink", "/run/flagon/nginx.conf").strip() == "/opt/flagon/nginx.conf"
+
+
+GUARDED = """
+auth_basic "staging";
+auth_basic_user_file /app/passwords;
+uwsgi_param HTTP_X_DN "CN=$host";
+fastcgi_param PLACE here;
+uwsgi_read_timeout 1200s;
+"""
+TELLS = """
+from flask import Flask, request
+app = Flask(__name__)
+NAMES = ("REMOTE_USER", "HTTP_X_DN", "PLACE", "HTTP_X_REMOTE_USER", "AUTH_TYPE")
+@app.get("/")
+def index(): return {name: request.environ[name] for name in NAMES if name in request.environ}
+app.add_url_rule("/health", "health", index)
+"""
+
+
+@pytest.mark.parametrize("wire", ["fastcgi", "gthread"])
+def test_what_nginx_tells_the_application_for_the_user_s_files(wire: str) -> None:
+    files = {"app.py": TELLS, "passwords": "alice:{PLAIN}secret", "nginx/server.d/a.conf": GUARDED}
+    told = {"HTTP_X_DN": "CN=127.0.0.1", "PLACE": "here"}
+    claims = {
+        "Remote-User": "bob", "X-Remote-User": "bob", "X-DN": "CN=bob", "Place": "there",
+        "X-Flagon-Parameter-Place": "there", "X-Flagon-Parameter-Remote-User": "bob",
+    }  # fmt: skip
+    with Box({"WORKER_CLASS": wire}, files=files) as box:
+        assert box.get("/").status_code == 401
+        for headers in ({}, claims):
+            assert box.get("/", auth=("alice", "secret"), headers=headers).json() == {**told, "REMOTE_USER": "alice"}
+            # nobody was asked for the password
+            assert box.get("/health", auth=("bob", "wrong"), headers=headers).json() == told
+        line = box.wait_log("uwsgi_read_timeout has no effect")
+        assert "/app/nginx/server.d/a.conf:6: uwsgi_read_timeout" in line
+        assert "TIMEOUT says how long a request may take" in line
+        assert "has no effect" not in box.logs().replace("uwsgi_read_timeout has no effect", "")
+        (box.folder / "nginx/server.d/a.conf").write_text("uwsgi_param PLACE 'moved;';")
+        box.exec("flagon", "reload")
+        wait_until(lambda: box.get("/", headers=claims).json() == {"PLACE": "moved;"}, 10, "read again")

@@ -39,7 +39,7 @@ def asked_so_far():
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Box]:
-    with Box(files={"app.py": APP}, env={"WEB_CONCURRENCY": "1"}) as running:
+    with Box(files={"app.py": APP}, env={"WEB_CONCURRENCY": "1", "DATABASE_URL": "sqlite:////data/app.db"}) as running:
         yield running
 
 

@@ -81,7 +81,7 @@ def test_the_same_for_every_verb(verb: str) -> None:
         {"PORT": "0"},
         {"HEADER_SIZE": "32k"},
         {"DRAIN_DELAY": "9"},
-        {"STREAMS_MAX": "5", "THREADS": "4"},
+        {"FLAGON_STREAMS_MAX": "5", "THREADS": "4"},
         {"GUNICORN_CMD_ARGS": "--workers '2"},
         {"GUNICORN_CMD_ARGS": "--threads two"},
         {"SECRET_KEY_FILE": "/no/such/file"},
@@ -182,15 +182,16 @@ def test_quotes_and_blanks_are_stripped(value: str) -> None:
 
 
 def test_gunicorn_cmd_args() -> None:
-    env = {"GUNICORN_CMD_ARGS": "--workers 2 --bind 0.0.0.0:9999 --keep-alive 7", "WEB_CONCURRENCY": "1"}
-    with Box(env=env) as box:
+    env = {"GUNICORN_CMD_ARGS": "--workers 2 --bind 0.0.0.0:9999 --keep-alive 7 --pid /x", "WEB_CONCURRENCY": "1"}
+    with Box(env=env, port=9999) as box:
         assert box.get("/").status_code == 200
         assert "2 workers" in box.wait_log("threads (")
-        lines = [line for line in box.lines() if "--bind" in line]
+        assert [line for line in box.lines() if "--bind" in line] == [], "its port is taken"
+        lines = [line for line in box.lines() if "--pid" in line]
         assert len(lines) == 1
         assert "ignored" in lines[0]
         with pytest.raises(RuntimeError):
-            box.exec("curl", "-s", "http://127.0.0.1:9999/")
+            box.exec("curl", "-s", "http://127.0.0.1:8080/")
     assert config(env)["WEB_CONCURRENCY"] == {"value": "2", "source": "GUNICORN_CMD_ARGS"}
 
 
@@ -330,8 +331,25 @@ def test_the_application_s_environment() -> None:
         assert seen["MY_OWN"] == "kept"
         assert "GUNICORN_CMD_ARGS" not in seen
         assert "FORWARDED_ALLOW_IPS" not in seen
-        assert seen["DATABASE_URL"].startswith("sqlite:///")
+        assert "DATABASE_URL" not in seen
+        assert seen["FLAGON_SQLITE_URL"] == "sqlite:////data/app.db"
         assert seen["PORT"] == "8080"
+
+
+def test_ordinary_words_end_no_boot_and_switch_nothing() -> None:
+    words = {
+        "WORKER_CLASS": "celery", "STREAMS_MAX": "5", "MODULE_NAME": "billing", "MAX_WORKERS": "16", "KEEP_ALIVE": "1h",
+        "VARIABLE_NAME": "foo", "LISTEN_PORT": "9999", "STATIC_INDEX": "yes", "FLAGON_WORKERS": "4",
+    }  # fmt: skip
+    with Box(words, files={"app.py": ENVIRON}) as box:
+        assert words.items() <= box.get("/").json().items()
+        log = box.logs()
+        assert "x 4 threads" in log
+        assert "old images had" not in log
+        assert "9999" not in box.wait_log("listening on")
+        assert "FLAGON_WORKERS is not a setting" in log
+    with Box({"UWSGI_PROCESSES": "2"}, files={"app.py": ENVIRON}) as box:
+        assert "UWSGI_PROCESSES is seen, so what the old images had" in box.logs()
 
 
 def test_config_says_where_each_value_came_from() -> None:

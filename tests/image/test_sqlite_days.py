@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from .box import Box, docker, run_once, wait_until
+from .box import IMAGE, RUNTIME, Box, docker, run_once, wait_until
 from .sqlite_app import FILES
 
 TMPFS = ["--mount", "type=tmpfs,tmpfs-size=6m,destination=/data"]
@@ -38,6 +38,12 @@ def titles(box: Box) -> set[str]:
         page += 1
 
 
+OWN = """def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b"fine"]
+"""
+
+
 def fill(box: Box) -> None:
     box.exec("sh", "-c", "head -c 6m /dev/zero >/data/ballast 2>/dev/null; true")
 
@@ -66,13 +72,30 @@ def test_read_only_data_is_read_and_not_written(volume: str) -> None:
     assert digest(volume) == before
 
 
-def test_empty_read_only_data_means_no_lasting_data(volume: str) -> None:
+def test_empty_read_only_data_is_no_place_for_data(volume: str) -> None:
     run_once(["true"], args=["-v", f"{volume}:/data"])
-    docker("run", "--rm", "-u", "0", "-v", f"{volume}:/data", "--entrypoint", "rm", "flagon", "-f", "/data/secret_key")
-    with Box(args=["-v", f"{volume}:/data:ro"]) as box:
-        assert warned(box, "ENDS WITH THIS CONTAINER")
-        ready(box)
-        assert add(box, "for now").status_code == 201
+    docker("run", "--rm", "-u", "0", "-v", f"{volume}:/data", "--entrypoint", "rm", IMAGE, "-f", "/data/secret_key")
+    done = run_once(args=["-v", f"{volume}:/data:ro"])
+    assert done.returncode == 78
+    assert "/data is mounted read-only" in done.stderr
+
+
+def test_a_file_of_roots_is_not_ready_and_named_at_the_boot(volume: str) -> None:
+    """`docker exec` as root has made it: all can be read, and no write succeeds."""
+    make = "import sqlite3; d = sqlite3.connect('/data/app.db'); d.execute('create table t (x)'); d.commit()"
+    env = {"DATABASE_URL": "sqlite:////data/app.db"}
+    with Box(files={"main.py": OWN}, mounts={volume: "/data"}, image=RUNTIME, env=env) as box:
+        assert box.get("/ready").status_code == 200
+        box.exec("python3", "-c", make, user="0")
+        wait_until(lambda: box.get("/ready").status_code == 503, 5, "/ready at 503")
+        assert box.get("/ready").json()["checks"]["database"] == "not writable"
+        box.stop()
+        box.start()
+        line = box.wait_log("attempt to write a readonly database")
+        assert "uid 10001 cannot write /data/app.db (belongs to uid 0, mode 644)" in line
+        mend = line.partition("docker exec --user 0 NAME sh -c '")[2].partition("'")[0]
+        box.exec("sh", "-c", mend, user="0")
+        wait_until(lambda: box.get("/ready").status_code == 200, 5, "/ready at 200")
 
 
 def digest(volume: str) -> str:

@@ -31,7 +31,7 @@ def versions(document: dict[str, Any]) -> dict[str, str]:
 
 
 def installed(image: str, *options: str) -> dict[str, str]:
-    listed = json.loads(sh(image, f"/opt/venv/bin/python -m pip list --format json {' '.join(options)}"))
+    listed = json.loads(sh(image, f"/opt/flagon/venv/bin/python -m pip list --format json {' '.join(options)}"))
     return {re.sub("[-_.]+", "-", one["name"]).lower(): one["version"] for one in listed}
 
 

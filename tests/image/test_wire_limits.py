@@ -157,6 +157,24 @@ def test_response_headers_beyond_any_buffer_are_a_502_and_not_a_hang(box: Probe)
     assert box.ask("/tell").status_code == 200
 
 
+def test_one_long_header_where_there_is_no_record() -> None:
+    """Kerberos tickets and tokens of people who are in many groups: 12 to 48 kB."""
+    with Probe("gthread", FLAGON_HEADER_SIZE="48k") as box:
+        for length in (8190, 12_000, 24_000, 48_000):
+            answer = box.ask("/tell", headers={"Authorization": "Bearer " + "t" * length})
+            assert answer.status_code == 200
+            assert len(answer.json()["environ"]["HTTP_AUTHORIZATION"]) == length + 7
+        assert box.ask("/tell?" + "q" * 40_000).status_code == 200
+        assert box.ask("/tell", headers={"Authorization": "t" * 50_000}).status_code == 431
+        box.wait_log("431 (longer than HEADER_SIZE, or than HEADER_BUFFERS times that)")
+
+
+def test_both_wires_have_one_edge(box: Probe) -> None:
+    """nginx's: a line with its end in HEADER_SIZE."""
+    lengths = {length: status_of(box, "/", ["X-Long: " + "v" * (length - 8)]) for length in range(8185, 8196)}
+    assert lengths == {length: 200 if length <= 8190 else 431 for length in lengths}
+
+
 @pytest.mark.parametrize(
     "env",
     [{"FLAGON_HEADER_SIZE": "32k"}, {"FLAGON_HEADER_BUFFERS": "8"}, {"FLAGON_HEADER_SIZE": "11k"}],

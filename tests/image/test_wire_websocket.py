@@ -11,7 +11,7 @@ import pytest
 import websocket
 
 from .apps.wire import FASTCGI, Probe
-from .box import RUNTIME, Box, docker, write_files
+from .box import RUNTIME, Box, child_image, docker, write_files
 
 SOCK = Path(__file__).parent / "apps" / "sock" / "main.py"
 UPGRADE = {
@@ -137,3 +137,65 @@ def test_a_class_that_is_not_there_is_said() -> None:
     with Box(env={"WORKER_CLASS": "gevent"}, wait=False) as box:
         assert box.wait_exit() not in (0, 137)
         assert "gevent" in box.logs()
+
+
+# -- applications that gevent or eventlet have patched, and what Flask-SocketIO chooses where both are installed
+
+PATCHED = "from gevent import monkey; monkey.patch_all()\n"
+HIDDEN = "import importlib; importlib.import_module('gevent.monkey').patch_all()\n"
+EVENTLET = "import eventlet; eventlet.monkey_patch()\n"
+APPLICATION = """from flask import Flask
+from flask_socketio import SocketIO, emit
+app = Flask(__name__)
+io = SocketIO(app)
+@app.get("/")
+def index():
+    return str(io.async_mode)
+@io.on("ask")
+def ask(data):
+    emit("answer", data.upper())
+"""
+CLIENT = """import socketio, threading
+for transport in ("websocket", "polling"):
+    client, come, answers = socketio.Client(), threading.Event(), []
+    client.on("answer", lambda data: (answers.append(data), come.set()))
+    client.connect("http://localhost:8080", transports=[transport], wait_timeout=5)
+    client.emit("ask", "hello")
+    come.wait(5)
+    print(transport, answers)
+    client.disconnect()
+"""
+
+
+@pytest.fixture(scope="module")
+def green() -> Iterator[str]:
+    packages = 'gevent eventlet flask-socketio simple-websocket "python-socketio[client]"'
+    with child_image(f"FROM {RUNTIME}\nRUN pip install {packages}\nCOPY client.py /\n", {"client.py": CLIENT}) as tag:
+        yield tag
+
+
+@pytest.mark.parametrize(("text", "mode"), [("", "threading"), (PATCHED, "gevent")])
+def test_socketio_talks_whatever_is_installed_beside_it(green: str, text: str, mode: str) -> None:
+    """A handshake alone says nothing: with eventlet, which it would choose, no message arrives."""
+    with Box(image=green, files={"app.py": text + APPLICATION}) as box:
+        assert box.get("/").text == mode
+        assert box.exec("/opt/flagon/venv/bin/python", "/client.py") == "websocket ['HELLO']\npolling ['HELLO']\n"
+        assert f"async_mode='{mode}'" in box.wait_log("eventlet is installed")
+        assert box.stop()[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "way"),
+    [
+        (HIDDEN, {}, "set WORKER_CLASS=gevent"),
+        (PATCHED, {"WORKER_CLASS": FASTCGI}, "set WORKER_CLASS=gevent"),
+        (EVENTLET, {}, "async_mode='threading'"),
+        ("", {"WORKER_CLASS": "eventlet"}, "async_mode='threading'"),
+    ],
+)
+def test_what_no_worker_here_can_serve_ends_with_78(green: str, text: str, env: dict[str, str], way: str) -> None:
+    """Its request threads would never run, and /up would say ok."""
+    with Box(image=green, files={"app.py": text + APPLICATION}, env=env, wait=False) as box:
+        assert box.wait_exit() == 78
+        assert way in box.logs()
+        assert "Traceback" not in box.logs()

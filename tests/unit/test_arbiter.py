@@ -15,6 +15,9 @@ class Master:
     def __init__(self, count):
         self.num_workers, self.worker_age, self.WORKERS = count, 0, {}
         self.signals = []
+        self.cfg = types.SimpleNamespace(graceful_timeout=8)
+        self.log = types.SimpleNamespace(warning=lambda text, *words: self.said.append(text % words))
+        self.said = []
         for _ in range(count):
             self.spawn_worker()
             self.load()
@@ -39,7 +42,8 @@ class Master:
 @pytest.fixture
 def told(monkeypatch):
     messages = []
-    monkeypatch.setattr(arbiter.notice, "send", messages.append)
+    send = lambda message: messages.append(message) if message["event"] == "reloaded" else None  # noqa: E731
+    monkeypatch.setattr(arbiter.notice, "send", send)
     return messages
 
 
@@ -109,3 +113,36 @@ def test_an_old_worker_that_dies_meanwhile_is_not_replaced_by_an_old_one(told):
     roll.step()
     assert master.signals == []  # 102 is still needed beside the new one
     assert sorted(master.WORKERS) == [102, 103, 104]
+
+
+def test_a_worker_that_does_not_leave_is_killed_and_named(told, monkeypatch):
+    """One that holds SIGTERM for itself held up the reload for eight minutes."""
+    now = [100.0]
+    monkeypatch.setattr(arbiter.time, "monotonic", lambda: now[0])
+    master = Master(1)
+    roll = Roll(master, set())
+    roll.step()
+    master.load()
+    assert roll.step()
+    assert master.signals == [(101, signal.SIGTERM)]
+    now[0] += 9.9
+    assert roll.step()
+    assert master.signals == [(101, signal.SIGTERM)]
+    now[0] += 0.2
+    assert roll.step()
+    assert master.signals[-1] == (101, signal.SIGKILL)
+    assert master.said == ["worker 101 has not left 10 s after SIGTERM: it is killed"]
+    master.bury()
+    assert not roll.step()
+
+
+def test_each_worker_that_has_loaded_is_told(monkeypatch):
+    messages = []
+    monkeypatch.setattr(arbiter.notice, "send", messages.append)
+    master = Master(2)
+    roll = Roll(master, set())
+    for _ in range(6):
+        roll.step()
+        master.load()
+        master.bury()
+    assert [one["loaded"] for one in messages if one["event"] == "rolling"] == [0, 1, 2]

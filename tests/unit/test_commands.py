@@ -3,10 +3,14 @@
 # Tables, a row a line, however long.
 # ruff: noqa: E501
 
+import os
+import sys
+
 import pytest
 
-from flagon import commands
-from flagon.boot import Boot
+from flagon import application, capacity, commands, ports, script_port, users_nginx
+from flagon.boot import Boot, BootError
+from flagon.settings import SettingsError
 
 FILES = {
     "app.py": "from flask import Flask\napp = Flask(__name__)\nif __name__ == '__main__':\n    app.run()\n",
@@ -15,6 +19,14 @@ FILES = {
     # What scripts beside an application look like: they use it, they do not serve it.
     "fill.py": "from app import app, db\nwith app.app_context():\n    db.create_all()\n",
     "job.py": "from app import create_app\napp = create_app()\napp.app_context().push()\nprint(1)\n",
+    "tool/__main__.py": "import sys\nprint(sys.argv)\n",
+    "shop/__main__.py": "from . import create_app\nif __name__ == '__main__':\n    create_app('live').run()\n",
+    "shop/web/__main__.py": "from ..site import app as site\nfrom waitress import serve\nserve(app := site)\n",
+    "whole/__main__.py": "from flask import Flask\napp = Flask(__name__)\nif __name__ == '__main__':\n    app.run()\n",
+    "run.py": "from shop import app\napp.run(debug=True)\n",
+    "live.py": "from shop import create_app\nif __name__ == '__main__':\n    create_app('live').run()\n",
+    "garden/manage.py": "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'garden.settings')\n",
+    "group/manage.py": "from flask.cli import FlaskGroup\nfrom shop import app\ncli = FlaskGroup(app)\n",
     "manage.py": "from flask.cli import FlaskGroup\ncli = FlaskGroup()\nif __name__ == '__main__':\n    cli()\n",
 }
 
@@ -44,7 +56,7 @@ GUNICORN = "gunicorn app:app"
     (["python", "-u", "-B", "./app.py"], "app.py", None),
     (["python", "web/site.py"], "web/site.py", None),
     (["flask", "run"], None, None),
-    (["/opt/venv/bin/flask", "run"], None, None),
+    (["/opt/flagon/venv/bin/flask", "run"], None, None),
     (["flask", "run", "--host=0.0.0.0", "--port", "5000"], None, "5000"),
     (["flask", "run", "-h", "0.0.0.0", "-p", "5000"], None, "5000"),
     (["flask", "run", "--port=5000", "--debug"], None, "5000"),
@@ -78,6 +90,30 @@ GUNICORN = "gunicorn app:app"
     (["sh", "-c", "gunicorn -b ${BIND:-0.0.0.0:8000} app:app"], "app:app", "8000"),
     (["sh", "-c", "gunicorn -b :$UNSET app:app"], "app:app", None),
     (["sh", "-c", '  exec  gunicorn   "app:app"  '], "app:app", None),
+    (["sh", "-ec", "gunicorn app:app"], "app:app", None),
+    (["bash", "-euxo", "pipefail", "-c", "exec gunicorn app:app -b :81"], "app:app", "81"),
+    (["python", "-m", "app"], "app.py", None),
+    (["python", "-X", "dev", "-m", "web.site"], "web/site.py", None),
+    (["python", "-m", "shop"], "shop:create_app('live')", None),
+    (["python", "-m", "whole"], "whole.__main__", None),
+    (["python", "run.py"], "shop:app", None),  # importing it would start its server
+    (["python", "live.py"], "live:create_app('live')", None),
+    (["./app.py"], "app.py", None),
+    (["/venv/bin/python", "/venv/bin/gunicorn", "app:app"], "app:app", None),
+    (["python", "garden/manage.py", "runserver", "0.0.0.0:8000"], None, "8000"),
+    (["python", "garden/manage.py", "runserver", "--noreload", "[::]:8001"], None, "8001"),
+    (["garden/manage.py", "runserver", "8002"], None, "8002"),
+    (["python3", "group/manage.py", "run", "-h", "0.0.0.0", "-p", "5001"], "group/manage.py", "5001"),
+    (["django-admin", "runserver", "--settings", "garden.settings", "*:9000"], None, "9000"),
+    (["waitress-serve", "--port=8041", "--call", "shop:create_app"], "shop:create_app()", "8041"),
+    (["waitress-serve", "--listen=*:8080", "--threads", "8", "app:app"], "app:app", "8080"),
+    (["/venv/bin/waitress-serve", "--host", "0.0.0.0", "app:app"], "app:app", None),
+    (["python", "-m", "waitress", "--port", "80", "app:app"], "app:app", "80"),
+    (["uvicorn", "main:app", "--host", "0.0.0.0", "--port", "80"], "main:app", "80"),
+    (["uvicorn", "--interface", "wsgi", "--factory", "shop:create_app"], "shop:create_app()", None),
+    (["hypercorn", "-b", "0.0.0.0:8000", "wsgi:shop:app"], "shop:app", "8000"),
+    (["uwsgi", "--http", ":8000", "--module", "m:app"], None, None),  # read as uwsgi.ini is: test_compat
+    (["python", "-m", "gunicorn", "-w", "2", "app:app"], "app:app", None),
 ])  # fmt: skip
 def test_served(served, words, application, port):
     found = served(words, PORT="5000")
@@ -88,7 +124,7 @@ def test_served(served, words, application, port):
 @pytest.mark.parametrize("words", [
     ["python"], ["python", "seed.py"], ["python", "-u", "seed.py"], ["python", "fill.py"], ["python", "job.py"],
     ["python", "manage.py"], ["python", "manage.py", "migrate"], ["python", "missing.py"], ["python", "app.py", "migrate"],
-    ["python", "-c", "import app"], ["python", "-m", "http.server"], ["python", "-m"], ["python", "-m", "app"],
+    ["python", "-c", "import app"], ["python", "-m", "http.server"], ["python", "-m"],
     ["python", "../app.py"], ["python", "/etc/app.py"], ["python", "--version"], ["pythonic", "app.py"],
     ["flask"], ["flask", "routes"], ["flask", "shell"], ["flask", "db", "upgrade"], ["flask", "run", "--help"], ["flask", "--version"],
     ["flask", "--app", "run", "db", "upgrade"], ["flask", "--app=run", "routes"], ["flask", "-A", "run", "shell"],
@@ -96,13 +132,16 @@ def test_served(served, words, application, port):
     ["python", "-m", "flask", "routes"],
     ["gunicorn"], ["gunicorn", "--version"], ["gunicorn", "-v"], ["gunicorn", "--help"], ["gunicorn", "--check-config", "app:app"],
     ["gunicorn", "--print-config", "app:app"],
-    ["bash"], ["sh"], ["sh", "-c", ""], ["ls", "-l"], ["celery", "-A", "app", "worker"], ["rq", "worker"], ["uwsgi", "--ini", "x.ini"],
-    ["sh", "-c", "flask db upgrade && gunicorn app:app"], ["sh", "-c", "flask db upgrade; flask run"],
+    ["bash"], ["sh"], ["sh", "-c", ""], ["ls", "-l"], ["celery", "-A", "app", "worker"], ["rq", "worker"], ["uwsgi", "--help"], ["uwsgi"], ["waitress-serve", "--help"],
     ["sh", "-c", "gunicorn app:app | tee log"], ["sh", "-c", "gunicorn app:app &"], ["sh", "-c", "gunicorn app:app > log"],
-    ["sh", "-c", "gunicorn app:app -b :$(cat port)"], ["sh", "-c", "gunicorn app:app -b :`cat port`"],
-    ["sh", "-c", "python seed.py\nflask run"], ["sh", "-c", "(gunicorn app:app)"], ["sh", "-c", "gunicorn 'app:app"],
+    ["sh", "-c", "(gunicorn app:app)"], ["sh", "-c", "gunicorn 'app:app"],
     ["sh", "-c", "gunicorn app:app", "name"], ["sh", "-x", "gunicorn app:app"], ["sh", "start.sh"],
-    ["sh", "-c", "flask routes"], ["sh", "-c", "python seed.py"],
+    ["sh", "-c", "flask routes"], ["sh", "-c", "python seed.py"], ["env"], ["env", "X=1"], ["tini", "--", "celery"], ["ddtrace-run", "celery", "-A", "app"],
+    ["poetry", "run", "flask", "db", "upgrade"], ["uv", "run", "python", "seed.py"], ["newrelic-admin", "generate-config"],
+    ["sh", "-c", "celery -A app worker & gunicorn app:app"], ["sh", "-c", "gunicorn a:app & gunicorn app:app"], ["sh", "-c", "gunicorn a:app; gunicorn app:app"],
+    ["sh", "-c", "flask db upgrade || gunicorn app:app"], ["sh", "-c", "if true; then gunicorn app:app; fi"], ["sh", "-c", "true && gunicorn app:app &"],
+    ["sh", "-c", "gunicorn app:app; echo ended"], ["sh", "-c", "cat <<E\nE\ngunicorn app:app"], ["sh", "-c", "true && gunicorn app:app > log"],
+    ["watchmedo", "auto-restart", "--", "gunicorn", "app:app"], ["python", "-m", "tool"], ["django-admin", "check"], ["python", "-m", "debugpy", "app.py"],
 ])  # fmt: skip
 def test_run_as_it_is(served, words):
     assert served(words, PORT="5000") is None
@@ -110,6 +149,135 @@ def test_run_as_it_is(served, words):
 
 def test_a_variable_cannot_smuggle_a_second_command(served):
     assert served(["sh", "-c", "gunicorn app:app -b :$PORT"], PORT="80; rm -rf x") is None
+
+
+@pytest.mark.parametrize(("words", "asked"), [
+    (["env", "X=1", "gunicorn", "app:app"], "env X=1"),
+    (["env", "-u", "A", "X=1", "nice", "-n", "5", "gunicorn", "app:app"], "env -u A X=1"),
+    (["nice", "-n", "5", "gunicorn", "app:app"], None),
+    (["poetry", "run", "gunicorn", "app:app"], "poetry run"),
+    (["uv", "run", "--frozen", "--with", "gunicorn", "gunicorn", "app:app"], "uv run --frozen --with gunicorn"),
+    (["pipenv", "run", "gunicorn", "app:app"], "pipenv run"),
+    (["pdm", "run", "gunicorn", "app:app"], "pdm run"),
+    (["conda", "run", "--no-capture-output", "-n", "env", "gunicorn", "app:app"], "conda run --no-capture-output -n env"),
+    (["aws-vault", "exec", "work", "--", "gunicorn", "app:app"], "aws-vault exec work --"),
+    (["dumb-init", "gunicorn", "app:app"], None),
+    (["/usr/bin/dumb-init", "--", "gunicorn", "app:app"], None),
+    (["tini", "-g", "--", "gunicorn", "app:app"], None),
+    (["gosu", "web", "gunicorn", "app:app"], None),
+    (["ddtrace-run", "gunicorn", "app:app"], "ddtrace-run"),
+    (["newrelic-admin", "run-program", "gunicorn", "app:app"], "newrelic-admin run-program"),
+    (["opentelemetry-instrument", "--service_name", "flask", "gunicorn", "app:app"], "opentelemetry-instrument --service_name flask"),
+    (["tini", "--", "poetry", "run", "ddtrace-run", "gunicorn", "app:app"], "poetry run ddtrace-run"),
+    (["sh", "-c", "X=1 Y='a b' exec gunicorn app:app"], "X=1 Y='a b'"),
+    (["sh", "-c", "exec ddtrace-run gunicorn app:app 2>&1"], "ddtrace-run"),
+    (["exec", "gunicorn", "app:app"], None),
+])  # fmt: skip
+def test_wrappers_are_peeled_off(served, words, asked):
+    """What makes an environment is asked for it; what is a matter of process 1 or of the user is the box's own."""
+    found = served(words)
+    assert found.application == "app:app"
+    assert [step.asked for step in found.steps] == ([asked] if asked else [])
+    assert all(
+        name in ("ddtrace-run", "newrelic-admin", "opentelemetry-instrument")
+        for step in found.steps
+        for name in step.agents
+    )
+
+
+@pytest.mark.parametrize(("line", "before", "ends", "application"), [
+    ("flask db upgrade && gunicorn app:app", "flask db upgrade", True, "app:app"),
+    ("flask db upgrade; flask --app shop run", "flask db upgrade", False, "shop"),
+    ("python seed.py\nexec python app.py\n", "python seed.py", False, "app.py"),
+    ("a || true && b; exec gunicorn 'shop:create_app()'", "a || true && b", False, "shop:create_app()"),
+    ("while ! nc -z db 5432; do sleep 1; done; waitress-serve app:app", "while ! nc -z db 5432; do sleep 1; done", False, "app:app"),
+    ("(a; b) && X=1 gunicorn app:app", "(a; b)", True, "app:app"),
+    ("echo 'x; gunicorn no:app' \"$(echo ')')\" # c\nset -e; gunicorn app:app;", "echo 'x; gunicorn no:app' \"$(echo ')')\" # c\nset -e", False, "app:app"),
+    ("cd web && gunicorn site:app", "cd web", True, "site:app"),
+])  # fmt: skip
+def test_what_comes_before_the_server(served, line, before, ends, application):
+    found = served(["sh", "-c", line])
+    assert (found.application, found.steps[0].before, found.steps[0].ends) == (application, before, ends)
+    assert found.directory == (f"{served.directory}/web" if line.startswith("cd") else "")
+
+
+@pytest.mark.parametrize("line", [
+    "gunicorn -w $(nproc) app:app", "gunicorn -w $((2 * $(nproc) + 1)) app:app", "true && gunicorn -w `nproc` -b :$PORT app:app",
+])  # fmt: skip
+def test_what_only_a_shell_can_tell(served, line):
+    """No word of it is taken before a shell has read it: `-w $(nproc)` is no number."""
+    found = served(["sh", "-c", line])
+    assert (found.application, found.port, found.gunicorn) == ("app:app", None, [])
+    assert found.steps[0].words[0] == "gunicorn"
+    Boot({}, served.directory, ["sh", "-c", line])
+
+
+def test_steps_in_each_other(served):
+    found = served(["tini", "--", "ddtrace-run", "sh", "-c", "flask db upgrade && gunicorn app:app"])
+    assert [(step.asked, step.before) for step in found.steps] == [("ddtrace-run", ""), ("", "flask db upgrade")]
+
+
+@pytest.mark.parametrize(("words", "text"), [
+    (["sh", "-c", "celery -A app worker & gunicorn app:app"], "`gunicorn app:app` serves past nginx"),
+    (["sh", "-c", "celery -A app worker & gunicorn app:app"], "PROCESSES"),
+    (["sh", "-c", "if true; then exec gunicorn app:app; fi"], "exec flagon serve"),
+    (["./boot.sh"], "let ./boot.sh end in `exec flagon serve`"),
+    (["sh", "boot.sh"], "let boot.sh end in"),
+    (["bash", "-x", "./boot.sh"], "let ./boot.sh end in"),
+    (["watchmedo", "auto-restart", "--", "gunicorn", "app:app"], "serves past nginx"),
+    (["sleep", "600"], None), (["celery", "-A", "app", "worker"], None), (["sh", "-c", "flask db upgrade"], None),
+    (["./none.sh"], None), (["sh", "-c", "flask db upgrade; exec flagon serve"], None), (["./ends-well.sh"], None),
+])  # fmt: skip
+def test_a_server_past_nginx_is_named(served, words, text):
+    from flagon import past_nginx
+
+    for name, end in (("boot.sh", "python app.py"), ("ends-well.sh", "exec flagon serve")):
+        with open(f"{served.directory}/{name}", "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n# gunicorn here\nflask db upgrade\n{end}\n")
+    line = past_nginx.line(words, {}, served.directory)
+    assert line == "" if text is None else text in line
+
+
+@pytest.mark.parametrize(("word", "text"), [
+    ("app.py", 'CMD ["python", "app.py"]'), ("app:app", "APP_MODULE=app:app"), ("isso.run:make_app()", 'CMD ["gunicorn"'),
+    ("-w", "before them stands the server"), ("uwsgi", "leave it out"), ("celery", "install it"), ("boot", 'CMD ["./boot"]'),
+    ("./dos.sh", "CRLF"), ("./boot", "/bin/nothing"),
+])  # fmt: skip
+def test_what_is_no_program_has_a_next_step(served, word, text):
+    from flagon import past_nginx
+
+    for name, first in (("boot", "#!/bin/nothing\n"), ("dos.sh", "#!/bin/sh\r\n")):
+        with open(f"{served.directory}/{name}", "w", encoding="utf-8", newline="") as file:
+            file.write(first)
+    assert text in past_nginx.no_program([word], served.directory)
+
+
+def test_a_procfile_is_read_as_a_command_is(served):
+    """web: a chain, a wrapper, another server; what is not understood is said; release is named."""
+    from flagon import procfile
+
+    rows = [
+        ("flask db upgrade && gunicorn -w 2 shop:app", "Procfile=shop:app", 0),
+        ("newrelic-admin run-program gunicorn app:app", "Procfile=app:app", 0),
+        ("waitress-serve --threads=7 --call shop:create_app", "Procfile=shop:create_app()", 0),
+        ("python web/site.py", "Procfile=web/site.py", 0),
+        ("./boot.sh", "found in", 1),
+        ("celery worker & gunicorn shop:app", "Procfile=shop:app", 0),
+    ]
+    for line, why, said in rows:
+        with open(f"{served.directory}/Procfile", "w", encoding="utf-8") as file:
+            file.write(f"web: {line}\nrelease: flask db upgrade\n")
+        boot = Boot({"RUNTIME_DIR": served.directory}, served.directory)
+        boot.settings.set("MIGRATE", "off", "default")
+        from flagon import application
+
+        found = application.choose(boot, "")
+        assert why in found.why, line
+        lines = procfile.lines(boot, command=False)
+        assert [one for one in lines if "release" in one], line
+        assert len(lines) == 1 + said, lines
+        if "threads" in line:
+            assert (boot.values["THREADS"], boot.settings.sources["THREADS"]) == (7, "Procfile")
 
 
 def test_gunicorns_arguments_are_kept(served):
@@ -148,3 +316,290 @@ def test_an_impossible_port_of_the_command_does_not_reach_nginx(served, port):
     except SettingsError:
         return
     assert boot.values["PORT"] is None
+
+
+# what a command was given is taken back by a `flagon` in it
+
+
+def test_what_was_added_is_taken_back_and_what_was_taken_away_comes_back(monkeypatch):
+    container = {"KEPT": "1", "CHANGED": "before", "GUNICORN_CMD_ARGS": "-w 2", "DATABASE_URL": ""}
+    command = {"KEPT": "1", "CHANGED": "after", "SECRET_KEY": "made", "THEIRS": "made"}
+    monkeypatch.setattr(os, "environ", dict(container))
+    told = commands.added(command)
+    monkeypatch.setattr(os, "environ", {**command, "THEIRS": "changed since", "FLAGON_ADDED": told})
+    commands.take_back_added()
+    assert os.environ == {**container, "THEIRS": "changed since"}
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "3", "null", '{"A": 1}', '{"A": ["x"]}', '{"A": [["x"], {}]}'])
+def test_what_somebody_else_says_there_is_no_error(monkeypatch, text):
+    monkeypatch.setattr(os, "environ", {"A": "x", "FLAGON_ADDED": text})
+    commands.take_back_added()
+    assert os.environ == {"A": "x"}
+
+
+@pytest.mark.parametrize(("text", "checks"), [("", False), ("0", False), ("off", False), ("1", True), (" 'ON' ", True)])
+def test_a_start_that_is_to_check(monkeypatch, text, checks):
+    monkeypatch.setenv("FLAGON_CHECK", text)
+    assert commands.checks_instead() is checks
+    monkeypatch.setenv("FLAGON_CHECK", "maybe")
+    with pytest.raises(SettingsError, match="FLAGON_CHECK='maybe' is not accepted"):
+        commands.checks_instead()
+
+
+# The port that a command means without naming one
+
+START = "from flask import Flask\nimport os\napp = Flask(__name__)\n"
+
+
+@pytest.mark.parametrize(("words", "port", "why"), [
+    (["flask", "run"], "5000", "flask run's own port"), (["python", "-m", "flask", "run", "--host=0.0.0.0"], "5000", "flask run's own port"),
+    (["gunicorn", "app:app"], "8000", "gunicorn's own port"), (["sh", "-c", "exec gunicorn -w 2 app:app"], "8000", "gunicorn's own port"),
+    (["gunicorn", "-b", "unix:/x", "app:app"], None, ""), (["python", "app.py"], "5000", "app.run() in app.py"),
+])  # fmt: skip
+def test_the_port_that_a_command_means(served, words, port, why):
+    found = served(words)
+    assert (found.port, found.implied_port, found.implied_why) == (None, port, why)
+
+
+@pytest.mark.parametrize(("environ", "files", "port", "why"), [
+    ({"FLASK_RUN_PORT": "5001"}, {}, "5001", "FLASK_RUN_PORT"), ({}, {".env": "FLASK_RUN_PORT=5002\n"}, "5002", "FLASK_RUN_PORT in .env"),
+    ({}, {".flaskenv": "FLASK_RUN_PORT=5003\n"}, "5003", "FLASK_RUN_PORT in .flaskenv"), ({}, {".env": "X=1\n", ".flaskenv": "FLASK_RUN_PORT='5004'\n"}, "5004", "FLASK_RUN_PORT in .flaskenv"),
+    ({"FLASK_RUN_PORT": "5001"}, {".flaskenv": "FLASK_RUN_PORT=5003\n"}, "5001", "FLASK_RUN_PORT"),
+])  # fmt: skip
+def test_the_port_of_flask_run(served, tmp_path, environ, files, port, why):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    found = served(["flask", "run"], **environ)
+    assert (found.implied_port, found.implied_why) == (port, why)
+
+
+@pytest.mark.parametrize(("text", "port"), [
+    ("app.run()", "5000"), ("app.run(port=8000)", "8000"), ("app.run('0.0.0.0', 8001)", "8001"), ("app.run(host='0.0.0.0', debug=True, port='8002')", "8002"),
+    ("app.run(port=int(os.environ.get('PORT', 5001)))", "5001"), ("app.run(port=os.getenv('PORT', '5002'))", "5002"), ("app.run(port=int(os.environ.get('PORT') or 5003))", "5003"),
+    ("app.run(port=int(os.environ.get('SHOP_PORT', 5001)))", "7777"), ("app.run(port=int(os.environ['SHOP_PORT']))", "7777"), ("app.run(port=int(os.environ['NONE']))", ""),
+    ("PORT = 5004\napp.run(port=PORT)", "5004"), ("PORT = 1\nPORT = 2\napp.run(port=PORT)", ""), ("port = int(os.getenv('PORT', default=5005))\nif 1:\n    app.run('::', port)", "5005"),
+    ("def main():\n    app.run(port=5006)\nmain()", "5006"), ("app.run(port=choose())", ""), ("app.run(**options)", ""), ("app.run(*options)", ""), ("app.run(port=None)", "5000"),
+    ("if 1:\n    app.run(port=1)\nelse:\n    app.run(port=2)", ""), ("if 1:\n    app.run(port=1)\nelse:\n    app.run('x', 1)", "1"), ("app.run(port=99999)", ""), ("app.run(port=-1)", ""), ("app.run(port=True)", ""),
+    ("import subprocess\nsubprocess.run(['x', 9])\napp.run(port=5007)", "5007"), ("asyncio.run(x())", ""), ("run_simple('0.0.0.0', 4000, app)", "4000"),
+    ("from werkzeug import serving\nserving.run_simple(hostname='x', port=4001, application=app)", "4001"), ("serve(app, port=4002)", "4002"), ("serve(app)", "8080"),
+    ("waitress.serve(app, listen='*:4003')", "4003"), ("make_server('', 4004, app).serve_forever()", "4004"), ("WSGIServer(('0.0.0.0', 4005), app).serve_forever()", "4005"),
+    ("socketio.run(app)", "5000"), ("socketio.run(app, '0.0.0.0', 4006)", "4006"), ("socketio.run(app, port=4007)", "4007"), ("print(1)", ""), ("app.run(", ""), ("\0", ""),
+])  # fmt: skip
+def test_the_port_of_a_script(tmp_path, text, port):
+    assert script(tmp_path, START + text).port == port
+
+
+def script(folder, text):
+    (folder / "script.py").write_text(text)
+    return script_port.asked(str(folder / "script.py"), {"SHOP_PORT": "7777"})
+
+
+def test_a_long_script_is_read_at_once(tmp_path):
+    deep = "app.run(port=" + "int(" * 90 + "1" + ")" * 90 + ")\n"
+    names = "".join(f"n{number} = n{number + 1}\n" for number in range(2000)) + "app.run(port=n0)\n"
+    assert script(tmp_path, START + deep + names).port == ""
+
+
+@pytest.mark.parametrize(("command", "environ", "expected"), [
+    (["flask", "run"], {}, [5000]), (["flask", "run", "-p", "5002"], {}, []), (["flask", "run"], {"PORT": "7000"}, []), (["gunicorn", "app:app"], {}, [8000]),
+    (["gunicorn", "-b", ":9000", "-b", ":9001", "app:app"], {}, [9001]), (["gunicorn", "app:app"], {"GUNICORN_CMD_ARGS": "-b :9000"}, []), (["python", "app.py"], {}, [5000]),
+    (["gunicorn", "app:app"], {"LISTEN_PORT": "81", "UWSGI_PROCESSES": "1"}, []), (["gunicorn", "app:app"], {"BIND": "0.0.0.0:81"}, []), ([], {}, []), (["flask", "run"], {"FLASK_RUN_PORT": "http"}, []),
+])  # fmt: skip
+def test_what_is_listened_on_beside(served, command, environ, expected):
+    boot = Boot(environ, served.directory, command)
+    assert [one.port for one in ports.beside(boot)] == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [
+    ("web: gunicorn app:app\n", [8000]), ("web: gunicorn -b 0.0.0.0:5001 app:app\n", [5001]), ("web: gunicorn -b :$PORT app:app\n", []), ("worker: x\n", []),
+    ("web: flask run\n", [5000]), ("web: flask run -p 5002\n", [5002]), ("web: python app.py\n", [5000]), ("web: python seed.py\n", []),
+])  # fmt: skip
+def test_the_port_of_a_procfile(served, tmp_path, text, expected):
+    """Beside 8080: it is no command of the container's, and 8080 is what the README publishes."""
+    (tmp_path / "Procfile").write_text(text)
+    boot = Boot({}, served.directory)
+    assert (boot.values["PORT"], [one.port for one in ports.beside(boot)]) == (None, expected)
+    (tmp_path / "Procfile").unlink()
+
+
+@pytest.mark.parametrize(("command", "environ", "port", "line"), [
+    (["gunicorn", "-b", ":5000", "app:app"], {"GUNICORN_CMD_ARGS": "-b :9000"}, 9000, ""), ([], {"GUNICORN_CMD_ARGS": "-b :9000"}, 9000, ""),
+    (["gunicorn", "-b", ":5000", "app:app"], {"PORT": "7000"}, 7000, "port 5000 (command line) is not listened on: PORT=7000 says otherwise"),
+    ([], {"GUNICORN_CMD_ARGS": "--bind=0.0.0.0:9000", "PORT": "7000"}, 7000, "port 9000 (GUNICORN_CMD_ARGS) is not listened on: PORT=7000 says otherwise"),
+    (["gunicorn", "-b", "0.0.0.0:$PORT", "app:app"], {}, None, "command line: port '$PORT' is no number"), (["gunicorn", "-b", ":7000", "app:app"], {"PORT": "7000"}, 7000, ""),
+    (["gunicorn", "-b", "unix:/tmp/x.sock", "app:app"], {}, None, "command line: unix:/tmp/x.sock is not listened on"),
+])  # fmt: skip
+def test_an_address_is_taken_or_named(served, command, environ, port, line):
+    boot = Boot(environ, served.directory, command)
+    assert boot.values["PORT"] == port
+    ports.beside(boot)
+    lines = [one for one in [*boot.warnings, *ports.sockets(boot)] if "port" in one]
+    assert bool(lines) is bool(line), lines
+    assert line in "\n".join(lines)
+
+
+# How many: gunicorn's own meaning
+
+LINE = "gunicorn's own default, as its command names none"
+
+
+@pytest.mark.parametrize(("command", "environ", "workers", "threads", "why"), [
+    (["gunicorn", "app:app"], {}, 1, 1, f"{LINE}; WEB_CONCURRENCY sets more"), (["gunicorn", "-w", "2", "app:app"], {}, 2, 1, f"command line says so; threads: {LINE}"),
+    (["gunicorn", "-w", "2", "--threads", "3", "app:app"], {}, 2, 3, "command line says so"), (["gunicorn", "--threads", "3", "app:app"], {}, 1, 3, f"{LINE}; WEB_CONCURRENCY sets more; threads: command line"),
+    (["gunicorn", "app:app"], {"THREADS": "5", "WEB_CONCURRENCY": "2"}, 2, 5, "WEB_CONCURRENCY says so; threads: THREADS"), (["gunicorn", "-k", "gthread", "-w", "2", "app:app"], {}, 2, 4, "command line says so; threads: default"),
+    (["gunicorn", "-k", "sync", "-w", "2", "app:app"], {}, 2, 1, f"command line says so; threads: {LINE}"), (["gunicorn", "app:app"], {"GUNICORN_CMD_ARGS": "-k gthread -w 2"}, 2, 4, "GUNICORN_CMD_ARGS says so; threads: default"),
+    ([], {"GUNICORN_CMD_ARGS": "-w 2"}, 2, 4, "GUNICORN_CMD_ARGS says so; threads: default"), (["flask", "run"], {"WEB_CONCURRENCY": "2"}, 2, 4, "WEB_CONCURRENCY says so; threads: default"),
+    (["gunicorn", "app:app"], {"MAX_WORKERS": "5", "WORKERS_PER_CORE": "0.1"}, 2, 1, f"WORKERS_PER_CORE and MAX_WORKERS say so; threads: {LINE}"),
+])  # fmt: skip
+def test_workers_and_threads(served, command, environ, workers, threads, why):
+    boot = sized(served, command, environ)
+    assert (boot.values["WEB_CONCURRENCY"], boot.values["THREADS"], boot.size_reason) == (workers, threads, why)
+
+
+def sized(served, command, environ):
+    boot = Boot(environ, served.directory, command)
+    boot.users = users_nginx.UsersNginx()
+    boot.size, boot.size_reason, *_ = capacity.decide(boot)
+    return boot
+
+
+def test_a_procfile_leaves_the_workers_to_the_box(served, tmp_path):
+    """Its platform computes WEB_CONCURRENCY; threads it does not."""
+    (tmp_path / "Procfile").write_text("web: gunicorn app:app\n")
+    boot = sized(served, None, {})
+    (tmp_path / "Procfile").unlink()
+    assert (boot.values["THREADS"], boot.values["WEB_CONCURRENCY"]) == (1, boot.size.workers)
+    assert boot.size_reason == f"{boot.size.reason}; threads: {LINE}"
+
+
+def test_one_thread_has_a_queue(served):
+    assert sized(served, ["gunicorn", "app:app"], {}).values["BACKLOG"] == 64
+    assert sized(served, ["gunicorn", "--backlog", "0", "app:app"], {}).values["BACKLOG"] == 1
+    assert sized(served, ["gunicorn", "-w", "8", "--threads", "8", "app:app"], {}).values["BACKLOG"] == 256
+
+
+def test_more_streams_than_the_one_thread_is_refused(served):
+    with pytest.raises(capacity.Conflict, match="STREAMS_MAX=2 is more than THREADS=1"):
+        sized(served, ["gunicorn", "app:app"], {"STREAMS_MAX": "2"})
+
+
+@pytest.mark.parametrize(("words", "environ", "files", "is_served"), [
+    (["gunicorn"], {}, {"gunicorn.conf.py": "wsgi_app = 'app:app'"}, True), (["gunicorn"], {}, {}, False), (["gunicorn"], {"GUNICORN_CMD_ARGS": "-c g.py"}, {}, True),
+    (["gunicorn", "-w", "2"], {}, {"gunicorn.conf.py": ""}, True), (["gunicorn"], {"GUNICORN_CMD_ARGS": "-w 2"}, {}, False),
+])  # fmt: skip
+def test_gunicorn_whose_file_names_the_application(served, tmp_path, words, environ, files, is_served):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert (served(words, **environ) is not None) is is_served
+    for name in files:
+        (tmp_path / name).unlink()
+
+
+# What a server's words mean is the same however it is started
+
+STARTS = ["{}", "tini -- {}", "true && {}", "env X=1 {}", "nice -n 5 sh -c '{}'", "exec {}"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize(("line", "port", "implied", "tls", "program"), [
+    ("gunicorn app", None, "8000", "", "gunicorn"), ("gunicorn -b :81 app", "81", None, "", "gunicorn"), ("gunicorn -b unix:/x app", None, None, "", "gunicorn"),
+    ("flask run", None, "5000", "", "flask"), ("flask run -p 82", "82", None, "", "flask"), ("flask run --cert adhoc", None, "5000", "--cert", "flask"),
+    ("python app.py", None, "5000", "", "python"), ("python -m app", None, "5000", "", "python"),
+    ("python -m whole", None, "5000", "", "python"), ("uvicorn app:app", None, "8000", "", "uvicorn"), ("uvicorn --port 83 app:app", "83", None, "", "uvicorn"),
+    ("hypercorn -b unix:/x app:app", None, None, "", "hypercorn"), ("uvicorn --ssl-certfile c --port 443 app:app", None, None, "--ssl-certfile", "uvicorn"),
+    ("uwsgi --https :443,c,k --module app:app", None, None, "--https", "uwsgi"), ("django-admin runserver", None, "8000", "", "django-admin"),
+    ("python garden/manage.py runserver", None, "8000", "", "manage.py"), ("python group/manage.py run", None, "5000", "", "manage.py"),
+])  # fmt: skip
+def test_a_port_and_tls_whatever_starts_the_server(served, start, line, port, implied, tls, program):
+    found = served(["sh", "-c", start.format(line)])
+    assert (found.port, found.implied_port, found.tls, found.program) == (port, implied, tls, program)
+
+
+@pytest.mark.parametrize("line", [
+    "gunicorn app", "newrelic-admin run-program gunicorn app", "true && exec gunicorn app", "cd . && gunicorn app", "X=1 gunicorn app", "celery worker & gunicorn app",
+])  # fmt: skip
+@pytest.mark.parametrize("by", [commands.COMMAND, commands.PROCFILE])
+def test_gunicorn_s_own_meaning_whatever_starts_it(served, tmp_path, line, by):
+    """One thread, its port, its object, of a command and of a Procfile's line; one worker of a command only."""
+    (tmp_path / "Procfile").write_text(f"web: {line}\n")
+    command = ["sh", "-c", line] if by == commands.COMMAND else None
+    if command and "&" in line.replace("&&", ""):
+        pytest.skip("run as it is")
+    boot = sized(served, command, {"RUNTIME_DIR": str(tmp_path)})
+    (tmp_path / "Procfile").unlink()
+    assert (boot.settings.line, boot.values["THREADS"], boot.values["BACKLOG"] >= 64) == (by, 1, True)
+    assert (boot.settings.sources["WEB_CONCURRENCY"] == LINE) == (by == commands.COMMAND)
+    assert [one.port for one in ports.beside(boot)] == [8000]
+    boot.application = application.choose(boot, "")
+    assert (boot.objects[0], boot.application.why) == ("application", f"{by}=app")
+
+
+@pytest.mark.parametrize("by", [commands.COMMAND, commands.PROCFILE])
+@pytest.mark.parametrize(
+    "line",
+    ["true && gunicorn --certfile c app:app", "tini flask run --cert adhoc", "gunicorn --certfile=$(pwd)/c app:app"],
+)
+def test_tls_is_refused_whatever_starts_the_server(served, tmp_path, line, by):
+    (tmp_path / "Procfile").write_text(f"web: {line}\n")
+    boot = Boot({}, served.directory, ["sh", "-c", line] if by == commands.COMMAND else None)
+    (tmp_path / "Procfile").unlink()
+    boot.users = users_nginx.UsersNginx()
+    with pytest.raises(BootError, match=rf"{by}: --cert.* asks for TLS"):
+        boot.refuse_tls()
+
+
+def test_a_procfile_s_line_that_a_shell_has_read_is_still_the_procfile_s(served, tmp_path):
+    """`gunicorn -w $(nproc)`: its words become the command, and neither its port nor its workers a command's."""
+    (tmp_path / "Procfile").write_text("web: gunicorn -b :$X -w $(echo 2) app\n")
+    before = Boot({}, served.directory)
+    assert (before.settings.line, before.served.gunicorn) == ("", [])
+    words = ["gunicorn", "-b", ":7001", "-w", "2", "app"]
+    boot = Boot({}, served.directory, words, was=before.served)
+    (tmp_path / "Procfile").unlink()
+    assert (boot.settings.line, boot.values["PORT"], boot.settings.sources["WEB_CONCURRENCY"]) == (
+        "Procfile",
+        None,
+        "Procfile",
+    )
+    assert [(one.port, one.why) for one in ports.beside(boot)] == [(7001, "-b in the Procfile")]
+    assert application.choose(boot, "").why == "Procfile=app"
+    again = Boot({}, served.directory, words, was=boot.served)  # a reload
+    assert again.settings.line == "Procfile"
+
+
+def test_a_procfile_s_uwsgi_is_listened_on_beside(served, tmp_path):
+    for text, command, expected in (
+        ("web: uwsgi --http :7002 --module app:app\n", None, (None, [7002])),
+        ("", ["uwsgi", "--http", ":7002", "--module", "app:app"], (7002, [])),
+    ):
+        (tmp_path / "Procfile").write_text(text)
+        boot = Boot({}, served.directory, command)
+        assert (boot.values["PORT"], [one.port for one in ports.beside(boot)]) == expected
+    (tmp_path / "Procfile").unlink()
+
+
+@pytest.mark.parametrize(("words", "target", "folder", "file"), [
+    (["sh", "-c", "cd web && gunicorn -c g.py site"], "site:app", "web", "web/g.py"), (["sh", "-c", "cd web && gunicorn --chdir .. app:app"], "app:app", "", ""),
+    (["sh", "-c", "cd web && FLASK_APP=site flask run"], "site:app", "web", ""), (["sh", "-c", "cd web && flask run"], "app:app", "web", ""), (["sh", "-c", "cd web && uvicorn --app-dir .. app:app"], "app:app", "", ""), (["gunicorn", "--chdir", "web", "-c", "g.py", "site"], "site:app", "web", "web/g.py"),
+])  # fmt: skip
+def test_a_folder_that_the_command_changes_to(served, tmp_path, words, target, folder, file):
+    """Where its names, its gunicorn file and its --chdir begin."""
+    (tmp_path / "web" / "g.py").write_text("bind = ':7003'\n")
+    (tmp_path / "web" / "app.py").write_text(FILES["app.py"])
+    environ = {"FLASK_APP": "site"} if "FLASK_APP" in words[-1] else {}  # its first step has given that
+    boot = Boot(environ, served.directory, words)
+    boot.environment, boot.origin.python = dict(boot.settings.environment), sys.executable
+    boot.read_gunicorn_file()
+    found = application.choose(boot, "")
+    assert (found.target, found.directory) == (target, str(tmp_path / folder))
+    assert boot.gunicorn_file == (str(tmp_path / file) if file else "")
+
+
+def test_the_flaskenv_of_the_folder_that_flask_is_started_in(served, tmp_path):
+    (tmp_path / "web" / ".flaskenv").write_text("FLASK_APP=site\n")
+    (tmp_path / ".flaskenv").write_text("FLASK_APP=run\n")
+    boot = Boot({}, served.directory, ["sh", "-c", "cd web && flask run"])
+    found = application.choose(boot, "")
+    assert (found.target, found.directory) == ("site:app", str(tmp_path / "web"))
+    assert application.choose(Boot({}, served.directory, ["flask", "run"]), "").target.startswith("run:")

@@ -8,7 +8,8 @@ import pwd
 
 import pytest
 
-from flagon import compat, uwsgi_ini
+from flagon import application, compat, locate, uwsgi_ini
+from flagon.boot import Boot
 from flagon.settings import SettingsError, resolve
 
 # variable, value, setting, what it becomes; and an empty one counts as unset
@@ -112,7 +113,7 @@ def test_named_in_one_line(tmp_path, name, value, words):
 @pytest.mark.parametrize(("name", "value", "words"), REFUSED)
 def test_refused(tmp_path, name, value, words):
     with pytest.raises(SettingsError, match="is not accepted") as error:
-        read(tmp_path, **{name: value})
+        read(tmp_path, **{"UWSGI_CHEAPER": "0", name: value})
     assert name in str(error.value)
     assert words in str(error.value)
 
@@ -145,9 +146,61 @@ def test_a_mark_means_one_thread_and_no_limit(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(compat.MARKS))
 def test_every_mark(tmp_path, name):
-    value = {"UWSGI_INI": "uwsgi.ini", "STATIC_INDEX": "1", "MODULE_NAME": "main"}.get(name, "80")
+    value = {"UWSGI_INI": "uwsgi.ini"}.get(name, "80")
     (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\n" if name == "UWSGI_INI" else "")
     assert read(tmp_path, **{name: value}).old.seen
+
+
+OBJECT = "from flask import Flask\napp = api = Flask(__name__)\n"
+# Words that any application may have, by themselves beside an app.py
+WORDS = [
+    {"LISTEN_PORT": "9999"}, {"LISTEN_PORT": "http"}, {"STATIC_INDEX": "1"}, {"STATIC_INDEX": "yes"}, {"MODULE_NAME": "billing"},
+    {"MODULE_NAME": "plain"}, {"MODULE_NAME": "app"}, {"MODULE_NAME": "no such/module"}, {"VARIABLE_NAME": "foo"}, {"MAX_WORKERS": "16"}, {"MAX_WORKERS": "1"},
+    {"MAX_WORKERS": "few"}, {"KEEP_ALIVE": "1h"}, {"KEEP_ALIVE": "7"}, {"GUNICORN_CONF": "conf.py"}, {"PRE_START_PATH": "/app/x.sh"},
+    {"MAX_WORKERS": "16", "KEEP_ALIVE": "5"}, {"GUNICORN_CONF": "conf.py", "PRE_START_PATH": "/app/x.sh"},
+    {"WORKER_CLASS": "celery", "STREAMS_MAX": "5", "MODULE_NAME": "billing", "MAX_WORKERS": "16", "KEEP_ALIVE": "1h",
+     "VARIABLE_NAME": "foo", "LISTEN_PORT": "9999", "STATIC_INDEX": "yes"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("environ", WORDS)
+def test_ordinary_words_switch_no_mode(tmp_path, environ):
+    (tmp_path / "app.py").write_text(OBJECT)
+    (tmp_path / "plain.py").write_text("rates = 3\n")
+    (tmp_path / "conf.py").write_text("timeout = 9\n")
+    boot = Boot({"RUNTIME_DIR": str(tmp_path), "DATA_DIR": str(tmp_path), **environ}, str(tmp_path))
+    boot.choose_places(fresh=False)
+    settings = boot.settings
+    assert (settings.old.seen, settings.old.listen, settings.old.max_workers) == ("", "", 0)
+    assert (settings["THREADS"], settings["MAX_BODY_SIZE"], settings["WORKER_CLASS"]) == (4, 32 << 20, None)
+    assert locate.locate(str(tmp_path), application.clues(boot)).target == "app:app"
+    for name in {"LISTEN_PORT", "MAX_WORKERS", "VARIABLE_NAME"} & environ.keys():
+        assert [line for line in settings.warnings if line.startswith(f"{name}={environ[name]} is left")]
+
+
+# the same words with a proof: a main.py where the old images had it, a second word, a name that is theirs alone
+PROVEN = [
+    ({"LISTEN_PORT": "8000"}, "main.py", "LISTEN_PORT with main.py"), ({"STATIC_INDEX": "1"}, "app/main.py", "STATIC_INDEX with app/main.py"),
+    ({"MODULE_NAME": "main"}, "main.py", "MODULE_NAME with main.py"), ({"VARIABLE_NAME": "api"}, "main.py", "VARIABLE_NAME with main.py"),
+    ({"VARIABLE_NAME": "api"}, "app/main.py", "VARIABLE_NAME with app/main.py"), ({"GUNICORN_CONF": "main.py"}, "main.py", "GUNICORN_CONF with main.py"),
+    ({"MODULE_NAME": "shop.web", "VARIABLE_NAME": "api"}, "shop/web.py", "MODULE_NAME with VARIABLE_NAME"),
+    ({"LISTEN_PORT": "80", "STATIC_INDEX": "1"}, "web.py", "LISTEN_PORT with STATIC_INDEX"),
+    ({"MAX_WORKERS": "3", "WORKERS_PER_CORE": "2"}, "web.py", "WORKERS_PER_CORE"), ({"LISTEN_PORT": "80", "NGINX_MAX_UPLOAD": "1m"}, "web.py", "NGINX_MAX_UPLOAD"),
+    # not with a value that is not of their kind, nor by numbers
+    ({"STATIC_INDEX": "yes"}, "main.py", ""), ({"LISTEN_PORT": "http"}, "main.py", ""), ({"MODULE_NAME": "billing"}, "main.py", ""),
+    ({"VARIABLE_NAME": "foo"}, "main.py", ""), ({"MAX_WORKERS": "16"}, "main.py", ""), ({"KEEP_ALIVE": "7"}, "main.py", ""), ({}, "main.py", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("environ", "file", "seen"), PROVEN)
+def test_the_proof_of_an_old_image(tmp_path, environ, file, seen):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(OBJECT)
+    settings = read(tmp_path, **environ)
+    assert settings.old.seen == seen
+    assert settings["THREADS"] == (1 if seen else 4)
+    assert settings.old.listen == (environ.get("LISTEN_PORT", "") if seen else "")
+    assert settings.old.max_workers == (3 if "WORKERS_PER_CORE" in environ else 0)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +217,7 @@ def test_every_mark(tmp_path, name):
     ],
 )
 def test_listen_port_forms(tmp_path, text):
+    (tmp_path / "main.py").write_text("app = 1\n")
     assert read(tmp_path, LISTEN_PORT=text).old.listen == text
 
 
@@ -184,6 +238,22 @@ def test_uwsgi_ini(tmp_path, text, setting, expected):
     settings = read(tmp_path)
     assert settings[setting] == expected
     assert settings.old.seen == str(tmp_path / "uwsgi.ini")
+
+
+@pytest.mark.parametrize(("maps", "more", "words"), [
+    (["/static=/app/a", "/media=/srv/m", "/docs/=/srv/d/"], [("/media", "/srv/m"), ("/docs", "/srv/d")], ""),
+    (["/static=/app/a", "/static=/app/b"], [], "/static=/app/b is ignored: nginx looks into one folder below /static, /app/a"),
+    (["/static=/app/a", "/m=/app/b", "/m/=/app/c"], [("/m", "/app/b")], "/m/=/app/c is ignored"),
+    (["/static=/app/a", "/m=relative"], [], "/m=relative is ignored; accepted: an absolute path"),
+    (["/static=/app/a", "m;x=/app/b"], [], "m;x=/app/b is ignored"), (["/static=/app/a", "/m"], [], ""),
+])  # fmt: skip
+def test_further_static_maps(tmp_path, maps, more, words):
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\n" + "".join(f"static-map = {one}\n" for one in maps))
+    settings = read(tmp_path)
+    assert (settings["STATIC_URL"], settings["STATIC_PATH"]) == ("/static", "/app/a")
+    assert settings.old.statics == more
+    assert len(settings.old.lines) == bool(words)
+    assert words in "".join(settings.old.lines)
 
 
 @pytest.mark.parametrize(("text", "words"), [
@@ -296,9 +366,59 @@ def test_users_by_name(tmp_path):
 
 
 def test_virtual_environments_and_paths(tmp_path):
-    packages = tmp_path / "venv/lib/python3.11/site-packages"
-    packages.mkdir(parents=True)
     (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\npythonpath = lib\nvirtualenv = venv\n")
-    assert read(tmp_path).old.python_path == (str(tmp_path / "lib"), str(packages))
-    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nhome = nowhere\n")
-    assert "no virtual environment" in read(tmp_path).old.lines[0]
+    assert read(tmp_path).old.python_path == (str(tmp_path / "lib"),)
+    assert read(tmp_path).old.home == str(tmp_path / "venv")  # whether it can be used: test_environments
+
+
+@pytest.mark.parametrize(("environ", "port", "line"), [
+    ({"BIND": "0.0.0.0:8081", "PORT": "9000"}, 8081, "PORT=9000 is not listened on: BIND=0.0.0.0:8081 stands in its place"), ({"BIND": "[::]:8081", "PORT": "9000", "HOST": "x"}, 8081, "PORT=9000 is not"),
+    ({"BIND": ":8081", "FLAGON_PORT": "7000"}, 7000, "BIND=:8081 is not listened on: FLAGON_PORT=7000"), ({"BIND": ":8081", "PORT": "8081"}, 8081, ""), ({"BIND": ":8081", "FLAGON_PORT": "tcp://10.0.0.1:80"}, 8081, ""),
+    ({"BIND": "0.0.0.0", "PORT": "9000"}, 9000, ""), ({"BIND": "0.0.0.0"}, 8000, ""), ({"BIND": "unix:/x", "PORT": "9000"}, 9000, "only its port"), ({"BIND": "0.0.0.0:http", "PORT": "9000"}, 9000, "only its port"),
+])  # fmt: skip
+def test_bind_stands_in_the_place_of_port(tmp_path, environ, port, line):
+    """tiangolo/meinheld-gunicorn, gunicorn_conf.py: `use_bind = bind_env if bind_env else host:port`."""
+    settings = read(tmp_path, **environ)
+    assert settings["PORT"] == port
+    lines = [one for one in settings.warnings if "BIND" in one]
+    assert bool(lines) is bool(line)
+    assert line in "".join(lines)
+
+
+def test_bind_of_a_dotenv_file_is_below_the_environment(tmp_path):
+    (tmp_path / ".env").write_text("BIND=0.0.0.0:8081\n")
+    assert read(tmp_path, PORT="9000")["PORT"] == 9000
+    assert read(tmp_path)["PORT"] == 8081
+
+
+@pytest.mark.parametrize(("words", "application", "expected"), [
+    ("--http :8000 --module shop:app", "shop:app", {"PORT": 8000}),
+    ("--http-socket 0.0.0.0:5000 --wsgi-file shop.py --callable web -p 3 --threads=2", "shop.py:web", {"PORT": 5000, "WEB_CONCURRENCY": 3, "THREADS": 2}),
+    ("--socket 0.0.0.0:5001 --protocol=http -w shop:app --master", "shop:app", {"PORT": 5001, "THREADS": 1}),
+    ("--ini deploy/u.ini", "inner:app", {"WEB_CONCURRENCY": 6, "PORT": 7000}),
+    ("deploy/u.ini", "inner:app", {"WEB_CONCURRENCY": 6}),
+    ("--master deploy/u.ini --harakiri 33", "inner:app", {"WEB_CONCURRENCY": 6, "TIMEOUT": 33.0}),
+    ("-s :3031 -M -T --wsgi-file=shop.py", "shop.py", {"PORT": None}),
+    ("shop:app --http=:81", "shop:app", {"PORT": 81}),
+    ("--chdir=src --module=shop", "shop", {}),
+])  # fmt: skip
+def test_the_command_uwsgi(tmp_path, words, application, expected):
+    """Its options as those of uwsgi.ini, the file that it names, and no other: uWSGI reads no uwsgi.ini by itself."""
+    from flagon import commands
+
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = other:app\n")
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "u.ini").write_text("[uwsgi]\nmodule = inner:app\nprocesses = 6\nhttp = :7000\n")
+    served = commands.served_instead(["uwsgi", *words.split()], {}, str(tmp_path))
+    found = resolve({}, str(tmp_path), [], served.uwsgi)
+    assert (found.old.application, found.old.named) == (application, "uwsgi")
+    assert {name: found.values[name] for name in expected} == expected
+    assert ("-s :" in words) == any("proxy_pass" in line for line in found.warnings)
+
+
+def test_a_file_that_the_command_uwsgi_names_must_be_there(tmp_path):
+    with pytest.raises(SettingsError, match=r"uwsgi --ini none\.ini is not accepted: there is no file"):
+        resolve({}, str(tmp_path), [], (("ini", "none.ini"),))
+    from flagon import commands
+
+    assert "write it as an .ini" in commands.served_instead(["uwsgi", "--yaml", "u.yml"], {}, str(tmp_path)).lines[0]

@@ -7,15 +7,17 @@ import json
 import os
 import random
 import re
+import sys
 from importlib import metadata
 from urllib.parse import unquote
 
 import pytest
 
-from flagon import database, postgres_url
+from flagon import database, environments, postgres_url
 from flagon.boot import Boot, BootError
 from flagon.database import masked, read
 from flagon.foreign_keys import FOREIGN
+from flagon.handover import application_environment
 from flagon.settings import SettingsError, resolve
 
 HERE = os.path.abspath(__file__)
@@ -375,11 +377,139 @@ def test_boot_keeps_both(booted):
     assert alone.direct_database is alone.database
 
 
-def test_a_direct_url_of_another_kind_is_not_the_same_database(booted):
-    boot = booted(DIRECT_URL="postgres://u:p@db/x")
+@pytest.mark.parametrize(("given", "kind"), [({"DATABASE_URL": "sqlite:////x.db"}, "sqlite"), ({}, "none")])
+def test_a_direct_url_of_another_kind_is_not_the_same_database(booted, given, kind):
+    boot = booted(DIRECT_URL="postgres://u:p@db/x", **given)
     assert boot.direct_database is boot.database
-    assert boot.database.kind == "sqlite"
+    assert boot.database.kind == kind
     assert [line for line in boot.warnings if line.startswith("DIRECT_URL is ignored")]
+
+
+# nobody has given one
+
+
+def serves(boot):
+    """The environment of an application that needs nothing else."""
+    boot.choose()
+    return application_environment(boot)
+
+
+def test_nothing_is_invented(booted, tmp_path):
+    (tmp_path / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    for given in ({}, {"DATABASE_URL": ""}, {"DATABASE_URL": " '' "}, {"FLAGON_DATABASE_URL": ""}):
+        environment = serves(booted(**given))
+        assert "DATABASE_URL" not in environment
+        assert "FLAGON_DATABASE" not in environment
+        assert environment["FLAGON_SQLITE_URL"] == f"sqlite:///{tmp_path}/data/app.db"
+    assert serves(booted(POSTGRES_HOST="pg", POSTGRES_USER="u"))["DATABASE_URL"] == "postgresql://u@pg/"
+
+
+def test_the_file_of_an_earlier_version_goes_on_being_given(booted, tmp_path):
+    (tmp_path / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    file = tmp_path / "data" / "app.db"
+    file.parent.mkdir()
+    for content in ("", "tables"):
+        file.write_text(content)
+        boot = booted()
+        told = [line for line in boot.warnings if "earlier versions" in line]
+        assert len(told) == bool(content)
+        assert serves(boot).get("DATABASE_URL") == (f"sqlite:///{file}" if content else None)
+    assert "DATABASE_URL" not in serves(booted(DATABASE_URL=""))
+    assert serves(booted(PGHOST="pg"))["DATABASE_URL"] == "postgresql://pg/"
+
+
+def test_an_app_db_of_the_applications_own_is_never_taken_for_it(booted, tmp_path):
+    """Its first start marks a data directory."""
+    boot = booted()
+    boot._mark_data()
+    (tmp_path / "data" / "app.db").write_text("tables")
+    again = booted()
+    assert again.values["DATABASE_URL"] is None
+    assert not [line for line in again.warnings if "earlier" in line]
+
+
+# name -> text, the URL; or None, and words of the one warning
+PARTS = [
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", POSTGRES_PASSWORD="p@:/", POSTGRES_DB="shop"), "postgresql://u:p%40%3A%2F@pg/shop"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_PORT="5433", POSTGRES_USER="u", POSTGRES_DB="shop"), "postgresql://u@pg:5433/shop"),
+    (dict(POSTGRES_SERVER="pg", POSTGRES_USERNAME="u", POSTGRES_PASS="p", POSTGRES_NAME="d"), "postgresql://u:p@pg/d"),
+    (dict(DB_HOST="pg", DB_USER="u", DB_PASSWORD="p", DB_NAME="d"), "postgresql://u:p@pg/d"),
+    (dict(DB_HOST="my", DB_USER="u", DB_PASSWORD="p", DB_NAME="d", DB_PORT="3306"), "mysql://u:p@my:3306/d"),
+    (dict(DB_HOST="my", DB_USERNAME="u", DB_DATABASE="d", DB_CONNECTION="mysql"), "mysql://u@my/d"),
+    (dict(DB_HOST="pg", DB_USER="u", DB_ENGINE="django.db.backends.postgresql"), "postgresql://u@pg/"),
+    (dict(MYSQL_HOST="my", MYSQL_USER="u", MYSQL_PASSWORD="p", MYSQL_DATABASE="d"), "mysql://u:p@my/d"),
+    (dict(MARIADB_HOST="my", MARIADB_USER="u", MARIADB_DATABASE="d", modules="pymysql"), "mysql://u@my/d"),
+    (dict(MYSQL_HOST="my", MYSQL_USER="u", modules="pymysql,sqlalchemy"), "mysql+pymysql://u@my/"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", modules="psycopg,sqlalchemy"), "postgresql+psycopg://u@pg/"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", modules="psycopg,psycopg2,sqlalchemy"), "postgresql://u@pg/"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", modules="psycopg,sqlalchemy,SQLAlchemy-2.1.0.dist-info"), "postgresql://u@pg/"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", modules="psycopg2,sqlalchemy,sqlalchemy-2.1.3.dist-info"), "postgresql+psycopg2://u@pg/"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", modules="psycopg,sqlalchemy,sqlalchemy-2.0.51.dist-info"), "postgresql+psycopg://u@pg/"),
+    (dict(DB_HOST="h", DB_USER="u", modules="pymysql"), "mysql://u@h/"),
+    (dict(DB_HOST="h", DB_USER="u", modules="psycopg2"), "postgresql://u@h/"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", DB_HOST="pg", DB_USER="u", DB_PORT="5432"), "postgresql://u@pg/"),
+    (dict(DATABASE_URL="sqlite:////x.db", POSTGRES_HOST="pg", POSTGRES_USER="u"), "sqlite:////x.db"),
+    (dict(DATABASE_URL="", POSTGRES_HOST="pg", POSTGRES_USER="u"), "postgresql://u@pg/"),
+    (dict(PGHOST="pg", POSTGRES_HOST="other", POSTGRES_USER="u"), "postgresql://pg/"),
+]  # fmt: skip
+NO_PARTS = [
+    (dict(POSTGRES_HOST="pg"), "POSTGRES_USER is missing"),
+    (dict(POSTGRES_USER="u", POSTGRES_PASSWORD=SECRET, POSTGRES_DB="d"), "POSTGRES_HOST is missing"),
+    (dict(DB_USER="u", DB_PASSWORD=SECRET), "DB_HOST is missing"),
+    (dict(MYSQL_DATABASE="d"), "MYSQL_HOST and MYSQL_USER are missing"),
+    (dict(POSTGRES_HOST="a", POSTGRES_USER="u", MYSQL_HOST="b", MYSQL_USER="u"), "more than one database"),
+    (dict(DB_HOST="h", DB_USER="u", modules="pymysql,psycopg"), "whether that is Postgres or MySQL"),
+    (dict(DB_HOST="h", DB_USER="u", DB_ENGINE="mssql"), "whether that is Postgres or MySQL"),
+    (dict(DB_HOST="h", DB_USER="u", modules="pyodbc"), "whether that is Postgres or MySQL"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", POSTGRES_PORT="many"), "the port 'many'"),
+    (dict(POSTGRES_HOST="pg", POSTGRES_USER="u", POSTGRES_PASSWORD_FILE="/nowhere/at/all"), "POSTGRES_PASSWORD_FILE: cannot read"),
+    (dict(DB_NAME="shop.sqlite3"), ""), (dict(DB_PORT="tcp://10.0.0.1:5432", DB_NAME="x"), ""), (dict(DB_HOST=" "), ""),
+    (dict(POSTGRES_PORT="tcp://10.0.0.1:5432", POSTGRES_SERVICE_HOST="10.0.0.1"), ""),
+    (dict(DB_ENGINE="django.db.backends.sqlite3", DB_HOST="", DB_USER="u", DB_NAME="x"), "DB_HOST is missing"),
+    (dict(DB_ENGINE="sqlite", DB_HOST="h", DB_USER="u"), ""), (dict(POSTGRES_ENABLED="1"), ""),
+]  # fmt: skip
+
+
+def with_modules(tmp_path, monkeypatch, environ):
+    """Settings where these packages and no others are installed."""
+    packages = tmp_path / "venv" / "lib" / f"python{environments.HERE}" / "site-packages"
+    packages.mkdir(parents=True)
+    (tmp_path / "venv" / "bin").mkdir()
+    (tmp_path / "venv" / "pyvenv.cfg").write_text("")
+    (tmp_path / "venv" / "bin" / "python").symlink_to(os.path.realpath(sys.executable))
+    for name in filter(None, environ.get("modules", "").split(",")):
+        (packages / name).mkdir(parents=True)
+    monkeypatch.setattr("flagon.environments.OWN", "/nowhere")
+    return resolve({**environ, "VIRTUAL_ENV": str(tmp_path / "venv")}, str(tmp_path))
+
+
+@pytest.mark.parametrize(("environ", "url"), PARTS)
+def test_parts_make_a_url(environ, url, tmp_path, monkeypatch):
+    settings = with_modules(tmp_path, monkeypatch, environ)
+    assert settings["DATABASE_URL"] == url
+    assert not [line for line in settings.warnings if "DATABASE_URL" in line]
+
+
+@pytest.mark.parametrize(("environ", "words"), NO_PARTS)
+def test_parts_that_make_none_are_one_warning(environ, words, tmp_path, monkeypatch):
+    settings = with_modules(tmp_path, monkeypatch, environ)
+    assert settings["DATABASE_URL"] is None
+    lines = [line for line in settings.warnings if "DATABASE_URL" in line]
+    assert len(lines) == bool(words)
+    assert words in "".join(lines)
+    assert SECRET not in "".join(lines)
+
+
+def test_the_driver_of_a_package_that_is_installed_at_the_start(tmp_path, monkeypatch):
+    (tmp_path / "requirements.txt").write_text("# DB\nPyMySQL==1.1\n")
+    settings = with_modules(tmp_path, monkeypatch, {"DB_HOST": "h", "DB_USER": "u", "PIP_INSTALL": "1"})
+    assert settings["DATABASE_URL"] == "mysql://u@h/"
+
+
+def test_a_password_in_a_file(tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("p w\n")
+    given = {"DB_HOST": "h", "DB_USER": "u", "DB_PASSWORD_FILE": str(tmp_path / "secret")}
+    assert with_modules(tmp_path, monkeypatch, given)["DATABASE_URL"] == "postgresql://u:p%20w@h/"
 
 
 @pytest.mark.parametrize("raw", [" 'postgres://u:p%@db/x' ", "postgres://u@db/x", '"postgresql://db/x"'])

@@ -14,7 +14,7 @@ import pytest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from flagon import site
+from flagon import compat, site
 from flagon.inside import static_folders
 from flagon.inside.accel import Internal
 from flagon.inside.files import Handing, HandOver, with_page
@@ -298,7 +298,7 @@ def files_of(statics, **values):
         "FORCE_HTTPS": False,
         "STATIC_HOST": None,
     }
-    settings = SimpleNamespace(old=SimpleNamespace(seen=values.pop("seen", "")))
+    settings = SimpleNamespace(old=compat.nothing()._replace(seen=values.pop("seen", "")))
     boot = SimpleNamespace(
         values={**names, **values},
         settings=settings,

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from flagon import listening
-from flagon.listening import CannotListen, addresses
+from flagon.listening import CannotListen, addresses, more
 
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
@@ -47,6 +47,22 @@ def test_addresses(machine, refused, port, expected):
     assert addresses(port) == expected
     if port:
         assert {number for _, number in asked} == {port}, "PORT is given: no other port is looked at"
+
+
+@pytest.mark.parametrize(("refused", "found", "expected"), [
+    ({}, ["0.0.0.0:8080"], ["0.0.0.0:5000", "[::]:5000"]), (NO_IPV6, [], ["0.0.0.0:5000"]),
+    ({(V4, 5000): errno.EADDRINUSE, (V6, 5000): errno.EACCES}, [], []),
+    ({}, ["0.0.0.0:5000", "[::]:5000"], []), ({}, ["0.0.0.0:5000"], ["[::]:5000"]),
+])  # fmt: skip
+def test_a_port_that_the_start_command_means(machine, refused, found, expected):
+    """Beside the main one: what cannot be had is no error."""
+    machine(refused)
+    assert more(found, 5000) == expected
+
+
+def test_a_port_beside_that_the_running_box_has_counts_for_a_check(machine):
+    machine({(V4, 5000): errno.EADDRINUSE, (V6, 5000): errno.EADDRINUSE})
+    assert more([], 5000, taken=True) == ["0.0.0.0:5000", "[::]:5000"]
 
 
 @pytest.mark.parametrize(("number", "hint"), [(errno.EACCES, True), (errno.EADDRINUSE, False)])

@@ -6,13 +6,16 @@
 import importlib
 import itertools
 import os
+import signal
 import socketserver
 import sys
+import types
+from importlib import metadata
 
 import pytest
 
 from flagon import places
-from flagon.inside import loading, middleware
+from flagon.inside import loading, middleware, own_signals, slow_import
 from flagon.inside.loading import LoadError
 
 NUMBERS = itertools.count()
@@ -57,6 +60,10 @@ FACTORY = "def create_app(name='none', *, debug=False):\n    return lambda e, s:
     (FACTORY, "create_app('production')", ("production", False)),
     (FACTORY, "create_app('x', debug=True)", ("x", True)),
     (FACTORY, "create_app(name=['a', {'b': -1}])", (["a", {"b": -1}], False)),
+    ("class app:\n    def __init__(self, e, s): self.n = 3\n    def __int__(self): return 3\n    def __eq__(self, other): return other == 3", "app", 3),
+    ("class A:\n    def __call__(self, e, s, more=0): return 3\napp = A()", "app", 3),
+    ("class A:\n    def run(self, *both): return 3\napp = A().run", "app", 3),
+    ("import functools\napp = functools.partial(lambda n, e, s: n, 3)", "app", 3),
     ("class make:\n    @staticmethod\n    def app(): return lambda e, s: 3", "make.app()", 3),
 ])  # fmt: skip
 def test_loaded(module, text, expression, result):
@@ -92,6 +99,7 @@ def test_missing_dependency(module):
     ("raise ModuleNotFoundError('x', name='flask_login')", "Add flask-login to requirements.txt"),
     ("raise ImportError('no pq wrapper available.\\nAttempts made: ...')", "install psycopg[binary]"),
     ("raise ImportError('libpq.so.5: cannot open shared object file: No such file')", "apt-get install -y --no-install-recommends libpq5"),
+    ("import os\nos.environ['DATABASE_URL']", "-e DATABASE_URL=sqlite:////data/app.db"),
     ("raise ImportError('libodd.so.1: cannot open shared object file')", "the package that has libodd.so.1"),
 ])  # fmt: skip
 def test_what_to_install(module, statement, advice):
@@ -114,6 +122,13 @@ def test_what_to_install(module, statement, advice):
     ("def create_app(): pass", "create_app(__import__('os'))", ["APP_MODULE"]),
     ("app = 1", "app(", ["APP_MODULE"]),
     ("app = 1", "lambda: 0", ["APP_MODULE"]),
+    ("async def app(scope, receive, send): pass", "app", ["it is ASGI", "APP_MODULE"]),
+    ("class app:\n    def __init__(self, scope): pass\n    async def __call__(self, receive, send): pass", "app", ["it is ASGI"]),
+    ("class A:\n    async def __call__(self, scope, receive, send): pass\napp = A()", "app", ["it is ASGI"]),
+    ("class A:\n    async def run(self, scope, receive, send): pass\napp = A().run", "app", ["it is ASGI"]),
+    ("def app(scope):\n    async def run(receive, send): pass\n    return run", "app", ["it takes 1 arguments"]),
+    ("def app(scope, receive, send): pass", "app", ["it takes 3 arguments", "start_response"]),
+    ("class app:\n    def __init__(self, scope): pass", "app", ["it takes 1 arguments"]),
     ("class Odd(BaseException): pass\nraise Odd('x')", "app", ["Odd"]),
 ])  # fmt: skip
 def test_errors(module, source, expression, words):
@@ -165,6 +180,22 @@ def test_what_may_not_be_read_or_written_is_named_with_its_owner(module, tmp_pat
     for word in words:
         assert word.format(tmp_path, uid=os.geteuid()) in text
     assert "APP_MODULE" not in text
+
+
+@pytest.mark.parametrize("statement", ["import_string(3)", "import_string('nothere.x')"])
+def test_an_error_inside_a_package_names_it_and_its_version(module, statement):
+    text = error(f"{module(f'from werkzeug.utils import import_string{chr(10)}{statement}')}:app").lower()
+    assert f"the installed werkzeug {metadata.version('werkzeug')} (python 3." in text
+    assert "the installed" not in error(f"{module('1 / 0')}:app")
+
+
+def test_a_file_that_cannot_be_made_wants_its_folder(module, tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    inner = "def open(path): raise PermissionError(13, 'Permission denied', path)"
+    name = module(
+        f"import loaded_log\nloaded_log.open({str(tmp_path / 'log.txt')!r})", loaded_log=f"{inner}  # open(x)"
+    )
+    assert f"RUN chown {os.geteuid()} {tmp_path}\n" in error(f"{name}:app") + "\n"
 
 
 def test_frames_name_the_file_of_the_application(module):
@@ -278,3 +309,78 @@ def test_behind_nginx():
 ])  # fmt: skip
 def test_dots_are_resolved_as_nginx_does(path, clean):
     assert middleware.without_dots(path) == clean
+
+
+def load_slowly(tmp_path, monkeypatch, workers=1):
+    """The lines of an application that takes 0.3 s, where each 0.1 s makes one."""
+    monkeypatch.setattr(slow_import, "PERIOD", 0.1)
+    (tmp_path / "slow.py").write_text("import time\n\ndef fetch():\n    time.sleep(0.35)\n\nfetch()\n")
+    options = {"run": str(tmp_path), "directory": str(tmp_path), "target": "slow:app"}
+    said = []
+    code = compile((tmp_path / "slow.py").read_text(), str(tmp_path / "slow.py"), "exec")
+    with slow_import.told(options, said.append):
+        exec(code, {"__name__": "slow"})
+    return said
+
+
+def test_a_slow_import_says_where_it_is(tmp_path, monkeypatch):
+    said = load_slowly(tmp_path, monkeypatch)
+    assert 2 <= len(said) <= 3
+    assert all("slow:app is still being loaded" in line and "at slow.py line 4 in fetch" in line for line in said)
+
+
+def test_one_worker_speaks_for_all(tmp_path, monkeypatch):
+    held = slow_import._claimed(str(tmp_path / "loading.lock"))
+    assert load_slowly(tmp_path, monkeypatch) == []
+    os.close(held)
+    assert load_slowly(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(("text", "found"), [
+    ("app = lambda e, s: 1\napplication = lambda e, s: 2\n", 2), ("app = lambda e, s: 1\n", 1), ("app = lambda e, s: 1\napplication = 'x'\n", 1),
+    ("def create_app():\n    return lambda e, s: 3\n", 3), ("api = lambda e, s: 4\n", 4), ("globals()['application'] = lambda e, s: 5\napp = lambda e, s: 1\n", 5),
+])  # fmt: skip
+def test_where_no_object_is_named_the_module_itself_says_what_it_has(module, text, found):
+    objects = ["application", "app", "create_app()", "make_app()", "api"]
+    assert loading.load(f"{module(text)}:app", "x", objects)({}, None) == found
+
+
+def test_none_of_the_objects_is_there(module):
+    with pytest.raises(loading.LoadError, match="has no attribute 'application'"):
+        loading.load(f"{module('x = 1')}:application", "x", ["application", "app"])
+
+
+@pytest.fixture
+def sigterm(monkeypatch):
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(own_signals, "_taken", [])
+    yield before
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_the_applications_handler_for_sigterm_is_called_once_the_worker_is_done(sigterm):
+    order, said = [], []
+    with own_signals.kept(said.append):
+        signal.signal(signal.SIGTERM, lambda *_: (order.append("own"), sys.exit(3)))
+    assert signal.getsignal(signal.SIGTERM) is sigterm
+    assert "handles SIGTERM" in said[0]
+    signal.signal(signal.SIGTERM, lambda *_: order.append("told"))  # as gunicorn's worker has it
+
+    def run():
+        os.kill(os.getpid(), signal.SIGTERM)
+        order.append("served")
+
+    worker = types.SimpleNamespace(run=run)
+    own_signals.call_at_end(worker)
+    worker.run()
+    assert order == ["told", "served", "own"]
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_worker_cannot_be_made_to_ignore_its_end(sigterm, handler):
+    with own_signals.kept(print):
+        signal.signal(signal.SIGTERM, handler)
+    assert signal.getsignal(signal.SIGTERM) is sigterm
+    worker = types.SimpleNamespace(run="as it was")
+    own_signals.call_at_end(worker)
+    assert worker.run == "as it was"

@@ -61,6 +61,17 @@ def tree(tmp_path):
     ({"app.py": "app = FastAPI()", "wsgi.py": FLASK}, "wsgi:app", ""),
     ({"main.py": "import typer\napp = typer.Typer()", "wsgi.py": FLASK}, "wsgi:app", ""),
     ({"app.py": "def broken(:", "wsgi.py": FLASK}, "wsgi:app", ""),
+    # An object that somebody has made for a server wins over the factory called without arguments.
+    ({"app/__init__.py": FACTORY, "wsgi.py": "from app import create_app\napp = create_app('live')\n"}, "wsgi:app", ""),
+    ({"app/__init__.py": FACTORY, "run.py": "from app import create_app\napplication = create_app('live')\n"}, "run:application", ""),
+    ({"app.py": FACTORY, "main.py": "import app as a\napp = a.create_app('live')\n"}, "main:app", ""),
+    ({"app/__init__.py": FACTORY, "autoapp.py": "from app import create_app\napp = create_app('live')\n"}, "autoapp:app", ""),
+    ({"conduit/__init__.py": FACTORY, "autoapp.py": "from conduit import create_app\napp = create_app(1)\n"}, "autoapp:app", ""),
+    ({"src/app/__init__.py": FACTORY, "src/wsgi.py": "from app import create_app\napp = create_app(1)\n"}, "wsgi:app", "src"),
+    ({"app/__init__.py": FACTORY, "wsgi.py": "from app import create_app\n"}, "app:create_app()", ""),
+    ({"app/__init__.py": FACTORY, "run.py": "from app import create_app\napp = create_app()\napp.run()\n"}, "app:create_app()", ""),
+    ({"app/__init__.py": FACTORY, "run.py": "from app import create_app\napp = create_app(1)\nif __name__ == '__main__':\n    app.run()\n"}, "run:app", ""),
+    ({"app/__init__.py": FLASK, "wsgi.py": FLASK}, "app:app", ""),
     ({"app/main.py": FLASK, "main.py": FLASK}, "app.main:app", ""),
     ({"app/__init__.py": "", "app/main.py": FLASK, "main.py": FLASK}, "app.main:app", ""),
     ({"app.py": FLASK, "app/main.py": FLASK}, "app:app", ""),  # no package: the module hides the folder
@@ -283,3 +294,23 @@ def test_holds_anything(tmp_path, names, brought):
         (tmp_path / name).mkdir()
     assert holds_anything(str(tmp_path)) is brought
     assert holds_anything(str(tmp_path / "nowhere")) is False
+
+
+@pytest.mark.parametrize(("environ", "env", "flaskenv", "command", "why"), [
+    ({}, "", "FLASK_APP=blog.py", [], "FLASK_APP in .flaskenv=blog.py"),
+    ({}, "", 'export FLASK_APP="blog:app"  # mine', [], "FLASK_APP in .flaskenv=blog:app"),
+    ({}, "FLASK_APP=site.py", "FLASK_APP=blog.py", [], "FLASK_APP=site.py"),
+    ({"FLASK_APP": "site"}, "", "FLASK_APP=blog.py", [], "FLASK_APP=site"),
+    ({"APP_MODULE": "site:app"}, "", "FLASK_APP=blog.py", [], "APP_MODULE=site:app"),
+    ({}, "", "FLASK_APP=blog.py", ["flask", "run"], "FLASK_APP in .flaskenv=blog.py"),
+    ({}, "", "", ["flask", "run"], "flask run=wsgi.py"),
+    ({}, "", "", [], "found in"),
+])  # fmt: skip
+def test_flaskenv(tmp_path, environ, env, flaskenv, command, why):
+    """As flask itself reads it: below the environment and .env; and `flask run` looks for wsgi.py first."""
+    from flagon import application
+    from flagon.boot import Boot
+
+    files = {"app.py": FLASK, "blog.py": FLASK, "site.py": FLASK, "wsgi.py": FLASK}
+    root = put(tmp_path, {**files, ".env": env, ".flaskenv": flaskenv})
+    assert why in application.choose(Boot(environ, root, command or None), "").why

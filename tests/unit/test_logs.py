@@ -11,6 +11,8 @@ import os
 import pathlib
 import random
 import re
+import subprocess
+import sys
 import threading
 import time
 
@@ -641,3 +643,33 @@ def test_short_writes_are_continued(monkeypatch):
     view_of_os(monkeypatch, logs, write=write)
     Output(True).write(b"0123456789")
     assert b"".join(got) == b"0123456789"
+
+
+OWN_HANDLERS = """
+import json, logging, sys
+from flagon.inside import logs
+logs.set_up_root({"json_logs": True, "log_mark": "", "log_level": "info"})
+class Custom(logging.Formatter):
+    def format(self, record): return json.dumps({"mine": record.getMessage()})
+def logger(name, stream=None, formatter=None, propagate=True):
+    made, handler = logging.getLogger(name), logging.StreamHandler(stream)
+    handler.setFormatter(formatter)
+    made.addHandler(handler)
+    made.propagate = propagate
+    return made
+logger("shop").error("one")
+logger("shop.deep", sys.stdout, logging.Formatter("%(asctime)s %(message)s")).warning("two")
+logger("custom", formatter=Custom()).warning("three")
+logger("alone", formatter=logging.Formatter("plain %(message)s"), propagate=False).warning("four")
+logger("file", open("/dev/null", "w")).warning("five")
+"""
+
+
+def test_a_logger_with_a_handler_of_its_own_says_a_record_once():
+    done = subprocess.run([sys.executable, "-c", OWN_HANDLERS], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    lines = [json.loads(line) if line.startswith("{") else line for line in done.stderr.splitlines()]
+    said = [(line.get("logger"), line.get("level"), line.get("message")) if "level" in line else line for line in lines]
+    assert said == [
+        ("shop", "error", "one"), ("shop.deep", "warning", "two"), {"mine": "three"}, "plain four", ("file", "warning", "five"),
+    ]  # fmt: skip

@@ -22,7 +22,16 @@ def pages(tmp_path):
 
 @pytest.mark.parametrize(
     "value",
-    ["public, max-age=1", "S-MAXAGE=5", "max-age=0, s-maxage=5", "s-maxage=5, max-age=0", 'public,max-age=1, x="y"'],
+    [
+        "public, max-age=1",
+        "S-MAXAGE=5",
+        "max-age=0, s-maxage=5",
+        "s-maxage=5, max-age=0",
+        'public,max-age=1, x="y"',
+        "public, max-age=0060",
+        "s-maxage=007",
+        "max-age=00, s-maxage=05",
+    ],  # fmt: skip
 )
 def test_storable(value):
     assert storable("200 OK", [("cache-control", value)])
@@ -33,7 +42,19 @@ def test_storable(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "max-age=60", "public, max-age=0", "public, no-store", "private", "republic", "s-maxage=0"]
+    "value",
+    [
+        "",
+        "max-age=60",
+        "public, max-age=0",
+        "public, no-store",
+        "private",
+        "republic",
+        "s-maxage=0",
+        "public, max-age=000",
+        "s-maxage=00",
+        "public, max-age=0,x",
+    ],
 )
 def test_not_storable(value):
     assert not storable("200 OK", [("Cache-Control", value)])
@@ -90,8 +111,25 @@ def test_what_nginx_is_told(pages, found, status, headers, size, lines):
         ("S-MaxAge = 10, max-age=60", {"X-Accel-Expires": "30"}, 10),
         ('public, max-age="20"', {"X-Accel-Expires": "30"}, 20),
         ("public", {"X-Accel-Expires": "30"}, 30),
-        ("public", {"X-Accel-Expires": "30", "Expires": "Thu, 01 Jan 1970 00:16:50 GMT"}, 10),
+        ("public", {"X-Accel-Expires": "30", "Expires": "Thu, 01 Jan 1970 00:16:50 GMT"}, 9),
         ("public", {"X-Accel-Expires": "30", "Expires": "0"}, 0),
+        # nginx reads a time in any zone, and looks at its own clock alone
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:16:50 GMT"}, 9),
+        ("public", {"Expires": "Thursday, 01-Jan-70 00:16:50 GMT"}, 9),
+        ("public", {"Expires": "Thu Jan  1 00:16:50 1970"}, 9),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:16:40 GMT"}, 0),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:16:50 UTC"}, 0),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:16:50 +0000"}, 0),
+        ("public", {"Expires": "Thu, 01 Jan 1970 02:16:50 +0200"}, 0),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:16:50"}, 0),
+        ("public", {"Expires": "Thu, 41 Jan 1970 00:16:50 GMT"}, 0),
+        ("public", {"Expires": ""}, 0),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:17:40 GMT", "Date": "Thu, 01 Jan 1970 00:17:00 GMT"}, 40),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:17:00 GMT", "Date": "Thu, 01 Jan 1970 00:17:10 GMT"}, 0),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:16:50 GMT", "Date": "nonsense"}, 9),
+        ("public", {"Expires": "Thu, 01 Jan 1970 00:16:50 GMT", "Date": "Thu, 01 Jan 1970 00:00:00 GMT"}, 9),
+        ("public, max-age=60", {"Expires": "0"}, None),
+        ("s-maxage=60", {"Expires": "0"}, None),
         ("public, max-age=60", {"X-Accel-Expires": "30", "Expires": "0"}, 30),
         # nginx does not read these
         ("public, max-age=60", {"X-Accel-Expires": "off"}, None),

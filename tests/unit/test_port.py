@@ -132,5 +132,5 @@ def test_what_nginx_would_refuse_is_not_written_and_the_old_goes_on(tmp_path, re
 def test_a_folder_that_is_left_to_the_application_is_named_once(tmp_path, reloads):
     port, nginx, written = make(tmp_path, migrate=False)
     for _ in range(3):
-        port.loaded(Loaded(left=("static files below '/x'",)))
+        port.loaded(Loaded(lines=("static files below '/x'",)))
     assert [words[1:] for words in said if "static" in words[2]] == [("warning", "static files below '/x'")]

@@ -4,10 +4,11 @@
 # ruff: noqa: E501
 
 import configparser
+from pathlib import Path
 
 import pytest
 
-from flagon import procfile, programs, shell_words
+from flagon import hooks, line_ends, procfile, programs, shell_words
 from flagon.programs import BadProgram
 
 PROCFILE = "web: gunicorn app:app\nworker: python worker.py\nclock: A=1 python clock.py && true\nrelease: flask db upgrade\n# no: line\nnone\n"
@@ -40,20 +41,19 @@ def test_a_procfile(folder):
     ("gunicorn app:app", "app:app", {}), ("gunicorn -w 3 --threads=2 shop.web:create_app()", "shop.web:create_app()", {"WEB_CONCURRENCY": "3", "THREADS": "2"}),
     ("python -m gunicorn app:app -t 30", "app:app", {"TIMEOUT": "30"}), ("newrelic-admin run-program gunicorn app:app", "app:app", {}),
     ("exec gunicorn app:app -b 0.0.0.0:$PORT", "app:app", {}), ("gunicorn -w ${N:-4} app:app", "app:app", {"WEB_CONCURRENCY": "4"}),
-    ("env A=1 /usr/bin/gunicorn app:app", "app:app", {}),
+    ("env A=1 /usr/bin/gunicorn app:app", "app:app", {}), ("flask db upgrade && gunicorn -w 1 --timeout 90 app:app", "app:app", {"WEB_CONCURRENCY": "1", "TIMEOUT": "90"}),
+    ("celery -A x worker & gunicorn -w 2 app:app", "app:app", {"WEB_CONCURRENCY": "2"}),
 ])  # fmt: skip
 def test_the_web_line(folder, line, application, more):
     (folder / "Procfile").write_text(f"web: {line}\n")
-    found = procfile.web(str(folder), {"PORT": "5000"})
+    found = procfile.web(procfile.served(str(folder), {"PORT": "5000"}))
     assert (found.application, found.ours) == (application, more)
 
 
-@pytest.mark.parametrize(
-    "line", ["waitress-serve app:app", "flask db upgrade && gunicorn app:app", "uwsgi uwsgi.ini", "gunicorn 'app"]
-)
+@pytest.mark.parametrize("line", ["waitress-serve app:app", "uwsgi uwsgi.ini", "gunicorn 'app", "./boot.sh"])
 def test_another_web_line(folder, line):
     (folder / "Procfile").write_text(f"web: {line}\n")
-    assert procfile.web(str(folder), {}) is None
+    assert procfile.web(procfile.served(str(folder), {})) is None
 
 
 @pytest.mark.parametrize(
@@ -145,3 +145,118 @@ def test_bad_files(folder, text, words):
     (folder / "etc/b.conf").write_text("[program:a]\ncommand=b\n")
     with pytest.raises(BadProgram, match=words):
         programs.find(str(folder), (), "/run/x")
+
+
+# hooks
+
+
+@pytest.mark.parametrize(("there", "given", "found"), [
+    (["app"], None, ["app"]), (["work"], None, ["work"]), (["app", "work"], None, ["app", "work"]), ([], None, ["app"]),
+    (["app", "work"], "/srv/before.sh", ["/srv/before.sh"]), ([], "/srv/before.sh", ["/srv/before.sh"]),
+])  # fmt: skip
+def test_which_prestart_scripts_are_run(tmp_path, monkeypatch, there, given, found):
+    monkeypatch.setattr(hooks, "APPLICATION", str(tmp_path / "app"))
+    for name in ("app", "work"):
+        (tmp_path / name).mkdir()
+    for name in there:
+        (tmp_path / name / "prestart.sh").write_text("")
+    expected = [name if name.startswith("/") else str(tmp_path / name / "prestart.sh") for name in found]
+    assert hooks.prestart_scripts(str(tmp_path / "work"), given) == expected
+
+
+def test_one_script_by_two_names_is_run_once(tmp_path, monkeypatch):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "prestart.sh").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "app")
+    monkeypatch.setattr(hooks, "APPLICATION", str(tmp_path / "app"))
+    assert hooks.prestart_scripts(str(tmp_path / "link"), None) == [str(tmp_path / "app" / "prestart.sh")]
+
+
+@pytest.mark.parametrize(("text", "plain"), [
+    (b"#!/bin/sh\r\necho a\r\n", b"#!/bin/sh\necho a\n"), (b"echo a\necho b\r\n", b"echo a\necho b\n"), (b"echo a\r", None),
+    (b"echo a\n", None), (b"", None), (b"\x7fELF\0\r\n", None),
+])  # fmt: skip
+def test_windows_line_ends(tmp_path, text, plain):
+    script = tmp_path / "x.sh"
+    script.write_bytes(text)
+    copy = line_ends.without(str(script), str(tmp_path / "run" / "hooks"))
+    assert (copy != str(script)) == (plain is not None)
+    assert Path(copy).read_bytes() == (text if plain is None else plain)
+    assert script.read_bytes() == text
+    assert ("CRLF" in line_ends.advice(str(script))) == (plain is not None)
+    assert line_ends.advice(str(tmp_path / "none")) == ""
+
+
+OWN = """[supervisord]
+nodaemon=true
+[include]
+files = parts/*.ini
+[program:web]
+command=gunicorn -w 2 -b :%(ENV_PORT)s shop:app
+directory=%(here)s/src
+environment=A="x,y",B=z
+[program:edge]
+command=/usr/sbin/nginx -g "daemon off;"
+[program:mine]
+command=sleep 600
+[program:admin]
+command=gunicorn -b :9000 admin:app
+"""
+
+
+@pytest.fixture
+def own(folder, monkeypatch):
+    (folder / "own.conf").write_text(OWN)
+    (folder / "parts").mkdir()
+    (folder / "parts" / "more.ini").write_text("[program:more]\ncommand=celery\n")
+    shim = folder / "bin"
+    shim.mkdir()
+    (shim / "supervisord").write_text('#!/bin/sh\nexec /opt/flagon/entrypoint.sh supervisord "$@"\n')
+    (shim / "supervisord").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{shim}:/usr/bin:/bin")
+    return folder
+
+
+@pytest.mark.parametrize("words", [
+    ["supervisord", "-c", "own.conf"], ["supervisord", "-n", "-cown.conf"], ["supervisord", "--configuration=own.conf"],
+    ["supervisord", "-nc", "own.conf"], ["sh", "-c", "exec supervisord -e debug -c own.conf"],
+    ["supervisord", "--nodaemon", "--configuration", "own.conf"], ["tini", "--", "supervisord", "-c", "own.conf"],
+])  # fmt: skip
+def test_a_supervisord_of_the_authors(own, words):
+    """Its first server is what is served, nginx and that are left out, all else runs beside."""
+    from flagon import commands
+
+    found = commands.served_instead(words, {"PORT": "5000"}, str(own))
+    assert (found.application, found.port, found.directory, found.always) == ("shop:app", "5000", f"{own}/src", True)
+    assert found.steps[0].asked == "env A=x,y B=z"
+    taken = programs.find(str(own), (), str(own / "run"), found)
+    assert sorted(names(taken)) == ["admin", "mine", "more"]
+    assert any("[program:web] is left out" in line for line in taken.lines)
+    assert any("[program:edge]" in line for line in taken.lines)
+
+
+def test_a_supervisord_without_a_file_looks_where_it_always_does(own):
+    from flagon import commands
+
+    (own / "own.conf").rename(own / "supervisord.conf")
+    found = commands.served_instead(["supervisord"], {"PORT": "5000"}, str(own))
+    assert (found.application, found.supervisor[0]) == ("shop:app", f"{own}/supervisord.conf")
+
+
+def test_a_supervisord_whose_file_is_missing(own):
+    from flagon import commands
+
+    found = commands.served_instead(["supervisord", "-c", "none.conf"], {}, str(own))
+    with pytest.raises(programs.BadProgram, match=r"none\.conf: there is no such file"):
+        programs.find(str(own), (), str(own / "run"), found)
+
+
+def test_another_supervisord_is_served_only_if_its_file_starts_a_server(own):
+    from flagon import commands, past_nginx
+
+    (own / "bin" / "supervisord").write_text("#!/usr/bin/python3\n")
+    found = commands.served_instead(["supervisord", "-c", "own.conf"], {"PORT": "1"}, str(own))
+    assert (found.application, found.always) == ("shop:app", False)
+    (own / "own.conf").write_text("[program:mine]\ncommand=sleep 600\n")
+    assert commands.served_instead(["supervisord", "-c", "own.conf"], {}, str(own)) is None
+    assert "supervisor.d" in past_nginx.line(["supervisord", "-c", "own.conf"], {}, str(own))

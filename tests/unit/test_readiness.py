@@ -1,11 +1,14 @@
 """What /ready asks, within its limit, one round at a time."""
 
+import os
 import sqlite3
 import threading
 import time
+import types
 
 import pytest
 
+from flagon import places
 from flagon.inside import readiness
 from flagon.inside.readiness import Readiness
 
@@ -52,6 +55,16 @@ def sqlite_with(tmp_path, revision=None):
 )
 def test_a_check_says_ok_a_word_or_failed(tmp_path, check, word):
     assert Readiness(options(tmp_path), Application(queue=check)).ask() == {"queue": word}
+
+
+@pytest.mark.parametrize(("migrate", "command", "answers"), [
+    ("off", "", {}), ("off", "make it", {}),
+    ("auto", "", {"migrations": "skipped"}), ("auto", "make it", {"migrations": "skipped"}),
+])  # fmt: skip
+def test_no_word_of_a_database_that_nobody_has_named(tmp_path, migrate, command, answers):
+    given = sqlite_with(tmp_path)
+    given["database"] = {"kind": "none", "libpq": {}, "path": "", "schema": ""}
+    assert Readiness({**given, "migrate": migrate, "migrate_command": command}, None).ask() == answers
 
 
 @pytest.mark.parametrize("application", [None, object(), Application(), Application(x=1)])
@@ -139,3 +152,50 @@ def test_a_refused_connection_is_one_word(tmp_path):
 
 def test_what_cannot_be_asked_is_skipped(tmp_path):
     assert Readiness(options(tmp_path, ["database"]), None).ask() == {"database": "skipped"}
+
+
+# Where a relative path leads is the application's to say.
+@pytest.mark.parametrize(("absolute", "word"), [(True, "behind"), (False, "skipped")])
+def test_migrations_that_were_never_run_leave_a_fresh_file_behind(tmp_path, absolute, word):
+    given = sqlite_with(tmp_path)
+    (tmp_path / "app.db").unlink()
+    given["database"]["absolute"] = absolute
+    assert Readiness(given, None).ask() == {"database": "skipped", "migrations": word}
+
+
+@pytest.mark.parametrize("closed", ["app.db", "app.db-wal", "app.db-shm", ""])
+def test_a_file_that_cannot_be_written_is_not_ready(tmp_path, monkeypatch, closed):
+    """Everything can be read, and each write of the application fails."""
+    given = sqlite_with(tmp_path, "two")
+    for name in ("app.db-wal", "app.db-shm"):
+        (tmp_path / name).touch()
+    real = os.access
+    shut = os.path.join(tmp_path, closed) if closed else str(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, mode: real(path, mode) and not (path == shut and mode & os.W_OK))
+    assert Readiness(given, None).ask() == {"database": "not writable", "migrations": "unknown"}
+    given["database"]["read_only"] = True  # mode=ro in the URL
+    assert Readiness(given, None).ask()["database"] != "not writable"
+
+
+def test_a_file_on_a_read_only_file_system_is_meant_to_be_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(places, "read_only", lambda path: True)
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    assert places.unwritable(str(tmp_path / "app.db")) == []
+
+
+def test_tables_without_revisions_are_named(tmp_path):
+    """create_all() has made them: `flagon migrate` alone would fail over tables that are there."""
+    said = []
+    ready = Readiness(sqlite_with(tmp_path), None)
+    log = types.SimpleNamespace(warning=lambda text, *words: said.append(text % words))
+    readiness.announce(ready, str(tmp_path), log)
+    deadline = time.monotonic() + 5
+    while not said and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert "stamp head" in said[0]
+
+
+def test_a_database_in_memory_has_no_file_to_be_behind(tmp_path):
+    given = sqlite_with(tmp_path)
+    given["database"] |= {"path": "", "absolute": True}
+    assert Readiness(given, None).ask() == {"database": "skipped", "migrations": "skipped"}

@@ -8,9 +8,11 @@ import re
 
 import pytest
 
-from flagon import render, room
+from flagon import render, room, users_parameters
+from flagon.nginx_text import Location, directives
 from flagon.settings import SettingsError, resolve
 from flagon.statics import Files, Static
+from flagon.users_nginx import UsersNginx
 
 GOLDEN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
 # file -> (settings, the box around them, the fragments that depend on it)
@@ -24,6 +26,13 @@ CASES = {
     "proxies-networks": ({"TRUSTED_PROXIES": "10.1.0.0/16, 2001:db8::/32 192.0.2.1"}, {}, ["client.conf"]),
     "own-routes": ({}, {"app_routes": frozenset({"/up", "/readyz", "/-/up"})}, ["health.conf"]),
     "own-routes-prefix": ({"URL_PREFIX": "/a"}, {"app_routes": frozenset({"/health"})}, ["health.conf"]),
+    "users-files": (
+        {"URL_PREFIX": "/shop"},
+        {"users": UsersNginx(server=("/app/nginx/server.d/a.conf",), locations=frozenset({Location(True, "/livez")})),
+         "app_routes": frozenset({"/health"})},
+        ["health.conf", "healthcheck.conf", "http.conf"],
+    ),
+    "users-http-files": ({}, {"users": UsersNginx(http=("/app/nginx/http.d/a.conf",))}, ["health.conf", "healthcheck.conf"]),
     "marked": ({}, {"mark": "/data/app.db.migrating"}, ["app.conf"]),
     "gated": ({}, {"gated": True, "app_routes": frozenset({"/up", "/ready"})}, ["app.conf", "health.conf"]),
     "debug": ({"DEBUG_CLIENTS": "10.9.0.0/16 ::1/128"}, {"debug": True}, ["client.conf", "app.conf"]),
@@ -234,3 +243,25 @@ def test_the_reserved_path_is_never_the_applications(prefix):
 def test_own_health_routes_keep_their_access_log_lines_out():
     text = render.fragments(box(app_routes=frozenset({"/up"})))["health.conf"]
     assert text.count("access_log off;") == text.count("location =")
+
+
+def test_a_location_of_the_users_own_takes_the_place_of_a_health_path_but_not_of_the_reserved_one():
+    own = frozenset({Location(True, "/up"), Location(True, "/-/up"), Location(False, "/ready")})
+    text = render.fragments(box(users=UsersNginx(server=("/a.conf",), locations=own)))["health.conf"]
+    places = re.findall(r"^location = (\S+) {", text, re.MULTILINE)
+    assert set(places) == {"/health", "/healthz", "/livez", "/ready", "/readyz", "/-/up"}
+
+
+def test_without_files_of_the_users_health_has_nothing_to_ward_off():
+    text = "".join(render.fragments(box()).values())
+    assert "auth_basic" not in text
+    assert "break" not in text
+
+
+def test_the_table_of_what_our_location_says_of_the_wire():
+    """users_parameters.py knows by it which directive of a user's has no effect."""
+    for fastcgi, wire in ((True, "fastcgi"), (False, "proxy")):
+        text = render.fragments(box(fastcgi=fastcgi))
+        named = {one.words[0].partition("_")[2] for one in directives(text["wire.conf"] + text["app.conf"])} - {""}
+        said = users_parameters.SAID[wire] | (users_parameters.CACHED if fastcgi else frozenset())
+        assert named == said

@@ -53,6 +53,15 @@ def test_finds_the_tool_by_its_files(tmp_path, files, tool, folder, heads):
     assert (found.tool, found.folder, found.heads) == (tool, str(tmp_path / folder), heads)
 
 
+def test_a_django_project_is_its_manage_py(tmp_path):
+    manage = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'shop.settings')\n"
+    folder = write(tmp_path, {"manage.py": manage, "notes/migrations/0001_initial.py": "class Migration: pass\n"})
+    found = revisions.find(folder, "shop.wsgi:application")
+    assert (found.tool, found.config, found.known) == ("django", f"{folder}/manage.py", frozenset())
+    (tmp_path / "manage.py").write_text("from flask.cli import FlaskGroup\n")
+    assert revisions.find(folder, "shop.wsgi:application") is None
+
+
 @pytest.mark.parametrize(
     "files",
     [

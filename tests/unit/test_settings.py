@@ -91,12 +91,12 @@ BAD = [
     ("STOP_TIMEOUT", "0"), ("TIMEOUT", "0.5"), ("TIMEOUT", "-5"), ("TIMEOUT", "1e3"), ("TIMEOUT", "nan"), ("TIMEOUT", "inf"), ("TIMEOUT", "1m"),
     ("TIMEOUT", "5."), ("TIMEOUT", ".5"), ("STOP_TIMEOUT", "3601"),
     ("MAX_BODY_SIZE", "-1"), ("MAX_BODY_SIZE", "1t"), ("MAX_BODY_SIZE", "1.5m"), ("MAX_BODY_SIZE", "m"),
-    ("MAX_BODY_SIZE", "999999999g"), ("HEADER_SIZE", "1023"), ("HEADER_SIZE", "32769"), ("HEADER_BUFFERS", "1"),
+    ("MAX_BODY_SIZE", "999999999g"), ("HEADER_SIZE", "1023"), ("HEADER_SIZE", "65537"), ("HEADER_BUFFERS", "1"),
     ("ACCESS_LOG", "maybe"), ("ACCESS_LOG", "2"), ("SERVE_CMD", "/usr/bin/serve"),
     ("LOG_LEVEL", "loud"), ("LOG_LEVEL", "10"), ("LOG_FORMAT", "xml"),
     ("APP_MODULE", "app:"), ("APP_MODULE", ":app"), ("APP_MODULE", "a b"), ("APP_MODULE", "app:app; rm"), ("APP_MODULE", "1app"),
     ("APP_MODULE", "app.py:app:app"), ("APP_MODULE", "app:app\nx"),
-    ("WORKER_CLASS", "g thread"), ("WORKER_CLASS", "a;b"),
+    ("WORKER_CLASS", "celery"), ("WORKER_CLASS", "processPool"), ("WORKER_CLASS", "g thread"), ("WORKER_CLASS", "a;b"),
     ("STATIC_INDEX", "true"), ("STATIC_INDEX", "yes"), ("STATIC_URL", "static"), ("STATIC_URL", "https://cdn.example/"),
     ("STATIC_HOST", "cdn.example.com"), ("STATIC_HOST", "https://cdn.example.com/path"), ("STATIC_HOST", "https://a b"),
     ("PROCESSES", "4"), ("PROCESSES", "a;b"), ("SPA_INDEX", "dist/"), ("SPA_INDEX", "a b"), ("SPA_INDEX", "a;b"),
@@ -403,6 +403,21 @@ def test_near_misses_are_warned_of(read, name, meant):
         assert f"{meant}?" in warning
 
 
+@pytest.mark.parametrize("name", ["FLAGON_WORKERS", "FLAGON_WORKER", "FLAGON_COLOUR", "FLAGON_TIMEOUT_FILE", "FLAGON_"])
+def test_a_name_with_our_prefix_that_is_no_setting_is_said(read, name):
+    (line,) = read(**{name: "4"}).warnings
+    assert line.startswith(f"{name} is not a setting")
+
+
+@pytest.mark.parametrize("name", [
+    "FLAGON_WEB_PORT_80_TCP", "FLAGON_WEB_SERVICE_HOST", "FLAGON_PORT_53_UDP_ADDR", "FLAGON_SERVICE_PORT_HTTP_ALT",
+    "FLAGON_SQLITE_URL", "FLAGON_ADDED", "FLAGON_SECRET_KEY_FILE", "WORKERS", "WORKER",
+])  # fmt: skip
+def test_a_name_of_others_is_not(read, name, tmp_path):
+    (tmp_path / "key").write_text("k" * 40)
+    assert read(**{name: str(tmp_path / "key")}).warnings == []
+
+
 @pytest.mark.parametrize("name", [
     "PATH", "HOME", "HOSTNAME", "LANG", "TZ", "PWD", "DATABASE_HOST", "DATABASE_USER", "DATABASE_NAME", "REDIS_HOST",
     "REDIS_TLS_URL", "DATA", "LOG_FILE", "SECRET", "FLASK_APP", "FLASK_DEBUG", "PYTHONPATH", "RENDER_SERVICE_ID",
@@ -512,7 +527,7 @@ def test_dotenv_equals_docker_env_file(read, tmp_path):
     ("--workers 3", "WEB_CONCURRENCY", 3), ("--threads 8", "THREADS", 8), ("-k gevent", "WORKER_CLASS", "gevent"),
     ("--worker-class=gthread", "WORKER_CLASS", "gthread"), ("-t 90", "TIMEOUT", 90), ("--timeout 90", "TIMEOUT", 90),
     ("--timeout 0", "TIMEOUT", 86400), ("-t0", "TIMEOUT", 86400), ("--timeout=0", "TIMEOUT", 86400), ("--graceful-timeout 0", "GRACEFUL_TIMEOUT", 1),
-    ("--graceful-timeout 5", "GRACEFUL_TIMEOUT", 5), ("--backlog 99", "BACKLOG", 99), ("--max-requests 10", "MAX_REQUESTS", 10),
+    ("--graceful-timeout 5", "GRACEFUL_TIMEOUT", 5), ("--backlog 99", "BACKLOG", 99), ("--backlog 0", "BACKLOG", 1), ("--max-requests 10", "MAX_REQUESTS", 10),
     ("--max-requests-jitter 3", "MAX_REQUESTS_JITTER", 3), ("--log-level DEBUG", "LOG_LEVEL", "debug"),
     ("--preload -w 3 --reload", "WEB_CONCURRENCY", 3),
 ])  # fmt: skip
@@ -523,24 +538,95 @@ def test_gunicorn_cmd_args_win_over_all_names(read, text, name, value):
 
 
 @pytest.mark.parametrize("text", [
-    "-b 0.0.0.0:80", "--bind=0.0.0.0:80", "-D", "--daemon", "-m 0", "--umask 0", "-n x", "--name=x", "--protocol uwsgi",
-    "--worker-tmp-dir /x", "--control-socket /x", "--no-control-socket", "-p /x", "--pid /x", "-u root", "-g root",
-    "--user=root", "--forwarded-allow-ips *", "--access-logfile -", "--error-logfile=-", "--certfile x",
+    "-D", "--daemon", "-m 7", "--umask 7", "-n x", "--name=x", "--protocol uwsgi", "--worker-tmp-dir /x",
+    "--control-socket /x", "-p /x", "--pid /x", "-u root", "-g root", "--user=root", "--forwarded-allow-ips *",
+    "--access-logfile /x", "--error-logfile=/x", "--log-file /x", "--access-logformat=%(h)s", "--statsd-host a:1",
+    "--logger-class x.Y", "--log-config /x", "--proxy-protocol", "--spew", "--initgroups", "--reuse-port",
 ])  # fmt: skip
 def test_what_is_always_ours_is_ignored_with_one_line(read, text):
     settings = read(GUNICORN_CMD_ARGS=f"{text} --threads 3")
     assert settings.gunicorn_args == []
     assert settings["THREADS"] == 3
     (warning,) = settings.warnings
-    assert re.split("[ =]", text)[0] in warning
-    assert "ignored" in warning
+    option, _, consequence = warning.removeprefix("GUNICORN_CMD_ARGS: ").partition(" is ignored: ")
+    assert option == re.split("[ =]", text)[0]
+    assert len(consequence) > 15, "what comes of it, or who says it here"
+
+
+@pytest.mark.parametrize("text", [
+    "--access-logfile -", "--error-logfile=-", "--log-file -", "--worker-tmp-dir /dev/shm", "--no-control-socket",
+    "-m 0", "-b 0.0.0.0:80", "--chdir src", "-c g.py", "--pythonpath lib", "--preload", "",
+])  # fmt: skip
+def test_what_is_done_anyway_or_taken_is_not_said_to_be_ignored(read, text):
+    assert read(GUNICORN_CMD_ARGS=text).warnings == []
+
+
+@pytest.mark.parametrize("text", ["timeout 60", "app:app", "-- app:app", "-w 2 extra"])
+def test_a_word_of_no_option_is_named(read, text):
+    """gunicorn too takes nothing but options from there."""
+    warnings = read(GUNICORN_CMD_ARGS=text).warnings
+    assert warnings
+    assert all("is ignored: it belongs to no option" in line for line in warnings)
+
+
+@pytest.mark.parametrize("text", [
+    "'--timeout 77'", '"--timeout 77"', '"--timeout=77"', '"-w 2 --timeout 77"', "'-w 2' '--timeout 77'", '"-t 77" "-w 2"',
+    '"-t77 -w2"', '"--timeout=77 -w 2"', ' "--timeout  77 " ', "'--workers 2' --timeout=77", '--timeout "77"', "--time 77",
+    """'--timeout 77 --env "A=b c"'""",
+])  # fmt: skip
+def test_quotes_around_arguments_are_taken_apart(read, text):
+    settings = read(GUNICORN_CMD_ARGS=text)
+    assert (settings["TIMEOUT"], settings.sources["TIMEOUT"], settings.warnings) == (77, "GUNICORN_CMD_ARGS", [])
+    if "2" in text:
+        assert settings["WEB_CONCURRENCY"] == 2
+
+
+@pytest.mark.parametrize(("words", "rest"), [
+    (["-e", "A=-w 2 --timeout 3"], ["-e", "A=-w 2 --timeout 3"]), (["--env=A=x -w 2"], ["--env", "A=x -w 2"]),
+    (["--keep-alive", "-1 2"], ["--keep-alive", "-1 2"]),
+])  # fmt: skip
+def test_a_value_may_hold_blanks(words, rest):
+    found = gunicorn_args.split([*words, "shop:app"])
+    assert (found.rest, found.ours, found.application) == (rest, {}, "shop:app")
+
+
+@pytest.mark.parametrize(("words", "expected"), [
+    (["-w 3", "--timeout 60", "shop:app"], {"WEB_CONCURRENCY": "3", "TIMEOUT": "60"}), (["-RDw", "3", "shop:app"], {"WEB_CONCURRENCY": "3"}),
+    (["-w3 -t60", "shop:app"], {"WEB_CONCURRENCY": "3", "TIMEOUT": "60"}), (["-w=3", "shop:app", "-t", "60"], {"WEB_CONCURRENCY": "3", "TIMEOUT": "60"}),
+    (["shop:app", "other"], {}), (["--http2-cleartext", "off", "shop:app"], {}), (["--proxy-protocol", "shop:app"], {}), (["--", "shop:app"], {}),
+])  # fmt: skip
+def test_as_gunicorn_reads_its_words(words, expected):
+    found = gunicorn_args.split(words)
+    assert (found.ours, found.application) == (expected, "shop:app")
+
+
+@pytest.mark.parametrize(("bind", "port"), [
+    ("0.0.0.0:5000", "5000"), (":5000", "5000"), ("[::]:5000", "5000"), ("tcp://0.0.0.0:5000", "5000"), ("localhost", "8000"),
+    ("0.0.0.0", "8000"), ("[::1]", "8000"), ("", "8000"), ("5000", "5000"), ("unix:/tmp/x:1", None), ("fd://3", None), (":$PORT", "$PORT"), (":", ""),
+])  # fmt: skip
+def test_the_port_of_an_address(bind, port):
+    assert gunicorn_args.port_of(bind) == port
+
+
+def test_an_option_that_gunicorn_does_not_know_does_not_swallow_the_application(read):
+    """gunicorn itself refuses it, where it is started."""
+    settings = read(None, ["--wrokers", "shop:app"])
+    assert (settings.gunicorn_args, settings.gunicorn_args_from) == (["--wrokers"], ["command line"])
+    assert settings.command.application == "shop:app"
+
+
+@pytest.mark.parametrize("name", ["uvicorn.workers.UvicornWorker", "egg:meinheld#gunicorn_worker"])
+def test_a_worker_class_of_the_old_images_in_a_command(read, name):
+    settings = read(None, ["-k", name, "app:app"])
+    assert settings["WORKER_CLASS"] is None
+    assert f"command line: WORKER_CLASS={name} is ignored" in settings.warnings[0]
 
 
 def test_gunicorns_own_arguments_are_passed_on(read):
-    settings = read(GUNICORN_CMD_ARGS="--preload --limit-request-fields 50 --statsd-host='a b' -e A=1 --keep-alive=5")
+    settings = read(GUNICORN_CMD_ARGS="--preload --limit-request-fields 50 -e 'A=a b' --keep-alive=5")
     assert (settings["PRELOAD"], settings.sources["PRELOAD"]) == (True, "GUNICORN_CMD_ARGS")
     assert settings.gunicorn_args == [
-        "--limit-request-fields", "50", "--statsd-host", "a b", "-e", "A=1", "--keep-alive", "5",
+        "--limit-request-fields", "50", "-e", "A=a b", "--keep-alive", "5",
     ]  # fmt: skip
     assert settings.warnings == []
 
@@ -603,6 +689,13 @@ def test_header_limits_beyond_one_fastcgi_record(read, environ):
     assert "impossible" in error
 
 
+@pytest.mark.parametrize("size", ["16k", "48k", "64k"])
+def test_the_http_wire_has_no_record(read, size):
+    assert read(HEADER_SIZE=size, WORKER_CLASS="gthread")["HEADER_SIZE"] == int(size[:-1]) * 1024
+    assert "WORKER_CLASS=gthread" in errors(read, HEADER_SIZE=size)[0]
+    assert errors(read, HEADER_SIZE=size, WORKER_CLASS="fastcgi")
+
+
 @pytest.mark.parametrize("environ", [
     {}, {"HEADER_SIZE": "8k", "HEADER_BUFFERS": "4"}, {"HEADER_SIZE": "1k", "HEADER_BUFFERS": "50"},
     {"HEADER_SIZE": "15000", "HEADER_BUFFERS": "2"},
@@ -629,8 +722,11 @@ def test_drain_delay_must_leave_time(read, delay, stop, good):
 
 def test_more_streams_than_threads(read):
     assert read(STREAMS_MAX="4")["STREAMS_MAX"] == 4
-    (error,) = errors(read, STREAMS_MAX="5")
+    (error,) = errors(read, FLAGON_STREAMS_MAX="5")
     assert "STREAMS_MAX=5" in error
+    settings = read(STREAMS_MAX="5")
+    assert settings["STREAMS_MAX"] is None
+    assert [line for line in settings.warnings if "STREAMS_MAX=5 is more than THREADS=4" in line]
 
 
 # one table drives everything

@@ -12,7 +12,7 @@ import types
 import pytest
 from fakes import view_of_os
 
-from flagon import deaths, memory, stopping, supervision
+from flagon import deaths, memory, places, stopping, supervision
 from flagon.channels import Messages, Pipes, fifo, listen
 from flagon.logs import Output
 from flagon.site import Loaded
@@ -71,6 +71,30 @@ def test_a_workers_pipe_is_read_to_its_end(plugin):
     assert plugin.deaths.last_words["gunicorn"] == "last words"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
+
+
+@pytest.mark.parametrize(("lines", "words"), [
+    (["one", "two"], "two"), ([], ""), (["Traceback (most recent call last):", "PermissionError: [Errno 13] x", "LocalTime ->", ". maxinterval -> 5.00"], "PermissionError: [Errno 13] x"),
+    (["django.db.utils.OperationalError: no", "bye"], "django.db.utils.OperationalError: no"), (['{"level": "error", "message": "ValueError: a"}', "bye"], "ValueError: a"),
+    (["KeyError: early", *["line"] * 30], "line"), (["Errors: none", "Terror", "done"], "done"), (["KeyError: one", "TypeError: two", "x"], "TypeError: two"),
+])  # fmt: skip
+def test_the_last_words_of_a_program_are_its_error(plugin, lines, words):
+    joiner = plugin.lines_of("beat")
+    for line in lines:
+        joiner.feed(line.encode() + b"\n")
+    assert plugin.deaths._last_words("beat") == words
+    assert plugin.deaths._last_words("beat") == ""
+
+
+def test_a_file_that_a_program_may_not_write_is_named_with_the_line_that_mends_it(plugin, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    plugin.box.values["DATA_DIR"] = "/data"
+    advice = plugin.deaths._of_files("PermissionError: [Errno 13] Permission denied: 'celerybeat-schedule'")
+    assert f"{tmp_path} belongs to uid {os.geteuid()}" in advice
+    assert f"RUN chown {os.geteuid()} {tmp_path}. Or" in advice
+    assert advice.endswith("Or keep the file in /data")
+    assert plugin.deaths._of_files("ValueError: Permission denied") == ""
 
 
 def test_the_last_lines_of_all_pipes_are_not_lost(plugin):
@@ -229,6 +253,29 @@ def test_the_pause_before_a_restart_doubles_within_half_the_window(earlier, limi
 def test_how_a_program_ended(status, how, code, like_a_stop):
     death = deaths.Death("nginx", status)
     assert (death.how, death.code, death.like_a_stop) == (how, code, like_a_stop)
+
+
+def test_workers_that_lose_their_threads_count_as_deaths(plugin, monkeypatch):
+    """A worker that is replaced for ever is no box that serves."""
+    now = [100.0]
+    monkeypatch.setattr(deaths.time, "monotonic", lambda: now[0])
+    for _ in range(5):
+        plugin._on_message({"event": "worker lost", "code": 70, "pid": 1}, [])
+    assert plugin.exit_code is None
+    now[0] += deaths.WINDOW + 1
+    for _ in range(5):
+        plugin._on_message({"event": "worker lost", "code": 70, "pid": 1}, [])
+    assert plugin.exit_code is None
+    plugin._on_message({"event": "worker lost", "code": 70, "pid": 1}, [])
+    assert plugin.exit_code == 70
+    assert "6 times in 60 s" in plugin.said()[-1]["message"]
+
+
+@pytest.mark.parametrize("code", ["70", None, 0, -3, 1000])
+def test_a_code_that_no_program_ends_with_is_taken_as_1(plugin, code):
+    for _ in range(6):
+        plugin._on_message({"event": "worker lost", "code": code}, [])
+    assert plugin.exit_code == 1
 
 
 def test_memory_is_warned_of_once(plugin, monkeypatch):

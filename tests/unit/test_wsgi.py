@@ -82,6 +82,24 @@ def test_wsgiref_validate(method, kind, pieces):
 # environ
 
 
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        ("\tabc\t", "abc"), ("\t \tabc \t", "abc"), ("a\tb", "a\tb"), ("\t", ""), ("\t\x0babc", "\x0babc"), ("\xa0\t", "\xa0"),
+    ],
+)  # fmt: skip
+def test_tabs_round_a_value_are_cut(given, value):
+    """nginx cuts the blanks."""
+    found = seen(HTTP_AUTHORIZATION=given, CONTENT_TYPE=given, HTTP_X_OTHER="as it is ")
+    assert (found["HTTP_AUTHORIZATION"], found["CONTENT_TYPE"], found["HTTP_X_OTHER"]) == (value, value, "as it is")
+
+
+@pytest.mark.parametrize(("given", "uri"), [("?x=1", "/?x=1"), ("/?x=1", "/?x=1"), ("/a", "/a"), ("?", "/?")])
+def test_a_target_begins_with_a_slash(given, uri):
+    found = seen(REQUEST_URI=given)
+    assert found["REQUEST_URI"] == found["RAW_URI"] == uri
+
+
 def test_types_and_keys():
     found = seen(path="/a b/\xc3\xa9", REQUEST_URI="/a%20b/%C3%A9?q=%C3%A9", HTTP_X_OTHER="\xff")
     assert type(found) is dict

@@ -1,0 +1,129 @@
+"""`supervisord -c own.conf`: which of its programs is the server that the box replaces, and which run beside."""
+
+from __future__ import annotations
+
+import configparser
+import glob
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+
+from flagon import commands
+
+# Where supervisord looks (its documentation, "Running Supervisor"), and where Debian's has it.
+SEARCHED = ("supervisord.conf", "etc/supervisord.conf", "/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
+CONF_D = "/etc/supervisor/conf.d"
+VALUED = frozenset("-c -u -m -d -l -y -z -e -j -i -a -s -x".split())
+ASKING = frozenset({"-v", "--version", "-h", "--help"})
+
+
+def _file(words: list[str]) -> str | None:
+    """The file that -c names, "" if none does; None if the command only asks."""
+    queue, found = list(words), ""
+    while queue:
+        word = queue.pop(0)
+        name, separator, value = word.partition("=")
+        if word in ASKING:
+            return None
+        if name == "--configuration":
+            found = value if separator else (queue.pop(0) if queue else "")
+        elif word == "-c" or word == "-nc":
+            found = queue.pop(0) if queue else ""
+        elif word.startswith("-c"):
+            found = word[2:]
+        elif word in VALUED and queue:
+            queue.pop(0)
+    return found
+
+
+def parser_of(path: str) -> configparser.RawConfigParser:
+    """A file as supervisord reads it. Raises OSError, ValueError, configparser.Error."""
+    parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
+    with open(path, encoding="utf-8") as file:
+        parser.read_file(file, path)
+    return parser
+
+
+def files(path: str) -> list[str]:
+    """The file, and what its [include] names."""
+    found = [path]
+    try:
+        parser = parser_of(path)
+    except (OSError, ValueError, configparser.Error):
+        return found  # said by whoever takes its programs
+    here = os.path.dirname(path)
+    for pattern in parser.get("include", "files", fallback="").split():
+        pattern = pattern.replace("%(here)s", here)
+        found += sorted(glob.glob(os.path.join(glob.escape(here), pattern)))
+    return found
+
+
+def _programs(paths: list[str], environ: Mapping[str, str]) -> Iterator[tuple[str, dict[str, str]]]:
+    """(name, options) of every [program:x]."""
+    for path in paths:
+        try:
+            parser = parser_of(path)
+        except (OSError, ValueError, configparser.Error):
+            continue
+        for section in parser.sections():
+            kind, _, name = section.partition(":")
+            if kind == "program":
+                here = os.path.dirname(path)
+                yield name, {key: _filled(text, name, here, environ) for key, text in parser.items(section)}
+
+
+def _filled(text: str, name: str, here: str, environ: Mapping[str, str]) -> str:
+    """%(here)s, %(program_name)s and %(ENV_NAME)s, as supervisord fills them in."""
+    for key, value in (("here", here), ("program_name", name), *((f"ENV_{key}", environ[key]) for key in environ)):
+        text = text.replace(f"%({key})s", value)
+    return text.replace("%%", "%")
+
+
+def _words(options: Mapping[str, str]) -> list[str]:
+    """The command's words, with `environment=` before them; [] if they are none."""
+    text, more = options.get("command", ""), options.get("environment", "")
+    try:
+        words = shlex.split(text)
+        splitter = shlex.shlex(more, posix=True, punctuation_chars=",")
+        splitter.whitespace_split = True
+        pairs = [pair for pair in splitter if "=" in pair]
+    except ValueError:
+        return []
+    return ["env", *pairs, *words] if pairs and words else words
+
+
+def served(words: list[str], environ: Mapping[str, str], directory: str) -> commands.Serve | None:
+    """What it serves; None if another supervisord is installed and its file starts no server that we know."""
+    given = _file(words[1:])
+    ours = commands.is_ours(shutil.which(words[0]) or words[0])
+    if given is None:
+        return commands.Serve(None, None, [], "flagon", always=True) if ours else None
+    path = os.path.join(directory, given) if given else ""
+    if not path:
+        searched = [os.path.join(directory, name) for name in SEARCHED]
+        path = next((name for name in searched if os.path.isfile(name)), "")
+    paths = files(path) if path else []
+    conf_d = sorted(glob.glob(os.path.join(CONF_D, "*.conf")))
+    web: commands.Serve | None = None
+    left_out = []
+    for name, options in _programs([*paths, *(one for one in conf_d if one not in paths)], environ):
+        command = _words(options)
+        if _is_nginx(command):
+            left_out.append(name)
+        elif web is None and command and os.path.basename(command[0]) != "supervisord":
+            web = commands.served_instead(command, environ, options.get("directory") or directory)
+            if web and options.get("directory"):
+                web = web._replace(directory=web.directory or os.path.join(directory, options["directory"]))
+            left_out += [name] if web else []
+    if web is None and not ours:
+        return None
+    web = web or commands.Serve(None, None, [], "supervisord")
+    return web._replace(
+        supervisor=tuple(one for one in paths if one not in conf_d), left_out=tuple(left_out),
+        always=ours,
+    )  # fmt: skip
+
+
+def _is_nginx(words: list[str]) -> bool:
+    return any(os.path.basename(word) == "nginx" for word in words[:3])

@@ -1,0 +1,114 @@
+"""What to say of a command that is run as it is: that its server is not behind nginx, or that it is no program."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+
+from flagon import commands, shell_pieces, wrappers
+
+STAND_INS = "/opt/flagon/bin"  # image/stand-in: gunicorn, flask and uwsgi as process 1
+TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?\Z")
+LONGEST_SCRIPT = 65536
+SERVERS = frozenset("gunicorn flask uwsgi waitress-serve uvicorn hypercorn daphne granian".split())
+
+
+def real(program: str, path: str) -> str:
+    """The program that PATH leads to past our stand-ins; where there is none, a name that nothing has."""
+    if "/" in program:
+        return program
+    folders = [folder for folder in path.split(os.pathsep) if folder and folder != STAND_INS]
+    found = shutil.which(program, path=os.pathsep.join(folders))
+    return found or (f"/nowhere/{program}" if os.path.exists(os.path.join(STAND_INS, program)) else program)
+
+
+def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
+    """One warning where the command starts a server itself; "" where it starts none that is known."""
+
+    def is_server(some: list[str]) -> bool:
+        served = commands.served_instead(some, environ, directory)
+        return served is not None and served.program != "flagon"
+
+    found = _server(words, is_server, directory)
+    if found is None:
+        return ""
+    server, script = found
+    if os.path.basename(server[0]) == "supervisord":
+        return (
+            f"`{' '.join(words)}` runs a supervisord of its own, not the box's: no nginx, no health paths. Leave "
+            "apt-get install supervisor and this CMD out; its programs belong into supervisor.d/*.conf"
+        )
+    end = f"let {script} end in `exec flagon serve`" if script else "let the last command be `exec flagon serve`"
+    if " & " in " ".join(words):
+        end += "; programs beside it belong into a Procfile (PROCESSES) or supervisor.d"
+    return f"`{' '.join(server)}` serves past nginx, without health paths, limits and reload: {end}"
+
+
+def _server(words: list[str], is_server: Callable[[list[str]], bool], directory: str) -> tuple[list[str], str] | None:
+    """(The server's words, the script that has them)."""
+    if os.path.basename(words[0]) == "supervisord" and not commands.is_ours(shutil.which(words[0]) or ""):
+        return words, ""
+    shell = wrappers.shell_text(words)
+    if shell:
+        return _in_text(shell[1], is_server, "")
+    script = next((word for word in words[:3] if _is_script(os.path.join(directory, word))), "")
+    if script and words[0] in (script, *commands.SHELLS, "dash", "tini", "dumb-init", "exec"):
+        with open(os.path.join(directory, script), encoding="utf-8", errors="replace") as file:
+            return _in_text(file.read(LONGEST_SCRIPT), is_server, script)
+    for index in range(1, len(words)):  # behind a wrapper that is not known here
+        if os.path.basename(words[index]) in SERVERS and is_server(words[index:]):
+            return words[index:], ""
+    return None
+
+
+def _is_script(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(2) == b"#!" or path.endswith(".sh")
+    except OSError:
+        return False
+
+
+def _in_text(text: str, is_server: Callable[[list[str]], bool], script: str) -> tuple[list[str], str] | None:
+    """The last command of a shell text that starts a server. `exec gunicorn` of process 1 is served: image/stand-in."""
+    try:
+        pieces = shell_pieces.split(text)
+    except shell_pieces.Unread:
+        return None
+    for piece in reversed(pieces):
+        words = shell_pieces.command(piece)
+        if words and is_server(words) and not _taken(words):
+            return words, script
+    return None
+
+
+def _taken(words: list[str]) -> bool:
+    """Whether it is `exec gunicorn`, which our stand-in serves."""
+    program = words[1] if words[0] == "exec" and len(words) > 1 else ""
+    return bool(program) and (shutil.which(program) or "").startswith(STAND_INS)
+
+
+def no_program(words: list[str], directory: str) -> str:
+    """The next step where the first word is no program."""
+    word = words[0]
+    path = os.path.join(directory, word)
+    if word.endswith(".py") and os.path.isfile(path):
+        return f'a Python file is no program by itself: CMD ["python", "{word}"] (was ENTRYPOINT python before?)'
+    if os.path.isfile(path):
+        if "/" not in word:
+            return f'a file is no program by its bare name: CMD ["./{word}"]'
+        with open(path, "rb") as file:
+            first = file.readline(200)
+        interpreter = first[2:].strip().decode("utf-8", "replace").split(" ")[0]
+        if first.endswith(b"\r\n"):
+            return "its lines end as on Windows (CRLF): save it with LF"
+        return f"its first line names {interpreter or 'no interpreter'}, which is not in this image"
+    if TARGET.match(word):
+        return f'an application is no program: CMD ["gunicorn", "{word}"], or no CMD and ENV APP_MODULE={word}'
+    if word.startswith("-"):
+        return 'options alone are no program: before them stands the server, as in CMD ["gunicorn", "-w", ...]'
+    if word in SERVERS:
+        return f"it is not installed: leave it out (the default command, serve, needs none), or RUN pip install {word}"
+    return "install it in the Dockerfile, if it is a program (RUN pip install ..., RUN apt-get install ...)"

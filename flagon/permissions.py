@@ -1,0 +1,73 @@
+"""What to do about a file that the application's user may not read or write: whose it is, and the line that mends it.
+
+Used on both sides.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable
+
+from flagon import places
+
+NAMED = 5  # paths in one line of advice; more are their folder
+
+
+def mount_of(path: str) -> str:
+    """Where what holds a path is mounted; / for the image itself."""
+    points = (point for point in places.mount_points() if f"{path}/".startswith(f"{point}/"))
+    return max(points, key=len, default="/")
+
+
+def nearest(path: str) -> str:
+    """The path, or the nearest folder above it that is there."""
+    while not os.path.lexists(path):
+        path = os.path.dirname(path) or "/"
+    return path
+
+
+def of_one(path: str, uid: int, file: bool = False) -> str:
+    """Whose it is, and the line that mends it. `file`: what is not there yet is to be a file, so its folder matters."""
+    path = os.path.abspath(path)
+    there = nearest(path)
+    status = os.lstat(there)
+    whose = f"{there if there != path else 'it'} belongs to uid {status.st_uid}, mode {status.st_mode & 0o7777:o}"
+    if (mount := mount_of(there)) != "/":
+        return f"{whose}. {_of_mount(mount, status.st_uid, uid)}"
+    if os.path.isfile(there):
+        return f"{whose}. In the Dockerfile, before a USER line: RUN chown {uid} {shlex.quote(there)}"
+    if file and there != path:
+        return f"{whose}. In the Dockerfile, before a USER line: RUN chown {uid} {shlex.quote(there)}"
+    quoted = shlex.quote(path)
+    return f"{whose}. In the Dockerfile, before a USER line: RUN mkdir -p {quoted} && chown -R {uid} {quoted}"
+
+
+def of_several(paths: Iterable[str], uid: int, was_root: bool) -> str:
+    """The same for many. `was_root`: the container was started as root, so RUN_AS has an effect."""
+    wanted = list(paths)
+    mounts = {mount: path for path in wanted if (mount := mount_of(path)) != "/"}
+    lines = [_of_mount(mount, os.lstat(path).st_uid, uid) for mount, path in sorted(mounts.items())]
+    inside = _tops([path for path in wanted if mount_of(path) == "/"])
+    if inside:
+        names = " ".join(map(shlex.quote, inside))
+        owner = os.lstat(inside[0]).st_uid
+        run_as = f"-e RUN_AS={owner}" if owner else "-e RUN_AS=root, as in the old images"
+        how = f", or start the container with {run_as}" if was_root else ""
+        lines.append(f"In the Dockerfile, before a USER line: RUN chown -R {uid} {names}{how}")
+    return ". ".join(lines)
+
+
+def _of_mount(mount: str, owner: int, uid: int) -> str:
+    if owner:
+        return f"{mount} is mounted: start the container with -e RUN_AS={owner}, or give it to uid {uid}"
+    return (
+        f"{mount} is mounted, so no Dockerfile changes it. Once: "
+        f"docker run --rm --user 0 --entrypoint chown -v ...:{mount} IMAGE -R {uid} {mount}"
+    )
+
+
+def _tops(paths: list[str]) -> list[str]:
+    """Without what lies below another of them; the folder of all where they are many."""
+    tops = [path for path in paths if not any(path.startswith(f"{other}/") for other in paths)]
+    return tops if len(tops) <= NAMED else [os.path.commonpath(tops)]
