@@ -6,7 +6,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from flagon import places, text_file
+from flagon import database, places, text_file
 from flagon.dangers import SKIPPED
 
 if TYPE_CHECKING:
@@ -25,9 +25,25 @@ WRITING = (
 def lines(boot: Boot) -> list[str]:
     """Warnings. What cannot be written is named for databases; and the folders of an old image's application, where
     everything ran as root, if there is a sign that it writes at all."""
+    lost = _ends_with_container(boot)
     if not os.geteuid():
+        return lost
+    return lost + _database(boot) + _folder(boot)
+
+
+def _ends_with_container(boot: Boot) -> list[str]:
+    """SQLite that somebody's URL puts on the container's own disk; of a relative path, our reading, nothing is said."""
+    path = boot.database.path if boot.database.kind == "sqlite" else ""
+    ours = boot.settings.sources["DATABASE_URL"] == "default"  # boot.py speaks of that
+    meant = bool(path) and not ours and database.is_absolute(boot.database) and not database.is_read_only(boot.database)
+    if not meant or places.mount_of(path) != "/":
         return []
-    return _database(boot) + _folder(boot)
+    home = boot.values["DATA_DIR"]
+    name = path if path.startswith(f"{home}/") else os.path.join(home, os.path.basename(path))
+    there = "" if name == path else f", with DATABASE_URL=sqlite:///{name}"
+    return [
+        f"{path} lies on no volume: this SQLite database ends with the container. Run with -v flagon-data:{home}{there}"
+    ]
 
 
 def _database(boot: Boot) -> list[str]:

@@ -192,7 +192,7 @@ class Boot:
         data = self.values["DATA_DIR"]
         self.data: str | None = data if os.path.isdir(data) and places.writable(data) else None
         self.closed = "" if self.data else places.closed_mount(data)
-        self.data_is_volume = self.data is not None and places.is_mount(self.data)
+        self.data_is_volume = self.data is not None and places.mount_of(self.data) != "/"
         self.environment = dict(self.settings.environment)
         home = self.environment.get("HOME", "")
         if not os.path.isdir(home) or not os.access(home, os.W_OK):
@@ -271,8 +271,8 @@ class Boot:
             )
         elif self.data and not self.data_is_volume and self.settings.sources["SECRET_KEY"].startswith(self.data):
             self.warnings.append(
-                f"{home} is not a volume: the generated SECRET_KEY, so every session, ends with this container. "
-                "Run with -v flagon-data:/data or set SECRET_KEY"
+                f"{home} is not a volume: the generated SECRET_KEY, so every session, and any SQLite file there end "
+                "with this container. Run with -v flagon-data:/data, or set SECRET_KEY and keep nothing there"
             )
 
     def _embed_sqlite(self) -> None:

@@ -210,6 +210,16 @@ def placed(database: Database, directory: str) -> Database:
     return read(database.given, directory)._replace(given=database.given)
 
 
+def is_absolute(database: Database) -> bool:
+    """Whether SQLite's path is what was written, and no reading of ours."""
+    return placed(database, "/nowhere").path == database.path
+
+
+def is_read_only(database: Database) -> bool:
+    """Whether SQLite's URL asks for no more than to read."""
+    return any(word in database.given for word in ("mode=ro", "immutable=1"))
+
+
 def refusal(name: str, text: str, error: ValueError) -> str:
     """One message: the variable, the masked URL, the part that is wrong, the accepted form."""
     return f"{name}={masked(text)} is not accepted: {error}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from flagon import cache, gunicorn_file, places, site, statics
 from flagon.boot import Boot
-from flagon.database import Database, placed
+from flagon.database import Database, is_absolute, is_read_only
 from flagon.inside import users_config
 from flagon.nginx_text import unfit
 
@@ -22,8 +22,8 @@ def database_options(database: Database) -> dict[str, Any]:
         "libpq": database.libpq,
         "path": database.path,
         "schema": database.schema,
-        "absolute": placed(database, "/nowhere").path == database.path,
-        "read_only": any(word in database.given for word in ("mode=ro", "immutable=1")),
+        "absolute": is_absolute(database),
+        "read_only": is_read_only(database),
     }
 
 

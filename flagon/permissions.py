@@ -14,12 +14,6 @@ from flagon import places
 NAMED = 5  # paths in one line of advice; more are their folder
 
 
-def mount_of(path: str) -> str:
-    """Where what holds a path is mounted; / for the image itself."""
-    points = (point for point in places.mount_points() if f"{path}/".startswith(f"{point}/"))
-    return max(points, key=len, default="/")
-
-
 def nearest(path: str) -> str:
     """The path, or the nearest folder above it that is there."""
     while not os.path.lexists(path):
@@ -33,7 +27,7 @@ def of_one(path: str, uid: int, file: bool = False) -> str:
     there = nearest(path)
     status = os.lstat(there)
     whose = f"{there if there != path else 'it'} belongs to uid {status.st_uid}, mode {status.st_mode & 0o7777:o}"
-    if (mount := mount_of(there)) != "/":
+    if (mount := places.mount_of(there)) != "/":
         return f"{whose}. {_of_mount(mount, status.st_uid, uid)}"
     if os.path.isfile(there):
         return f"{whose}. In the Dockerfile, before a USER line: RUN chown {uid} {shlex.quote(there)}"
@@ -46,9 +40,9 @@ def of_one(path: str, uid: int, file: bool = False) -> str:
 def of_several(paths: Iterable[str], uid: int, was_root: bool) -> str:
     """The same for many. `was_root`: the container was started as root, so RUN_AS has an effect."""
     wanted = list(paths)
-    mounts = {mount: path for path in wanted if (mount := mount_of(path)) != "/"}
+    mounts = {mount: path for path in wanted if (mount := places.mount_of(path)) != "/"}
     lines = [_of_mount(mount, os.lstat(path).st_uid, uid) for mount, path in sorted(mounts.items())]
-    inside = _tops([path for path in wanted if mount_of(path) == "/"])
+    inside = _tops([path for path in wanted if places.mount_of(path) == "/"])
     if inside:
         names = " ".join(map(shlex.quote, inside))
         owner = os.lstat(inside[0]).st_uid

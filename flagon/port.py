@@ -78,6 +78,15 @@ class Port:
         """Now and then: has a migration, or a database that says nothing, held the port for long enough."""
         if self.shut:
             self._apply()
+        if self.opened:
+            self._close_health()
+
+    def _close_health(self) -> None:
+        """nginx makes each socket anew for everybody (0666, ngx_open_listening_sockets), and has no setting for it."""
+        path = os.path.join(self.box.run, serving.HEALTHCHECK)
+        with contextlib.suppress(FileNotFoundError):
+            if os.lstat(path).st_mode & 0o077:
+                os.chmod(path, 0o600)
 
     def _apply(self) -> None:
         if self.application is None or (self.shut and not self.opened and self._may_hold()):

@@ -89,6 +89,8 @@ print("tried", len(sockets))
 
 def is_closed(box: Box, run: str, uid: int, others: tuple[str, ...]) -> None:
     """The run directory and all that is in it is for its owner; other users can do nothing with it."""
+    health = ("stat", "-c", "%a", f"{run}/up.sock")  # nginx makes it for everybody
+    wait_until(lambda: box.exec(*health, user="0").strip() == "600", 5, "up.sock at 600")
     rows = [row.split(" ", 3) for row in box.exec("find", run, "-printf", "%m %U %y %p\n", user="0").splitlines()]
     assert len(rows) > 10
     assert {owner for _, owner, _, _ in rows} == {str(uid)}

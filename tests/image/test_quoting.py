@@ -118,8 +118,8 @@ CASES: dict[str, tuple[str, dict[str, str], str]] = {
     "own-location": ("", {"nginx/server.d/a.conf": OWN}, ""),
     "odd-file-names": ("", {"nginx/server.d/a[1] $b.conf": "location = /own { return 204; }"}, ""),
     "bad-file-name": ("", {"nginx/http.d/a\nb.conf": "map $a $b { }"}, "nginx cannot include it"),
-    "listen-option": ("LISTEN_PORT='127.0.0.1:8080 nonsense'", {}, 'invalid parameter "nonsense"'),
-    "listen-address": ("LISTEN_PORT=192.0.2.1:8080", {}, "bind() to 192.0.2.1:8080 failed"),
+    "listen-option": ("NGINX_MAX_UPLOAD=1m\nLISTEN_PORT='127.0.0.1:8080 nonsense'", {}, 'invalid parameter "nonsense"'),
+    "listen-address": ("NGINX_MAX_UPLOAD=1m\nLISTEN_PORT=192.0.2.1:8080", {}, "bind() to 192.0.2.1:8080 failed"),
     "supervisor": ("", {"supervisor.d/a.conf": SUPERVISED + "numprocs=abc\n"}, "supervisor.d/a.conf: invalid literal"),
     "supervisor-own": ("", {"supervisor.d/a.conf": SUPERVISED + 'directory=%(here)s\nenvironment=A="%(ENV_SECRET_KEY)s"\n'}, ""),
 }  # fmt: skip

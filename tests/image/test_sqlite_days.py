@@ -50,7 +50,7 @@ def fill(box: Box) -> None:
 
 def test_without_a_volume_it_says_so(volume: str) -> None:
     with Box(files=FILES) as box:
-        assert warned(box, "/data is not a volume: SQLite and the secret end with this container")
+        assert warned(box, "/data/app.db lies on no volume: this SQLite database ends with the container")
         assert box.post("/", data=b"x").status_code == 201
     with Box(files=FILES, mounts={volume: "/data"}) as box:
         assert not warned(box, "/data")
@@ -87,8 +87,8 @@ def test_a_file_of_roots_is_not_ready_and_named_at_the_boot(volume: str) -> None
     with Box(files={"main.py": OWN}, mounts={volume: "/data"}, image=RUNTIME, env=env) as box:
         assert box.get("/ready").status_code == 200
         box.exec("python3", "-c", make, user="0")
+        wait_until(lambda: box.get("/ready").json()["checks"]["database"] == "not writable", 5, "no write")
         wait_until(lambda: box.get("/ready").status_code == 503, 5, "/ready at 503")
-        assert box.get("/ready").json()["checks"]["database"] == "not writable"
         box.stop()
         box.start()
         line = box.wait_log("attempt to write a readonly database")

@@ -9,11 +9,12 @@ import os
 import subprocess
 import tempfile
 import time
+from types import SimpleNamespace
 
 import pytest
 from fakes import view_of_os
 
-from flagon import places
+from flagon import access, database, places
 
 
 @pytest.fixture(autouse=True)
@@ -436,3 +437,26 @@ junk
 def test_on_one_volume(monkeypatch, directory, data, same):
     monkeypatch.setattr(places, "open", lambda *_, **__: io.StringIO(MOUNTINFO), raising=False)
     assert places.on_one_volume(directory, data) is same
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("sqlite:////data/shop.db", "Run with -v flagon-data:/data"),
+        ("sqlite:////srv/www/shop.db", "with DATABASE_URL=sqlite:////data/shop.db"),
+        ("sqlite:////vol/shop.db", ""),
+        ("sqlite:////vol/below/shop.db", ""),
+        ("sqlite:///shop.db", ""),
+        ("sqlite://", ""),
+        ("sqlite:///file:/srv/shop.db?mode=ro&uri=true", ""),
+        ("postgresql://h/d", ""),
+    ],
+)
+def test_a_database_on_the_container_s_own_disk_is_said_to_end_with_it(mounts, url, named):
+    mounts("overlay / overlay rw 0 0\n/dev/sda /vol ext4 rw 0 0\n")
+    boot = SimpleNamespace(
+        database=database.read(url, "/app"), values={"DATA_DIR": "/data"},
+        settings=SimpleNamespace(sources={"DATABASE_URL": "environment"}),
+    )  # fmt: skip
+    said = access._ends_with_container(boot)
+    assert [named in line for line in said] == ([True] if named else [])
