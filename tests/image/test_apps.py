@@ -135,6 +135,10 @@ def extensions(box: Box) -> None:
     assert len(box.exec("flagon", "flask", "secrets").strip()) > 60
     assert "migrate" in box.exec("flagon", "flask", "db", "--help")
     assert "compile" in box.exec("flagon", "flask", "digest", "--help")
+    # Beside a box that serves flask is flagon's, with its environment and its user.
+    asked = "import os; print(os.getuid(), bool(os.environ.get('SECRET_KEY')), os.getcwd())"
+    assert "10001 True /app" in box.exec("sh", "-c", 'echo "$0" | flask shell', asked, user="0")
+    assert "/static/<path:filename>" in box.exec("flask", "routes")
 
 
 def procfile(box: Box) -> None:
