@@ -98,6 +98,7 @@ class Boot:
         self.gunicorn_file, self.asks_tls = "", ""
         self.from_file: dict[str, Any] = {}  # what gunicorn's file says that is the boot's business
         self.objects: list[str] = []  # of the application's module, where none is named
+        self.programs = programs.Programs()
         self.beside: list[ports.Meant] = []  # listened on because the author's own start means it
         args, uwsgi = (served.gunicorn, served.uwsgi) if served else (None, None)
         self.settings = settings_module.resolve(environ, directory, args, uwsgi, web)
@@ -495,7 +496,7 @@ class Boot:
             self.addresses += listening.more(self.addresses, wanted.port, taken)
             if any(address.endswith(own) for address in self.addresses):
                 self.beside.append(wanted)
-            else:
+            elif wanted.why not in ports.CUSTOMARY:
                 self.warnings.append(f"port {wanted.port} ({wanted.why}) cannot be listened on: publish another one")
         if self.values["PORT"] is None:
             port = listening.port_of(old) if old else listening.DEFAULT_PORT

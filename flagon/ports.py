@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ HOW_TO = (
     "nginx listens here, in plain http. Leave that out, and have a proxy in front end TLS, or do it in nginx: "
     "/app/nginx/server.d/tls.conf with `listen 443 ssl;`, `ssl_certificate FILE;` and `ssl_certificate_key FILE;`"
 )
+CUSTOMARY = ("Flask's own port", "Django's own port")  # nobody has said so here
 BY_COMMAND, BY_PROCFILE, BY_VARIABLE = commands.COMMAND, "-b in the Procfile", "GUNICORN_CMD_ARGS"
 
 
@@ -64,7 +66,23 @@ def meant(boot: Boot) -> list[Meant]:
             boot.warnings.append(f"{served.implied_why}={served.implied_port!r} is no port and is ignored")
     elif web and not in_file:
         found += of_binds([""], f"{gunicorn_args.DEFAULT}, in the Procfile")
+    elif not boot.served and not in_file:
+        found += customary(boot)
     return list({one.port: one for one in reversed(found + in_file)}.values())[::-1]
+
+
+def customary(boot: Boot) -> list[Meant]:
+    """Where the framework's own server listens: `docker run -p 5000:5000` is what Flask users type, whatever is in it.
+
+    Not where a program that is run beside the box names that port: it is to have it.
+    """
+    of_flask, of_django = CUSTOMARY
+    given = boot.settings.environment.get("FLASK_RUN_PORT", "")
+    if os.path.isfile(os.path.join(boot.directory, "manage.py")):
+        port, why = "8000", of_django
+    else:
+        port, why = (given, "FLASK_RUN_PORT") if given.isdecimal() else ("5000", of_flask)
+    return [] if boot.programs.names(port) else of_binds([f":{port}"], why)
 
 
 def beside(boot: Boot) -> list[Meant]:

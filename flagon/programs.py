@@ -20,6 +20,7 @@ OURS = frozenset({"nginx", "gunicorn", "migrate", "uwsgi", "quit_on_failure"})  
 KINDS = ("program", "eventlistener", "fcgi-program", "group")
 # Stopped after nginx and gunicorn: a slow one must not take their time. All get the signal at once anyway.
 PRIORITY = "5"
+NUMBER = re.compile(r"\d+")
 SUPERVISORS_OWN = re.compile(r"Available names: .*(?= in section)| \(file: .*\)")
 
 
@@ -46,6 +47,11 @@ class Programs(NamedTuple):
     sections: tuple[Program, ...] = ()
     scripts: tuple[tuple[str, str], ...] = ()
     lines: tuple[str, ...] = ()
+
+    def names(self, number: str) -> bool:
+        """Whether one of them has this number in what it runs, or in its environment: a port, most likely."""
+        texts = [text for one in self.sections for text in one.options.values()] + [text for _, text in self.scripts]
+        return any(number in NUMBER.findall(text) for text in texts)
 
 
 def find(directory: str, wanted: tuple[str, ...], run: str, served: commands.Serve | None = None) -> Programs:

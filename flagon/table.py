@@ -76,7 +76,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     (
         "Listening",
         (
-            Setting("PORT", "integer", "", "Port to listen on; when empty 8080, and where they can be bound 80 and the port that the start command means.", 1, 65535, strict=True),
+            Setting("PORT", "integer", "", "Port to listen on; when empty 8080, and where they can be bound 80 and the port that the start command means; without a command 5000, Flask's own (Django: 8000).", 1, 65535, strict=True),
             Setting("TRUSTED_PROXIES", "proxies", "", "Peers whose forwarding headers count: `private`, `none`, `any` or networks; when empty the proxy of a known platform, else nobody's."),
             Setting("PASS_HEADERS", "headers", "", "Request headers that are otherwise dropped as a client's claim, such as `X-Auth-User`: they reach the application whoever sends them, and it has to check them."),
             Setting("DEBUG_CLIENTS", "proxies", "none", "Where `FLASK_DEBUG` is on: who else than local clients may use the debugger; `private` or networks."),

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from .box import IMAGE, Box, docker, free_port, name_for, wait_until
+from .box import IMAGE, RUNTIME, Box, docker, free_port, name_for, wait_until
 from .servers import PASSWORD, POSTGRES, volume
 
 ROOT = Path(__file__).parents[2]
@@ -172,3 +172,74 @@ def test_sqlite_volume() -> None:
                 if not written:
                     write(box.url("/api/notes"))
                 docker("rm", "-f", box.name)
+
+
+QUICKSTART = """FROM python:3.12-slim
+WORKDIR /app
+COPY requirements.txt .
+RUN pip install --no-cache-dir -r requirements.txt
+COPY . .
+EXPOSE 5000
+"""
+STARTED = (
+    "",
+    'CMD ["python", "app.py"]\n',
+    'CMD ["flask", "run", "--host=0.0.0.0"]\n',
+    'CMD ["gunicorn", "--bind", "0.0.0.0:5000", "app:app"]\n',
+    "ENV FLASK_APP=app.py FLASK_RUN_HOST=0.0.0.0\nCMD flask run\n",
+)
+HELLO = """import os
+from flask import Flask
+app = Flask(__name__)
+
+@app.route("/")
+def hello():
+    return os.environ["GREETING"]
+
+if __name__ == "__main__":
+    app.run(host="0.0.0.0", port=5000, debug=True)
+"""
+
+
+def test_a_quickstart_with_nothing_changed_but_from(tmp_path: Path) -> None:
+    """Its `docker run -p 5000:5000` and its compose file, word for word but the address outside."""
+    port = free_port()
+    tmp_path.chmod(0o755)
+    (tmp_path / "app.py").write_text(HELLO)
+    (tmp_path / "requirements.txt").write_text("flask\n")
+    compose = f"""version: "3"
+services:
+  web:
+    build:
+      context: .
+      network: host
+    ports:
+      - "127.0.0.1:{port}:5000"
+    volumes:
+      - .:/app
+    environment:
+      GREETING: "hello"
+"""
+    (tmp_path / "docker-compose.yml").write_text(compose)
+    project = Project(tmp_path, {"PORT": str(port)})
+    for name in ("compose.yaml", "compose.dev.yaml"):
+        (tmp_path / name).unlink()
+    lines = QUICKSTART.replace("python:3.12-slim", RUNTIME)
+    tag = name_for()
+    try:
+        for end in STARTED:
+            (tmp_path / "Dockerfile").write_text(lines + end)
+            docker("build", "--network", "host", "--force-rm", "--tag", tag, str(tmp_path), timeout=240)
+            with Box(image=tag, env={"GREETING": "hello"}, port=5000) as box:
+                assert box.get("/").text == "hello", end
+                assert box.get("/up").status_code == 200
+        project.compose("up", "--detach", "--build", timeout=240)
+        wait_until(project.ready, 30, "/ready")
+        assert requests.get(project.url("/"), timeout=5).text == "hello"
+        with Box(port=5000) as box:  # `docker run -p 5000:5000 flagon`: the starter
+            assert "(5000: Flask's own port)" in box.wait_log("listening on")
+            assert box.get("/").status_code == 200
+    finally:
+        print(project.logs())
+        project.compose("down", "--volumes", "--rmi", "local", "--timeout", "3", check=False)
+        docker("rmi", "-f", tag, check=False)

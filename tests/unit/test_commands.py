@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from flagon import application, capacity, commands, ports, script_port, users_nginx
+from flagon import application, capacity, commands, ports, programs, script_port, users_nginx
 from flagon.boot import Boot, BootError
 from flagon.settings import SettingsError
 
@@ -404,16 +404,28 @@ def test_a_long_script_is_read_at_once(tmp_path):
 @pytest.mark.parametrize(("command", "environ", "expected"), [
     (["flask", "run"], {}, [5000]), (["flask", "run", "-p", "5002"], {}, []), (["flask", "run"], {"PORT": "7000"}, []), (["gunicorn", "app:app"], {}, [8000]),
     (["gunicorn", "-b", ":9000", "-b", ":9001", "app:app"], {}, [9001]), (["gunicorn", "app:app"], {"GUNICORN_CMD_ARGS": "-b :9000"}, []), (["python", "app.py"], {}, [5000]),
-    (["gunicorn", "app:app"], {"LISTEN_PORT": "81", "UWSGI_PROCESSES": "1"}, []), (["gunicorn", "app:app"], {"BIND": "0.0.0.0:81"}, []), ([], {}, []), (["flask", "run"], {"FLASK_RUN_PORT": "http"}, []),
+    (["gunicorn", "app:app"], {"LISTEN_PORT": "81", "UWSGI_PROCESSES": "1"}, []), (["gunicorn", "app:app"], {"BIND": "0.0.0.0:81"}, []), ([], {}, [8000]), ([], {"PORT": "5000"}, []), ([], {"LISTEN_PORT": "81", "UWSGI_PROCESSES": "1"}, []), (["flask", "run"], {"FLASK_RUN_PORT": "http"}, []),
 ])  # fmt: skip
 def test_what_is_listened_on_beside(served, command, environ, expected):
     boot = Boot(environ, served.directory, command)
     assert [one.port for one in ports.beside(boot)] == expected
 
 
+def test_a_framework_s_own_port(served, tmp_path):
+    """`docker run -p 5000:5000` with nothing but FROM. It is left to a program beside the box that names it."""
+    assert [(one.port, one.why) for one in ports.beside(Boot({}, served.directory))] == [(8000, "Django's own port")]
+    (tmp_path / "manage.py").unlink()
+    boot = Boot({}, served.directory)
+    assert [(one.port, one.why) for one in ports.beside(boot)] == [(5000, "Flask's own port")]
+    assert [one.port for one in ports.beside(Boot({"FLASK_RUN_PORT": "5005"}, served.directory))] == [5005]
+    for text, expected in (("flower --port=5000", []), ("redis -p 15000", [5000]), ("x http://localhost:5000/", [])):
+        boot.programs = programs.Programs(scripts=(("x", text),))
+        assert [one.port for one in ports.beside(boot)] == expected
+
+
 @pytest.mark.parametrize(("text", "expected"), [
-    ("web: gunicorn app:app\n", [8000]), ("web: gunicorn -b 0.0.0.0:5001 app:app\n", [5001]), ("web: gunicorn -b :$PORT app:app\n", []), ("worker: x\n", []),
-    ("web: flask run\n", [5000]), ("web: flask run -p 5002\n", [5002]), ("web: python app.py\n", [5000]), ("web: python seed.py\n", []),
+    ("web: gunicorn app:app\n", [8000]), ("web: gunicorn -b 0.0.0.0:5001 app:app\n", [5001]), ("web: gunicorn -b :$PORT app:app\n", []), ("worker: x\n", [8000]),
+    ("web: flask run\n", [5000]), ("web: flask run -p 5002\n", [5002]), ("web: python app.py\n", [5000]), ("web: python seed.py\n", [8000]),
 ])  # fmt: skip
 def test_the_port_of_a_procfile(served, tmp_path, text, expected):
     """Beside 8080: it is no command of the container's, and 8080 is what the README publishes."""
