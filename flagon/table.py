@@ -87,7 +87,7 @@ GROUPS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
         "Size",
         (
             Setting("WEB_CONCURRENCY", "workers", "", "Worker processes; computed from CPU and memory when empty.", 1, 512),
-            Setting("THREADS", "integer", "4", "Request threads in each worker.", 1, 256),
+            Setting("THREADS", "integer", "4", "Request threads in each worker; 0 is 1.", 1, 256, zero=1),
             Setting("WORKER_MEMORY", "integer", "96", "Memory a worker is expected to need, MB; sizes the worker count.", 8, 65536),
             Setting("WORKER_CLASS", "worker_class", "", "`fastcgi` (ours), or gunicorn's `gthread`, `gevent`, `sync` over HTTP; `gthread` when a WebSocket library is installed."),
             Setting("WORKER_CONNECTIONS", "integer", "", "Connections that each nginx worker holds at once; from memory and the open-file limit when empty.", 64, 1000000),

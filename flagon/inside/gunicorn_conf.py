@@ -5,11 +5,25 @@ from __future__ import annotations
 import mmap
 from typing import Any
 
+import gunicorn
 from gunicorn.errors import HaltServer
 
 from flagon import CONFIGURATION_ERROR, timeline
 from flagon.inside import arbiter as arbiters
-from flagon.inside import claims, closing, debugging, health, logs, notice, oom, own_signals, preload, readiness, slots
+from flagon.inside import (
+    claims,
+    closing,
+    debugging,
+    health,
+    logs,
+    notice,
+    oom,
+    own_signals,
+    preload,
+    readiness,
+    slots,
+    slow_import,
+)
 
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
@@ -95,6 +109,7 @@ def post_fork(arbiter: Any, worker: Any) -> None:
     """In a new worker, before the application is loaded."""
     logs.own_pipe()
     claims.let_pass(worker.cfg.flagon["pass_headers"], worker.cfg.flagon["users_parameters"])
+    slow_import.keep_alive(worker, gunicorn.version_info)
     if worker.cfg.preload_app:
         preload.forked()
 

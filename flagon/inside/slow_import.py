@@ -9,10 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from time import sleep  # by name: an application's patches do not reach it
 from types import FrameType
 from typing import Any
 
 PERIOD = 10.0  # seconds between two lines
+BEAT = 0.5  # seconds: half of gunicorn's shortest timeout
+TIMES_OUT_IN_LOADING = (22,)  # before it, gunicorn's master ended a worker that loads for longer than its timeout
 
 
 @contextlib.contextmanager
@@ -37,6 +40,18 @@ def _watch(over: Any, loader: int, options: dict[str, Any], say: Callable[[str],
             say(f"{options['target']} is still being loaded, for {time.monotonic() - began:.0f} s{place}")
     if speaker >= 0:
         os.close(speaker)
+
+
+def keep_alive(worker: Any, version: tuple[int, ...]) -> None:
+    """Until a worker has loaded the application its master hears from it, where gunicorn is so old that it needs to."""
+    if version < TIMES_OUT_IN_LOADING:
+        _thread.start_new_thread(_beat, (worker,))
+
+
+def _beat(worker: Any) -> None:
+    while not worker.flagon_loaded[0]:
+        worker.tmp.notify()
+        sleep(BEAT)
 
 
 def _claimed(path: str) -> int:

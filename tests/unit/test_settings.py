@@ -86,7 +86,7 @@ BAD = [
     ("PORT", "0"), ("PORT", "65536"), ("PORT", "-1"), ("PORT", "+80"), ("PORT", "80.0"), ("PORT", "8080/tcp"), ("PORT", "$PORT"),
     ("PORT", "http"), ("PORT", "\u0668\u0660"), ("PORT", "1" * 400),
     ("WEB_CONCURRENCY", "513"),
-    ("THREADS", "0"), ("THREADS", "257"), ("THREADS", "four"), ("THREADS", "4.5"), ("THREADS", "4 8"),
+    ("THREADS", "257"), ("THREADS", "four"), ("THREADS", "4.5"), ("THREADS", "4 8"),
     ("WORKER_MEMORY", "7"), ("WORKER_CONNECTIONS", "63"), ("MAX_REQUESTS", "-1"),
     ("STOP_TIMEOUT", "0"), ("TIMEOUT", "0.5"), ("TIMEOUT", "-5"), ("TIMEOUT", "1e3"), ("TIMEOUT", "nan"), ("TIMEOUT", "inf"), ("TIMEOUT", "1m"),
     ("TIMEOUT", "5."), ("TIMEOUT", ".5"), ("STOP_TIMEOUT", "3601"),
@@ -526,7 +526,7 @@ def test_dotenv_equals_docker_env_file(read, tmp_path):
     ("-w 3", "WEB_CONCURRENCY", 3), ("-w3", "WEB_CONCURRENCY", 3), ("--workers=3", "WEB_CONCURRENCY", 3),
     ("--workers 3", "WEB_CONCURRENCY", 3), ("--threads 8", "THREADS", 8), ("-k gevent", "WORKER_CLASS", "gevent"),
     ("--worker-class=gthread", "WORKER_CLASS", "gthread"), ("-t 90", "TIMEOUT", 90), ("--timeout 90", "TIMEOUT", 90),
-    ("--timeout 0", "TIMEOUT", 86400), ("-t0", "TIMEOUT", 86400), ("--timeout=0", "TIMEOUT", 86400), ("--graceful-timeout 0", "GRACEFUL_TIMEOUT", 1),
+    ("--timeout 0", "TIMEOUT", 86400), ("--threads 0", "THREADS", 1), ("-t0", "TIMEOUT", 86400), ("--timeout=0", "TIMEOUT", 86400), ("--graceful-timeout 0", "GRACEFUL_TIMEOUT", 1),
     ("--graceful-timeout 5", "GRACEFUL_TIMEOUT", 5), ("--backlog 99", "BACKLOG", 99), ("--backlog 0", "BACKLOG", 1), ("--max-requests 10", "MAX_REQUESTS", 10),
     ("--max-requests-jitter 3", "MAX_REQUESTS_JITTER", 3), ("--log-level DEBUG", "LOG_LEVEL", "debug"),
     ("--preload -w 3 --reload", "WEB_CONCURRENCY", 3),
@@ -631,7 +631,7 @@ def test_gunicorns_own_arguments_are_passed_on(read):
     assert settings.warnings == []
 
 
-@pytest.mark.parametrize("text", ["-w many --timeout never", "-w 0", "--threads 0", "'open", "--log-level loud"])
+@pytest.mark.parametrize("text", ["-w many --timeout never", "-w 0", "'open", "--log-level loud"])
 def test_bad_gunicorn_arguments_are_errors(read, text):
     found = errors(read, GUNICORN_CMD_ARGS=text)
     assert all(error.startswith("GUNICORN_CMD_ARGS") for error in found)
