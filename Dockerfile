@@ -89,6 +89,7 @@ COPY entrypoint.sh image/ensurepip image/healthcheck nginx.conf supervisord.conf
 COPY entrypoint.sh image/start.sh /
 COPY image/supervisord /usr/bin/supervisord
 COPY image/stand-in /opt/flagon/bin/gunicorn
+COPY image/mkdir /opt/flagon/bin/mkdir
 COPY image/supervisorctl /usr/bin/supervisorctl
 COPY image/adduser /usr/local/sbin/adduser
 COPY image/adduser /usr/local/sbin/addgroup

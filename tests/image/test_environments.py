@@ -153,6 +153,7 @@ def test_python_version_in_the_environment(image: str) -> None:
 
 
 USERS = """
+mkdir /data /new && mkdir -m 755 /data/ && [ -d /new ] && ! mkdir /new 2>/dev/null
 adduser -D one && adduser -D -H -u 2001 -s /bin/sh -g 'A name' two && addgroup -g 3001 -S staff2
 adduser -SDH -G staff2 three && adduser -h /home/four -u2004 -D four
 adduser --disabled-password --gecos '' five && adduser --system --group six && adduser five staff2
