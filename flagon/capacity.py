@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
 SOCKET_THREADS = 100
+MOST_THREADS = 64  # of one process: more of them only wait for the interpreter's lock
 GUNICORNS = "gunicorn's own default, as its command names none"
+# Servers that are one process with threads, whatever the machine: what an application keeps in memory, or makes at
+# random while it is imported (a secret), is the same for all its requests.
+ONE_PROCESS = {"flask": "flask run", "python": "the script", "manage.py": "runserver", "waitress-serve": "waitress"}
 SHORTEST_QUEUE = 64  # where the author's gunicorn had 2048: one thread must not mean a queue of four
 
 
@@ -68,6 +72,11 @@ def decide(boot: Boot) -> Capacity:
     elif settings.line == "command line":
         settings.set("WEB_CONCURRENCY", 1, GUNICORNS)
         reason = f"{GUNICORNS}; WEB_CONCURRENCY sets more"
+    elif boot.served and (server := ONE_PROCESS.get(boot.served.program)):
+        reason = f"{server} is one process; WEB_CONCURRENCY sets more"
+        settings.set("WEB_CONCURRENCY", 1, reason)
+        if settings.sources["THREADS"] == "default":  # as many requests at once as the box would have had
+            settings.set("THREADS", min(MOST_THREADS, values["THREADS"] * size.workers), reason)
     else:
         settings.set("WEB_CONCURRENCY", size.workers, "computed")
     if values["STREAMS_MAX"] and values["STREAMS_MAX"] > values["THREADS"]:

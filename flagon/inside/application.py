@@ -23,6 +23,7 @@ from flagon.inside import (
     logs,
     middleware,
     own_routes,
+    secret_keys,
     static_folders,
     static_urls,
     users_config,
@@ -147,7 +148,7 @@ def make_class(base: Any) -> Any:
             return {
                 "routes": own_routes.of(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
                 "statics": [[text[:LONGEST_NAME] for text in found[:3]] for found in folders],
-                "lines": [*lines, *self.threads()],
+                "lines": [*lines, *self.threads(), *secret_keys.lines(application, self.cfg.workers)],
                 "handed": options["hand_over"],
             }
 

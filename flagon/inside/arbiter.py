@@ -10,7 +10,7 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter as GunicornArbiter
 
-from flagon.inside import notice
+from flagon.inside import notice, secret_keys
 
 # Alive above the number of workers: one that loads, one that leaves. The box is sized for little more.
 ABOVE = 2
@@ -114,6 +114,7 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = original
+        secret_keys.forget()
         self.setup(self.app)
         self.log.reopen_files()
         self.cfg.on_reload(self)
@@ -126,6 +127,14 @@ class Arbiter(GunicornArbiter):  # type: ignore[misc]
             self.roll = None
         if self.roll is None:
             super().manage_workers()
+
+    def spawn_workers(self) -> None:
+        """The first alone, until it has loaded the application: what that does once (`create_all()` and a first row) is
+        done then, and does not fail for two that do it at the same moment."""
+        if self.cfg.preload_app or any(worker.flagon_loaded[0] for worker in self.WORKERS.values()):
+            super().spawn_workers()
+        elif not self.WORKERS and self.num_workers:
+            self.spawn_worker()
 
     def worker_did_not_load(self, worker: Any) -> None:
         """A worker died before it had loaded the application."""

@@ -179,3 +179,51 @@ def test_it_takes_less_memory() -> None:
             private[word] = sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     print(private)
     assert private["on"] < 0.6 * private["off"], private
+
+
+AT_RANDOM = """
+import os, sqlite3, time
+from flask import Flask, session
+app = Flask(__name__)
+app.secret_key = os.urandom(24)
+db = sqlite3.connect("/data/shop.db", check_same_thread=False)
+db.execute("create table if not exists users (name text unique)")
+if not db.execute("select 1 from users where name = 'admin'").fetchone():
+    time.sleep(0.5)
+    db.execute("insert into users values ('admin')")
+    db.commit()
+time.sleep(0.5)
+@app.get("/login")
+def login():
+    session["user"] = "ann"
+    return "in"
+@app.get("/")
+def index(): return session.get("user", "nobody")
+if __name__ == "__main__":
+    app.run(host="0.0.0.0")
+"""
+
+
+def users(box: Box) -> set[str]:
+    """Who is seen by requests that all workers answer, after one login."""
+    cookies = box.get("/login").cookies
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        return set(pool.map(lambda _: box.get("/", cookies=cookies).text, range(60)))
+
+
+def test_what_is_made_once_at_import() -> None:
+    """A first row does not fail for the worker that comes second; a secret at random is named, or is one."""
+    env = {"WEB_CONCURRENCY": "3"}
+    with Box(files={"app.py": AT_RANDOM}, env=env) as box:
+        line = box.wait_log("secret key is another one in each worker process")
+        assert "PRELOAD=on" in line
+        wait_until(lambda: users(box) == {"ann", "nobody"}, 20, "workers with a key each")
+        assert "cannot be loaded" not in box.logs()
+        assert box.logs().count("secret key is another one") == 1
+        box.kill("HUP")
+        box.wait_log("3 workers with the new code", 20)
+    for more in ({"command": ["python", "app.py"]}, {"env": {**env, "PRELOAD": "on"}}):
+        with Box(files={"app.py": AT_RANDOM}, **more) as box:
+            assert users(box) == {"ann"}
+            assert "secret key is" not in box.logs()
+            assert ("1 workers x" in box.logs()) is ("command" in more)

@@ -1,11 +1,12 @@
 """How a reload rolls: one new worker at a time, and an old one leaves for each that has loaded."""
 
 import signal
+import sys
 import types
 
 import pytest
 
-from flagon.inside import arbiter
+from flagon.inside import arbiter, secret_keys
 from flagon.inside.arbiter import Roll
 
 
@@ -146,3 +147,52 @@ def test_each_worker_that_has_loaded_is_told(monkeypatch):
         master.load()
         master.bury()
     assert [one["loaded"] for one in messages if one["event"] == "rolling"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("preload", "expected"), [(False, [1, 1, 3, 3]), (True, [3, 3, 3, 3])])
+def test_the_first_worker_loads_alone(preload, expected):
+    """Three that load at once would each find no table, and two of them fail to make it."""
+    master = arbiter.Arbiter.__new__(arbiter.Arbiter)
+    master.WORKERS, master._num_workers, master.worker_age = {}, 3, 0
+    master.cfg = types.SimpleNamespace(preload_app=preload)
+    master.spawn_worker = lambda: Master.spawn_worker(master)
+    found = []
+    for turn in range(4):
+        master.spawn_workers()
+        found.append(len(master.WORKERS))
+        if turn == 1:
+            Master.load(master)
+    assert found == expected
+    master.WORKERS = {}
+    master.spawn_workers()
+    assert len(master.WORKERS) == (3 if preload else 1), "all have died at once: the first again alone"
+
+
+def flask(secret):
+    return types.SimpleNamespace(secret_key=secret)
+
+
+@pytest.mark.parametrize(("first", "second", "workers", "said"), [
+    (flask(b"a"), flask(b"b"), 3, "another one in each worker"), (flask(b"a"), flask(b"b"), 1, "made anew with each"),
+    (flask("a"), flask(b"a"), 3, ""), (flask(None), flask(None), 3, ""), (flask("a"), flask(None), 3, ""),
+    (types.SimpleNamespace(wsgi_app=lambda: 0), flask("a"), 3, ""), (object(), flask("a"), 3, ""),
+    (flask(7), flask(8), 3, "another one"), (flask("\ud800"), flask("x"), 3, "another one"),
+])  # fmt: skip
+def test_a_secret_that_is_made_at_import_is_seen(first, second, workers, said):
+    secret_keys.forget()
+    assert secret_keys.lines(first, workers) == []
+    assert [said in line for line in secret_keys.lines(second, workers)] == ([True] if said else [])
+    assert secret_keys.lines(first, workers) == []
+    secret_keys.forget()
+    assert secret_keys.lines(second, workers) == [], "a reload may bring another one"
+
+
+def test_a_secret_of_django_s_is_seen(monkeypatch):
+    settings = types.SimpleNamespace(configured=True, SECRET_KEY="a")
+    monkeypatch.setitem(sys.modules, "django.conf", types.SimpleNamespace(settings=settings))
+    secret_keys.forget()
+    assert secret_keys.lines(object(), 2) == []
+    settings.SECRET_KEY = "b"
+    assert len(secret_keys.lines(object(), 2)) == 1
+    settings.configured = False
+    assert secret_keys.lines(object(), 2) == []

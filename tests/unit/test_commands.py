@@ -476,6 +476,21 @@ def sized(served, command, environ):
     return boot
 
 
+@pytest.mark.parametrize(("command", "who"), [
+    (["flask", "run"], "flask run"), (["python", "app.py"], "the script"), (["python", "manage.py", "runserver"], "runserver"),
+    (["waitress-serve", "app:app"], "waitress"),
+])  # fmt: skip
+def test_a_server_of_one_process_stays_one(served, command, who):
+    """What it makes at random while it is imported, and keeps in memory, is there for each request; threads make up for it."""
+    boot = sized(served, command, {})
+    why = f"{who} is one process; WEB_CONCURRENCY sets more"
+    threads = min(64, 4 * boot.size.workers)
+    assert (boot.values["WEB_CONCURRENCY"], boot.values["THREADS"], boot.size_reason) == (1, threads, why)
+    assert sized(served, command, {"THREADS": "3"}).values["THREADS"] == 3
+    boot = sized(served, command, {"WEB_CONCURRENCY": "2"})
+    assert (boot.values["WEB_CONCURRENCY"], boot.values["THREADS"]) == (2, 4)
+
+
 def test_a_procfile_leaves_the_workers_to_the_box(served, tmp_path):
     """Its platform computes WEB_CONCURRENCY; threads it does not."""
     (tmp_path / "Procfile").write_text("web: gunicorn app:app\n")
