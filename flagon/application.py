@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from flagon import commands, compat, gunicorn_file, locate, wsgi_source
+from flagon import asgi_source, commands, compat, gunicorn_file, locate, wsgi_source
 from flagon.wsgi_source import FACTORIES, OBJECTS, source_of
 
 if TYPE_CHECKING:
@@ -104,12 +104,6 @@ def choose(boot: Boot, starter: str) -> locate.Application:
     found = clues(boot)
     application = locate.locate(boot.directory, found)
     boot.objects = objects(found, application.target)
-    module, _, name = application.target.partition(":")
-    kind = wsgi_source.asgi_of(source_of(application.directory, module) or "", name)
-    if kind:
-        off = "; SERVE_CMD=off runs the command as it is, without nginx" if boot.served else ""
-        raise locate.NotFound(
-            f"{application.target} ({application.why}) is {kind}(), which is ASGI, and Flagon serves WSGI: it needs an "
-            f"ASGI server{off or ' in an image of its own'}. APP_MODULE=module:object names another object"
-        )
+    follow = asgi_source.installed(boot.origin.folders())
+    boot.asgi = asgi_source.kind(application.directory, application.target, follow)
     return application

@@ -99,6 +99,8 @@ class Boot:
         self.from_file: dict[str, Any] = {}  # what gunicorn's file says that is the boot's business
         self.objects: list[str] = []  # of the application's module, where none is named
         self.programs = programs.Programs()
+        self.application = locate.Application("", directory, "nobody has looked yet")
+        self.asgi = ""  # what shows that the application is ASGI, such as FastAPI()
         self.beside: list[ports.Meant] = []  # listened on because the author's own start means it
         args, uwsgi = (served.gunicorn, served.uwsgi) if served else (None, None)
         self.settings = settings_module.resolve(environ, directory, args, uwsgi, web)
@@ -112,6 +114,8 @@ class Boot:
         self.served = served or (None if command and not web else self.settings.procfile)
         if self.served and self.served.threads and not self.settings.is_said("THREADS"):
             self._take_number("THREADS", self.served.threads, self.served.source)
+        if self.served and self.served.workers and not self.settings.is_said("WEB_CONCURRENCY"):
+            self._take_number("WEB_CONCURRENCY", self.served.workers, self.served.source)
         self._take_from_command(served)
         wanted = self.values["LOG_FORMAT"]
         as_json = wanted == "json" or (wanted == "auto" and not _is_terminal())

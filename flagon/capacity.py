@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from flagon import sizing, users_nginx
+from flagon import asgi_source, sizing, users_nginx, wsgi_source
+from flagon.commands import COMMAND, PROCFILE
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
 
 WEBSOCKET_LIBRARIES = ("flask_socketio", "simple_websocket")
+ASGI_SERVERS = ("uvicorn", "hypercorn", "daphne", "granian", "fastapi")  # one process, unless their command says more
+ASGI_QUEUE = 2048  # connections; gunicorn's own: a request waits in it only while the loop is busy
 SOCKET_THREADS = 100
 MOST_THREADS = 64  # of one process: more of them only wait for the interpreter's lock
 GUNICORNS = "gunicorn's own default, as its command names none"
@@ -83,13 +86,14 @@ def decide(boot: Boot) -> Capacity:
         threads = f"THREADS={values['THREADS']} ({settings.sources['THREADS']})"
         raise Conflict(f"STREAMS_MAX={values['STREAMS_MAX']} is more than {threads}")
     threads = settings.sources["THREADS"]
-    by_somebody = reason != size.reason or threads != "default"
+    by_somebody = (reason != size.reason or threads != "default") and values["WORKER_CLASS"] != "asgi"
     if by_somebody and _whose(threads) != _whose(settings.sources["WEB_CONCURRENCY"]):
         reason += f"; threads: {threads}"
     open_files = sizing.open_files()
     least = SHORTEST_QUEUE if settings.line else 0
+    threads_of_all = values["WEB_CONCURRENCY"] * values["THREADS"]
     computed = {
-        "BACKLOG": max(least, 4 * values["WEB_CONCURRENCY"] * values["THREADS"]),
+        "BACKLOG": ASGI_QUEUE if values["WORKER_CLASS"] == "asgi" else max(least, 4 * threads_of_all),
         "STREAMS_MAX": max(1, values["THREADS"] // 2),
         "WORKER_CONNECTIONS": sizing.connections(open_files, size.nginx_workers, machine.memory),
     }
@@ -104,11 +108,68 @@ def _whose(source: str) -> str:
     return source.partition(" in ")[2] or source
 
 
+def _settle_asgi(boot: Boot) -> None:
+    """WORKER_CLASS=asgi for an ASGI application. Raises Conflict where another was asked for."""
+    values, settings, kind = boot.values, boot.settings, boot.asgi or _asgi_by_server(boot)
+    asked = values["WORKER_CLASS"]
+    if kind and asked not in (None, "asgi"):
+        if boot.spool_of_start:
+            raise Conflict(f"{boot.application.target} is ASGI now ({kind}), and was WSGI: that needs a restart")
+        raise Conflict(
+            f"{boot.application.target} ({boot.application.why}) is ASGI ({kind}), and WORKER_CLASS={asked} "
+            f"({settings.sources['WORKER_CLASS']}) serves WSGI: leave it out, and asgi is taken. "
+            "APP_MODULE=module:object names another object"
+        )
+    if kind and asked is None:
+        settings.set("WORKER_CLASS", "asgi", f"{kind} is ASGI" if boot.asgi else kind)
+    if values["WORKER_CLASS"] != "asgi":
+        return
+    if boot.users.old_socket:
+        raise Conflict(
+            f"nginx files pass requests to {users_nginx.OLD_SOCKET} in the uwsgi protocol, which WORKER_CLASS=asgi "
+            "does not speak: leave uwsgi_pass out of them, and requests reach the application over HTTP"
+        )
+    if settings.is_said("THREADS") and values["THREADS"] > 1:
+        boot.warnings.append(
+            f"THREADS={values['THREADS']} ({settings.sources['THREADS']}) has no effect: the asgi worker serves all "
+            "requests of a process in one event loop (docs/asgi.md). WEB_CONCURRENCY says how many processes"
+        )
+    settings.set("THREADS", 1, "asgi: one event loop")
+
+
+def _asgi_by_server(boot: Boot) -> str:
+    """The server of ASGI that the author starts the application with, where the files show nothing; or empty."""
+    served, settings, application = boot.served, boot.settings, boot.application
+    named = application.why.startswith((COMMAND, PROCFILE))
+    by_server = f"{served.program} is to serve it" if served and served.asgi and named else ""
+    why = settings.asgi or by_server
+    if not why or not application.target or boot.values["WORKER_CLASS"] not in (None, "asgi"):
+        return ""
+    wsgi = asgi_source.kind(application.directory, application.target, calls=wsgi_source.WSGI)
+    if not wsgi:
+        return why
+    boot.warnings.append(f"{why}, and {application.target} is WSGI ({wsgi}): it is served as WSGI")
+    return ""
+
+
+def _asgi_alone(boot: Boot) -> str:
+    """Why there can be only one process of an ASGI application, where nobody says how many; or empty."""
+    served = boot.served
+    if boot.asgi in asgi_source.SOCKETS:
+        return "socketio keeps its clients in one process's memory"
+    if served and served.program in ASGI_SERVERS and not served.workers:
+        return f"{served.program}'s own default, as its command names none; WEB_CONCURRENCY sets more"
+    return ""
+
+
 def _worker_class(boot: Boot) -> str:
     """Choose the wire; why there can be only one worker process, or empty."""
     values, settings = boot.values, boot.settings
     library = websocket_library(boot.origin.folders())
     alone = "FLASK_DEBUG is on" if boot.debug else ""
+    _settle_asgi(boot)
+    if values["WORKER_CLASS"] == "asgi":
+        return alone or _asgi_alone(boot)
     if library == "flask-socketio":
         alone = "flask-socketio keeps its clients in one process's memory"
         if settings.sources["THREADS"] in ("default", settings.by_mark):

@@ -66,7 +66,8 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
     if not errors:
         origin = boot.origin
         whose = "" if origin.is_own else f"; packages: {origin.named()}, Python {origin.version}"
-        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{whose}")
+        asgi = "; ASGI, by gunicorn's asgi worker" if boot.values["WORKER_CLASS"] == "asgi" else ""
+        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{asgi}{whose}")
     return errors
 
 

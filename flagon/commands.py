@@ -46,6 +46,8 @@ class Serve(NamedTuple):
     implied_port: str | None = None  # the port that it means where it names none, and why
     implied_why: str = ""
     tls: str = ""  # the argument that asks for TLS
+    workers: str | None = None
+    asgi: bool = False  # a server of nothing but ASGI
     source: str = COMMAND  # or PROCFILE: whose command it is
 
 
@@ -124,8 +126,12 @@ def _script(words: list[str], environ: Mapping[str, str], directory: str) -> Ser
         from flagon import servers
 
         return _other(servers.manage(path, words[1:], environ, directory), "manage.py")
-    if len(words) != 1 or not wsgi_source.starts_a_server(path):
+    if len(words) != 1:
         return None
+    if not wsgi_source.starts_a_server(path):
+        from flagon import asgi_servers
+
+        return _other(asgi_servers.script(path, environ, os.path.normpath(directory)), "python")
     from flagon import script_port, server_calls
 
     asked = script_port.asked(path, environ)
@@ -149,6 +155,7 @@ def _other(found: servers.Server | None, program: str) -> Serve | None:
         found.application, None if found.tls else found.port, [], program,
         found.directory, found.threads, found.options, found.script, lines=found.lines,
         implied_port=None if found.port else found.implied_port, implied_why=found.implied_why, tls=found.tls,
+        workers=found.workers, asgi=found.asgi,
     )  # fmt: skip
 
 
@@ -225,7 +232,8 @@ def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> S
         served = served._replace(directory=folder)
     if found.dynamic:  # what the words are is known only once a shell has read them
         tls = served.tls or gunicorn_args.split(served.gunicorn).tls
-        served = served._replace(gunicorn=[], port=None, threads=None, implied_port=None, tls=tls)
+        workers = served.workers if (served.workers or "").isdigit() else None
+        served = served._replace(gunicorn=[], port=None, threads=None, workers=workers, implied_port=None, tls=tls)
     return served._replace(steps=found.steps or served.steps, lines=found.lines + served.lines)
 
 

@@ -97,7 +97,7 @@ class Found(NamedTuple):
         """Their kind of value for a name that is ours too: `given` or `lines` has its meaning."""
         if name == "ACCESS_LOG":
             return text == "-"
-        return name == "WORKER_CLASS" and ("meinheld" in text or text.startswith("uvicorn."))
+        return name == "WORKER_CLASS" and ("meinheld" in text or "uvicorn" in text.lower())
 
     def workers(self, cpu: float, computed: int) -> int | None:
         """WORKERS_PER_CORE and MAX_WORKERS -> how many; None where neither is given.
@@ -267,8 +267,8 @@ def _variables(environ: Mapping[str, str], found: Found) -> None:
 
 
 def why_foreign(given: str) -> str:
-    """The line for a worker class of the old images."""
-    why = "Meinheld is dead" if "meinheld" in given else "that is for ASGI, and Flagon serves WSGI"
+    """The line for a worker class of the old images, or of uvicorn."""
+    why = "Meinheld is dead" if "meinheld" in given else "gunicorn's own asgi takes its place, where the object is ASGI"
     return f"{given} is ignored: {why}"
 
 

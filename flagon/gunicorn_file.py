@@ -130,6 +130,7 @@ def take(boot: Boot) -> list[str]:
             from flagon.compat import why_foreign  # not at each cold start
 
             boot.warnings.append(why_foreign(f"{path}: {name} = {value!r}"))
+            settings.asgi = settings.asgi or f"{name} in {path}" * ("uvicorn" in str(value).lower())
             continue
         row = SETTINGS[setting]
         try:

@@ -215,17 +215,22 @@ class Box:
         values, database = self.values, self.boot.database
         source = self.boot.settings.sources["DATABASE_URL"]
         connections = values["WEB_CONCURRENCY"] * values["THREADS"]
-        bears = f"; up to {connections} connections, one a thread" if database.kind != "sqlite" else ""
+        bears = f"; up to {connections} connections, one a thread"
+        if values["WORKER_CLASS"] == "asgi":
+            bears = f"; {values['WEB_CONCURRENCY']} processes, each with a pool of its own"
+        bears = bears if database.kind != "sqlite" else ""
         return f"database: {masked(database.given)} ({source}{bears}); MIGRATE={values['MIGRATE']}"
 
     def tell(self) -> None:
         """The boot lines: what was decided and why, then what deserves a look."""
         boot, values, say = self.boot, self.values, self.output.record
         wire = "FastCGI" if boot.fastcgi else f"HTTP by {values['WORKER_CLASS']}"
+        loops = values["WORKER_CLASS"] == "asgi"
+        threads = "x 1 event loop" if loops else f"x {values['THREADS']} threads"
         say("flagon", "info", f"flagon {__version__} serves {application.shown(boot)} ({boot.application.why})")
         say(
             "flagon", "info",
-            f"{values['WEB_CONCURRENCY']} workers x {values['THREADS']} threads ({boot.size_reason}); "
+            f"{values['WEB_CONCURRENCY']} workers {threads} ({boot.size_reason}); "
             f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
             f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
         )  # fmt: skip

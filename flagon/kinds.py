@@ -22,7 +22,7 @@ URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 SWITCHED = dict.fromkeys(("on", "1", "true", "yes"), True) | dict.fromkeys(("off", "0", "false", "no"), False)
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 # gunicorn's own words, of all versions that work here, and ours.
-WORKER_CLASSES = frozenset("fastcgi sync gthread gevent gevent_wsgi gevent_pywsgi eventlet tornado".split())
+WORKER_CLASSES = frozenset("fastcgi sync gthread asgi gevent gevent_wsgi gevent_pywsgi eventlet tornado".split())
 SHORTEST_SECRET = 8
 PLACEHOLDERS = frozenset(
     "changeme change-me change_me secret secretkey secret-key secret_key mysecret mysecretkey password default dev "
@@ -146,7 +146,7 @@ def module(text: str, row: Setting) -> str:
 def worker_class(text: str, row: Setting) -> str:
     """A word of gunicorn's, or where a class lies; any other word is no worker (WORKER_CLASS=celery)."""
     if not re.fullmatch(r"[A-Za-z_][\w.:]*", text) or (text.isidentifier() and text not in WORKER_CLASSES):
-        raise ValueError("fastcgi, gthread, gevent, sync, or a dotted path to a gunicorn worker class")
+        raise ValueError("fastcgi, gthread, gevent, sync, asgi, or a dotted path to a gunicorn worker class")
     return text
 
 

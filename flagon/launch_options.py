@@ -12,6 +12,7 @@ from flagon.database import Database, is_absolute, is_read_only
 from flagon.inside import users_config
 from flagon.nginx_text import unfit
 
+CLASSES = {"fastcgi": "flagon.inside.worker.FastCGIWorker", "asgi": "flagon.inside.asgi_worker.ASGIWorker"}
 SITE = ("sitecustomize.py", "sitecustomize")
 
 
@@ -121,7 +122,8 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "agents": agents(boot),
         "prefix": values["URL_PREFIX"] or "",
         "fastcgi": boot.fastcgi,
-        "worker_class": "flagon.inside.worker.FastCGIWorker" if boot.fastcgi else values["WORKER_CLASS"],
+        "asgi": values["WORKER_CLASS"] == "asgi",
+        "worker_class": CLASSES.get(values["WORKER_CLASS"], values["WORKER_CLASS"]),
         "workers": values["WEB_CONCURRENCY"],
         "threads": values["THREADS"],
         "timeout": values["TIMEOUT"],

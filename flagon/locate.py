@@ -5,9 +5,10 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
-from flagon import server_calls, wsgi_source
+from flagon import asgi_source, server_calls, wsgi_source
 from flagon.wsgi_source import FACTORIES, find_object, source_of
 
 MODULES = ("app", "main", "wsgi", "application", "server", "run", "autoapp")
@@ -46,7 +47,8 @@ def given(directory: str, text: str, source: str, first: str = "") -> Applicatio
     module = re.sub(r"\.py\Z", "", module).replace("/", ".").strip(".")
     path = source_of(directory, module)
     if not name:
-        name = (find_object(path, first) if path else None) or first or "app"
+        name = (find_object(path, first) or asgi_source.find(directory, module, first) if path else None) or first
+        name = name or "app"
     elif name in FACTORIES or wsgi_source.is_factory(path, name):
         name += "()"
     return Application(f"{module}:{name}", directory, f"{source}={text}")
@@ -71,7 +73,20 @@ def locate(directory: str, clues: list[Clue]) -> Application:
         found = _django(folder, looked) or _by_module(folder, looked)
         if found:
             return found
-    return _only_one(directory, folders, looked)
+    plain = _only_one(folders, wsgi_source.evident_object)
+    if plain:  # WSGI comes before ASGI wherever both are offered
+        return _chosen(directory, plain, "WSGI")
+    for folder in folders:
+        if asgi := _asgi(folder):
+            return asgi
+    plain = _only_one(folders, None)
+    if plain:
+        return _chosen(directory, plain, "ASGI")
+    seen = "; ".join(looked) if looked else "no " + ", ".join(name + ".py" for name in MODULES) + " there"
+    raise NotFound(
+        f"no WSGI or ASGI application found in {directory}: looked at {seen}. "
+        "Set APP_MODULE=module:object, such as APP_MODULE=shop:app or APP_MODULE=shop.web:create_app()."
+    )
 
 
 def _django(folder: str, looked: list[str]) -> Application | None:
@@ -99,6 +114,8 @@ def _by_module(folder: str, looked: list[str]) -> Application | None:
         if not path:
             continue
         name = find_object(path)
+        if name and name.endswith("()") and asgi_source.kind(folder, f"{module}:{name}"):
+            name = asgi_source.find(folder, module)  # an application that is made already comes before its factory
         if name:
             made = _made(folder) if name.endswith("()") else None
             return made or Application(f"{module}:{name}", folder, f"found in {path}")
@@ -134,33 +151,43 @@ def _made(folder: str) -> Application | None:
 def _why_not(path: str) -> str:
     if closed := unreadable(path):
         return closed
-    asgi = wsgi_source.asgi_call(path)
-    if asgi:
-        return f"{asgi}() is ASGI, and Flagon serves WSGI"
     return wsgi_source.broken(path) or "no app, application, api, create_app() or make_app()"
 
 
-def _only_one(directory: str, folders: list[str], looked: list[str]) -> Application:
-    """A file of any name, if it is the only one that plainly makes an application. Raises NotFound."""
+def _asgi(folder: str) -> Application | None:
+    """An ASGI application, where there is none of WSGI: Django's, the customary names, app/main.py before them all."""
+    settings = wsgi_source.django_settings(os.path.join(folder, "manage.py"))
+    parts = (settings or "").split(".")
+    modules = [".".join([*parts[:length], "asgi"]) for length in range(len(parts) - 1, 0, -1)]
+    nested = os.path.isfile(os.path.join(folder, "app", "main.py"))
+    for module in (*modules, *["app.main"] * nested, *asgi_source.MODULES):
+        path = source_of(folder, module)
+        name = asgi_source.find(folder, module) if path else None
+        if path and name:
+            return Application(f"{module}:{name}", folder, f"found in {path}")
+    return None
+
+
+def _only_one(folders: list[str], evident: Callable[[str], str | None] | None) -> list[Application]:
+    """Files of any name that plainly make an application: of WSGI by `evident`, of ASGI without it."""
     found: list[Application] = []
     for folder in folders:
         paths = sorted(glob.glob(os.path.join(glob.escape(folder), "*.py")))
         packages = sorted(glob.glob(os.path.join(glob.escape(folder), "*", "__init__.py")))
         for path in paths + [path for path in packages if path.split("/")[-2] not in ASIDE]:
             module = os.path.relpath(path, folder).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-            name = wsgi_source.evident_object(path)
-            if name:
+            name = evident(path) if evident else asgi_source.evident(folder, module)
+            if name and not (evident and asgi_source.kind(folder, f"{module}:{name}")):
                 found.append(Application(f"{module}:{name}", folder, f"found in {path}, the only one"))
+    return found
+
+
+def _chosen(directory: str, found: list[Application], kind: str) -> Application:
+    """The only one. Raises NotFound where there are several."""
     if len(found) == 1:
         return found[0]
-    if found:
-        several = ", ".join(application.target for application in found)
-        raise NotFound(
-            f"several WSGI applications in {directory}, and none has a customary name: {several}. "
-            f"Set APP_MODULE to the one to serve, such as APP_MODULE={found[0].target}."
-        )
-    seen = "; ".join(looked) if looked else "no " + ", ".join(name + ".py" for name in MODULES) + " there"
+    several = ", ".join(application.target for application in found)
     raise NotFound(
-        f"no WSGI application found in {directory}: looked at {seen}. "
-        "Set APP_MODULE=module:object, such as APP_MODULE=shop:app or APP_MODULE=shop.web:create_app()."
+        f"several {kind} applications in {directory}, and none has a customary name: {several}. "
+        f"Set APP_MODULE to the one to serve, such as APP_MODULE={found[0].target}."
     )

@@ -12,7 +12,7 @@ from flagon import commands, shell_pieces, wrappers
 STAND_INS = "/opt/flagon/bin"  # image/stand-in: gunicorn, flask and uwsgi as process 1
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?\Z")
 LONGEST_SCRIPT = 65536
-SERVERS = frozenset("gunicorn flask uwsgi waitress-serve uvicorn hypercorn daphne granian".split())
+SERVERS = frozenset("gunicorn flask uwsgi waitress-serve uvicorn hypercorn daphne granian fastapi".split())
 
 
 def real(program: str, path: str) -> str:

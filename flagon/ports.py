@@ -16,7 +16,7 @@ HOW_TO = (
     "nginx listens here, in plain http. Leave that out, and have a proxy in front end TLS, or do it in nginx: "
     "/app/nginx/server.d/tls.conf with `listen 443 ssl;`, `ssl_certificate FILE;` and `ssl_certificate_key FILE;`"
 )
-CUSTOMARY = ("Flask's own port", "Django's own port")  # nobody has said so here
+CUSTOMARY = ("Flask's own port", "Django's own port", "uvicorn's own port")  # nobody has said so here
 BY_COMMAND, BY_PROCFILE, BY_VARIABLE = commands.COMMAND, "-b in the Procfile", "GUNICORN_CMD_ARGS"
 
 
@@ -76,10 +76,12 @@ def customary(boot: Boot) -> list[Meant]:
 
     Not where a program that is run beside the box names that port: it is to have it.
     """
-    of_flask, of_django = CUSTOMARY
+    of_flask, of_django, of_uvicorn = CUSTOMARY
     given = boot.settings.environment.get("FLASK_RUN_PORT", "")
     if os.path.isfile(os.path.join(boot.directory, "manage.py")):
         port, why = "8000", of_django
+    elif boot.asgi not in ("", "Quart()"):  # whose run() has Flask's
+        port, why = "8000", of_uvicorn
     else:
         port, why = (given, "FLASK_RUN_PORT") if given.isdecimal() else ("5000", of_flask)
     return [] if boot.programs.names(port) else of_binds([f":{port}"], why)

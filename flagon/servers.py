@@ -1,4 +1,4 @@
-"""Other servers' command lines, and what they serve: uWSGI, waitress, uvicorn, Django's runserver, `python -m`."""
+"""Other servers' command lines, and what they serve: uWSGI, waitress, Django's runserver, `python -m`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import NamedTuple
 
 from flagon import script_port, server_calls, wsgi_source
 
+ASGI = frozenset({"uvicorn", "hypercorn", "daphne", "granian", "fastapi"})
 MODULE = re.compile(r"[A-Za-z_][\w.]*(:.+)?\Z")
 ASKING = frozenset({"--help", "-h", "--version", "-V"})
-# Options that have no value, of all of them but uWSGI.
+# Options that have no value, of waitress and Django.
 FLAGS = frozenset(
     "--call --expose-tracebacks --no-expose-tracebacks --ipv4 --no-ipv4 --ipv6 --no-ipv6 --asyncore-use-poll "
     "--clear-untrusted-proxy-headers --no-clear-untrusted-proxy-headers --log-untrusted-proxy-headers "
-    "--reload --factory --access-log --no-access-log --use-colors --no-use-colors --proxy-headers --no-proxy-headers "
-    "--server-header --no-server-header --date-header --no-date-header --debug --noreload --nothreading --insecure "
-    "--nostatic -6 --no-color --force-color --skip-checks --traceback --opt --ws --no-ws"
-    " --respawn-failed-workers".split()
+    "--reload --debug --noreload --nothreading --insecure --nostatic -6 --no-color --force-color --skip-checks "
+    "--traceback".split()
 )
 # What uWSGI's options of one letter mean, and those that have no value (uWSGI documentation, "Options").
 LETTERS = {
@@ -33,7 +32,6 @@ UWSGI_FLAGS = frozenset(
     "log-master catch-exceptions no-orphans auto-procname ignore-sigpipe ignore-write-errors disable-write-exception "
     "honour-stdin master-fifo-none offload-none log-x-forwarded-for wsgi-env-behaviour-none no-site".split()
 )
-CERTIFICATES = ("--ssl-certfile", "--ssl-keyfile", "--ssl-certificate", "--certfile", "--keyfile")
 OTHER_FILES = ("xml", "yaml", "yml", "json", "sqlite3", "ldap", "emperor", "paste", "ini-paste", "pecan")
 
 
@@ -43,6 +41,7 @@ class Server(NamedTuple):
     application: str | None = None
     port: str | None = None
     threads: str | None = None
+    workers: str | None = None
     directory: str = ""
     options: tuple[tuple[str, str], ...] | None = None  # uWSGI's
     script: str = ""  # a file that would have been run and is not imported
@@ -50,17 +49,23 @@ class Server(NamedTuple):
     implied_port: str | None = None  # where it names none, and why
     implied_why: str = ""
     tls: str = ""  # the option that asks for TLS
+    asgi: bool = False  # it serves nothing but ASGI, so what its application is need not be seen
 
 
 def read(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
     """What a command serves; None if it is none of these servers, or asks only."""
-    reader = READERS.get(os.path.basename(words[0]))
+    program = os.path.basename(words[0])
+    reader = READERS.get(program)
+    if reader is None and program in ASGI:
+        from flagon import asgi_servers  # only who starts so
+
+        reader = asgi_servers.READERS[program]
     if reader is None or ASKING & set(words[1:]):
         return None
     return reader(words[1:], environ, directory)
 
 
-def _split(words: list[str], flags: frozenset[str]) -> tuple[dict[str, str], list[str]]:
+def split(words: list[str], flags: frozenset[str]) -> tuple[dict[str, str], list[str]]:
     """Words -> (the last value of each option, what is no option)."""
     options: dict[str, str] = {}
     rest: list[str] = []
@@ -71,20 +76,20 @@ def _split(words: list[str], flags: frozenset[str]) -> tuple[dict[str, str], lis
             rest.append(word)
             continue
         name, separator, value = word.partition("=")
-        if not separator and name not in flags and queue:
-            value = queue.pop(0)
+        if not separator and name not in flags and queue and not queue[0].startswith("--"):
+            value = queue.pop(0)  # `--port $PORT --workers 3` has no port where PORT is not set
         options[name] = value
     return options, rest
 
 
-def _port(text: str) -> str | None:
+def port_of(text: str) -> str | None:
     """8000 of 0.0.0.0:8000, *:8000, [::]:8000, :8000; none of a socket's path."""
     tail = text.rpartition(":")[2]
     return tail if tail.isdigit() and "/" not in text else None
 
 
 def _waitress(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
-    options, rest = _split(words, FLAGS)
+    options, rest = split(words, FLAGS)
     target = options.get("--app", rest[0] if rest else "")
     if not MODULE.match(target):
         return None
@@ -95,40 +100,21 @@ def _waitress(words: list[str], environ: Mapping[str, str], directory: str) -> S
         lines.append(f"--url-prefix is left out: URL_PREFIX={options['--url-prefix']} is its name here")
     if options.get("--trusted-proxy"):
         lines.append("--trusted-proxy is left out: TRUSTED_PROXIES names the proxy here")
-    port = options.get("--port") or _port(options.get("--listen", "").split(" ")[0])
-    return Server(target, port, options.get("--threads"), lines=_told("waitress-serve", lines))
+    port = options.get("--port") or port_of(options.get("--listen", "").split(" ")[0])
+    return Server(target, port, options.get("--threads"), lines=told("waitress-serve", lines))
 
 
-def _told(program: str, lines: list[str]) -> tuple[str, ...]:
+def told(program: str, lines: list[str]) -> tuple[str, ...]:
     return tuple(f"command line: {program} {line}" for line in lines)
-
-
-def _asgi(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
-    """uvicorn, hypercorn, daphne, granian: their object is loaded, and one that is ASGI is refused then, by name."""
-    options, rest = _split(words, FLAGS)
-    target = rest[0] if rest else ""
-    target = target.partition(":")[2] if target.startswith(("wsgi:", "asgi:")) else target
-    if not MODULE.match(target):
-        return None
-    if "--factory" in options and not target.endswith(")"):
-        target += "()"
-    bind = next((options[name] for name in ("-b", "--bind", "--insecure-bind") if name in options), "")
-    port = options.get("--port") or options.get("-p") or _port(bind)
-    implied, folder = None if bind else "8000", options.get("--app-dir", "")  # the port of all four
-    tls = next((name for name in options if name in CERTIFICATES), "")
-    return Server(
-        target, port, directory=os.path.join(directory, folder) if folder else "",
-        implied_port=implied, implied_why="the ASGI server's own port", tls=tls,
-    )  # fmt: skip
 
 
 def _django(words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
     """runserver 8000, runserver 0.0.0.0:8000: found by manage.py, as without a command."""
     if words[:1] != ["runserver"]:
         return None
-    options, rest = _split(words[1:], FLAGS)
+    options, rest = split(words[1:], FLAGS)
     place = rest[0] if rest else ""
-    port = place if place.isdigit() else _port(place) or options.get("--port") or options.get("-p")
+    port = place if place.isdigit() else port_of(place) or options.get("--port") or options.get("-p")
     return Server(port=port, implied_port="8000", implied_why="runserver's own port")
 
 
@@ -138,7 +124,7 @@ def manage(path: str, words: list[str], environ: Mapping[str, str], directory: s
         return None
     if wsgi_source.django_settings(path):
         return _django(words, environ, directory)
-    options, _ = _split(words[1:], FLAGS)
+    options, _ = split(words[1:], FLAGS)
     relative = os.path.relpath(path, directory)
     name = wsgi_source.find_object(path)
     from flagon import ports
@@ -180,16 +166,12 @@ def _uwsgi(words: list[str], environ: Mapping[str, str], directory: str) -> Serv
     if not options and not lines:
         return None
     tls = next((f"--{name}" for name, _ in options if name in ("https", "https-socket")), "")
-    return Server(options=tuple(options), lines=_told("uwsgi", lines), tls=tls)
+    return Server(options=tuple(options), lines=told("uwsgi", lines), tls=tls)
 
 
 READERS: dict[str, Callable[[list[str], Mapping[str, str], str], Server | None]] = {
     "waitress-serve": _waitress,
     "waitress": _waitress,
-    "uvicorn": _asgi,
-    "hypercorn": _asgi,
-    "daphne": _asgi,
-    "granian": _asgi,
     "uwsgi": _uwsgi,
     "uwsgi-core": _uwsgi,
     "pyuwsgi": _uwsgi,

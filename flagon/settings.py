@@ -52,6 +52,7 @@ class Settings:
         self.command, self.arguments = nothing, nothing  # gunicorn's command line: the container's, GUNICORN_CMD_ARGS
         self.procfile: commands.Serve | None = None  # what the Procfile's `web:` line serves
         self.web: gunicorn_args.Arguments | None = None  # gunicorn's command line in the Procfile
+        self.asgi = ""  # who names a worker class of uvicorn's
         self.line = ""  # whose gunicorn line starts the application: "command line", "Procfile"
         self.gunicorn_args: list[str] = []  # what of these is gunicorn's own business
         self.gunicorn_args_from: list[str] = []
@@ -145,6 +146,7 @@ def _typed(row: Setting, given: list[Given], settings: Settings, errors: list[st
     for text, name, source, raw in given:
         strict = row.strict or name.startswith(PREFIX)
         if settings.old.foreign(name, text):
+            settings.asgi = settings.asgi or f"{name}={text}" * ("uvicorn" in text.lower())
             continue
         try:
             value = parse(text, row)
@@ -276,6 +278,7 @@ def _apply_arguments(
             continue
         if settings.old.foreign(name, text):
             settings.warnings.append(compat.why_foreign(f"{source}: {name}={text}"))
+            settings.asgi = settings.asgi or f"{source}: {name}={text}" * ("uvicorn" in text.lower())
             continue
         row = SETTINGS[name]
         try:
@@ -305,7 +308,8 @@ def _check_together(settings: Settings, errors: list[str]) -> None:
         errors.append(
             f"HEADER_SIZE={values['HEADER_SIZE']} with HEADER_BUFFERS={values['HEADER_BUFFERS']} is impossible: "
             f"(HEADER_BUFFERS + 2) x HEADER_SIZE must stay below {FASTCGI_RECORD - FASTCGI_OWN_PARAMETERS}, "
-            "what one FastCGI record holds. For longer ones set WORKER_CLASS=gthread as well: it has no such limit"
+            "what one FastCGI record holds. For longer ones set WORKER_CLASS=gthread as well, or asgi for an ASGI "
+            "application: they have no such limit"
         )
     if values["DRAIN_DELAY"] >= values["STOP_TIMEOUT"]:
         errors.append(

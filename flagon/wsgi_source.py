@@ -160,25 +160,6 @@ def broken(path: str) -> str | None:
     return None
 
 
-def asgi_of(path: str, name: str) -> str | None:
-    """FastAPI, Starlette, ... where the file makes the object `name` by such a call, or None."""
-    tree = syntax(path)
-    for node in tree.body if tree else ():
-        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
-            continue
-        named = any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
-        if named and _callee(node.value) in ASGI:
-            return _callee(node.value)
-    return None
-
-
-def asgi_call(path: str) -> str | None:
-    """FastAPI, Starlette, ... where the file makes such an application, or None."""
-    tree = syntax(path)
-    calls = [node.value for node in tree.body if isinstance(node, ast.Assign)] if tree else []
-    return next((_callee(call) for call in calls if isinstance(call, ast.Call) and _callee(call) in ASGI), None)
-
-
 def evident_object(path: str) -> str | None:
     """What `find_object` says, only where a framework's name proves it: for files of any name."""
     tree = syntax(path)

@@ -7,7 +7,7 @@ import os
 import re
 import sys
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 from flagon import CONFIGURATION_ERROR, published
 from flagon.inside import (
@@ -34,6 +34,10 @@ from flagon.inside.notice import fail
 from flagon.nginx_text import unfit
 
 LOAD_FAILED_LATER = 1
+OLD_GUNICORN = (
+    "the application is ASGI, and the gunicorn that is installed has no asgi worker that can serve it: leave gunicorn "
+    "out of requirements.txt, as the image has one that can, or pin gunicorn>=27"
+)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0  # seconds before a worker that cannot load is tried again; it doubles
 LONGEST_NAME = 5000  # characters, more than nginx takes: all that is said is one datagram
 WORKER_BOOT_ERROR = 3  # gunicorn's word for: do not start me again
@@ -78,6 +82,8 @@ def make_class(base: Any) -> Any:
             except Exception as error:
                 reason = [line for line in str(error).splitlines() if re.search("[a-z]", line)][-1:]
                 name = self.options["worker_class"]
+                if self.options["asgi"]:
+                    fail(f"{OLD_GUNICORN} ({''.join(reason).strip()})")
                 fail(f"WORKER_CLASS={name} cannot be loaded: {''.join(reason).strip()}{hint(name)}")
 
         def run(self) -> None:
@@ -113,7 +119,7 @@ def make_class(base: Any) -> Any:
 
         def load(self) -> Any:
             logs.set_up_root(self.options)
-            debug = self.options["debug"]
+            debug, asgi = self.options["debug"], self.options["asgi"]
             debugging.guard(debug)
             try:
                 if not self.options["target"]:
@@ -122,20 +128,35 @@ def make_class(base: Any) -> Any:
             except loading.LoadError as error:
                 refused = isinstance(error, loading.Refused)
                 if debug and not refused:
-                    return self.behind(debugging.broken(str(error)))
-                if gunicorn_conf.ever_loaded[0]:
-                    pause_before_retry(gunicorn_conf.ever_loaded)
-                    fail(str(error), LOAD_FAILED_LATER)
-                by_setting = refused or isinstance(error, loading.Denied)
-                fail(str(error), CONFIGURATION_ERROR if by_setting else WORKER_BOOT_ERROR)
+                    return self.behind(debugging.broken(str(error), asgi))
+                self.end_unloaded(str(error), refused or isinstance(error, loading.Denied))
             self.options["application"] = application
             self.options["loaded"] = self.said_of(application)
-            return self.behind(debugging.with_debugger(application) if debug else application)
+            return self.behind(debugging.with_debugger(application) if debug and not asgi else application)
+
+        def end_unloaded(self, message: str, by_setting: bool = False) -> NoReturn:
+            """The worker ends: the first takes the box with it, a later one is tried again while the others serve."""
+            if gunicorn_conf.ever_loaded[0]:
+                pause_before_retry(gunicorn_conf.ever_loaded)
+                fail(message, LOAD_FAILED_LATER)
+            fail(message, CONFIGURATION_ERROR if by_setting else WORKER_BOOT_ERROR)
+
+        def lifespan_failed(self, why: str) -> Any:
+            """An ASGI application cannot start. What is served in its place, if FLASK_DEBUG is on."""
+            options = self.options
+            message = f"the application {options['target']} ({options['why']}): its lifespan startup failed: {why}"
+            if not options["debug"]:
+                self.end_unloaded(message)
+            return self.behind(debugging.broken(message, True))
 
         def said_of(self, application: Any) -> dict[str, Any]:
             """What nginx is told of the application: its own routes and static folders, what it may hand over."""
             options = self.options
-            folders, left, lines = static_folders.find(application, options["served_anyway"], options["protected"])
+            folders, left, lines = (
+                static_folders.NOTHING
+                if options["asgi"]
+                else static_folders.find(application, options["served_anyway"], options["protected"])
+            )
             self.digested = static_urls.teach_all(
                 folders, static_urls.Manifest(options["static_manifest"]), options["static_host"]
             )
@@ -161,6 +182,8 @@ def make_class(base: Any) -> Any:
         def behind(self, application: Any) -> Any:
             """What lies between the wire and the application."""
             fastcgi = self.options["fastcgi"]
+            if self.options["asgi"]:
+                return self.behind_asgi(application)
             if self.digested:
                 application = static_urls.behind(application, self.digested, self.options["static_host"])
             if self.options["spa"]:
@@ -178,6 +201,17 @@ def make_class(base: Any) -> Any:
                     application, self.options["spool"], self.options["users_parameters"]
                 )
             return debugging.mark(application, fastcgi) if self.options["debug"] else application
+
+        def behind_asgi(self, application: Any) -> Any:
+            """The same for an ASGI application."""
+            from flagon.inside import asgi_middleware  # few need it
+
+            options = self.options
+            application = asgi_middleware.single(application) if loading.is_double(application) else application
+            return asgi_middleware.behind_nginx(
+                application, options["prefix"], options["spool"], options["named_locations"], warn_once, options["spa"],
+                options["timeout"],
+            )  # fmt: skip
 
     return Box
 

@@ -89,11 +89,13 @@ def relocate(options: dict[str, Any]) -> None:
         sys.path.insert(0, found.directory)
 
 
-def broken(message: str) -> WSGI:
+def broken(message: str, asgi: bool = False) -> Any:
     """In place of an application that does not load: why, for those who may know."""
     if not notice.send({"event": "failed", "message": message}):
         print(message, file=sys.stderr)
     page, plain = PAGE.format(html.escape(message)).encode(), PLAIN.encode()
+    if asgi:
+        return _broken_asgi(page, plain)
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         allowed = environ.get(ALLOWED) is True
@@ -106,6 +108,19 @@ def broken(message: str) -> WSGI:
         }
         start_response("500 Internal Server Error", list(headers.items()))
         return [body]
+
+    return answer
+
+
+def _broken_asgi(page: bytes, plain: bytes) -> Any:
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        allowed = scope.get("flagon.debugger") is True
+        kind = b"text/html" if allowed else b"text/plain"
+        headers = [(b"content-type", kind + b"; charset=utf-8"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 500, "headers": headers})
+        await send({"type": "http.response.body", "body": page if allowed else plain})
 
     return answer
 

@@ -51,13 +51,30 @@ def _disarm(module: ModuleType) -> None:
     module.run_simple = _refuse_to_serve  # type: ignore[attr-defined]
 
 
+def _disarm_uvicorn(module: ModuleType) -> None:
+    """uvicorn.run() in the thread that imports: an application may well run a server in another one, or later."""
+    import threading
+
+    real = module.Server.run
+
+    def guarded(self: Any, *arguments: Any, **named: Any) -> Any:
+        if _loading[0] and threading.current_thread() is threading.main_thread():
+            raise ServesAtImport
+        return real(self, *arguments, **named)
+
+    module.Server.run = guarded
+
+
+_loading = [False]
+
+
 @contextmanager
 def no_serving() -> Iterator[None]:
     """While the application is imported, starting a development server is an error and no hang."""
     import socketserver
 
-    finder = AfterImport("werkzeug.serving", _disarm)
-    sys.meta_path.insert(0, finder)
+    finders = [AfterImport("werkzeug.serving", _disarm), AfterImport("uvicorn.server", _disarm_uvicorn)]
+    sys.meta_path[0:0] = finders
     real = socketserver.BaseServer.serve_forever
     import threading
 
@@ -67,10 +84,13 @@ def no_serving() -> Iterator[None]:
         real(self, *arguments, **named)
 
     socketserver.BaseServer.serve_forever = guarded  # type: ignore[method-assign]
+    _loading[:] = [True]
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)
+        for finder in finders:
+            sys.meta_path.remove(finder)
+        _loading[:] = [False]
         socketserver.BaseServer.serve_forever = real  # type: ignore[method-assign]
 
 
@@ -153,7 +173,7 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     drivers = green.install(options, say)
     try:
         with slow_import.told(options, say), own_signals.kept(say):
-            found = load(options["target"], options["why"], options.get("objects", ()))
+            found = load(options["target"], options["why"], options.get("objects", ()), options.get("asgi", False))
     except LoadError as error:
         if drivers and (hint := drivers.hint(error)):
             raise Refused(f"{error}\n{hint}") from None
@@ -165,8 +185,8 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     return found
 
 
-def load(target: str, why: str, objects: Sequence[str] = ()) -> Any:
-    """`module:expression` -> the WSGI callable. Raises LoadError.
+def load(target: str, why: str, objects: Sequence[str] = (), asgi: bool = False) -> Any:
+    """`module:expression` -> the WSGI callable, or ASGI's. Raises LoadError.
 
     `objects`: where nobody has named the object, those to try, as the module alone knows what it has.
     """
@@ -206,17 +226,22 @@ def load(target: str, why: str, objects: Sequence[str] = ()) -> Any:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
         raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{_raised_in(error)}".rstrip()) from None
     if not callable(found):
-        raise LoadError(f"{head}it is a {type(found).__name__}, not a WSGI callable.{tail}")
-    if why := _not_wsgi(found):
+        kind = "an ASGI" if asgi else "a WSGI"
+        raise LoadError(f"{head}it is a {type(found).__name__}, not {kind} callable.{tail}")
+    if asgi and is_wsgi(found):
+        raise Refused(
+            f"{head}it is WSGI, and WORKER_CLASS=asgi serves ASGI. Leave WORKER_CLASS out, or set WORKER_CLASS=fastcgi "
+            f"if it was not given.{tail}"
+        )
+    if not asgi and is_asgi(found):
+        raise Refused(f"{head}it is ASGI (async), and this worker class serves WSGI. Set WORKER_CLASS=asgi.{tail}")
+    if not asgi and (why := _not_wsgi(found)):
         raise LoadError(f"{head}{why}{tail}")
     return found
 
 
-def _not_wsgi(found: Any) -> str:
-    """Why an object that can be called is no WSGI application; empty if it may be one.
-
-    By the code's own flags: `inspect` is milliseconds of a cold start.
-    """
+def _called(found: Any) -> tuple[Any, Any, int]:
+    """What is called first, what answers, and how many arguments of the first are its own object."""
     if isinstance(found, type):  # an instance is made of each request
         called, answers, itself = found.__init__, found.__call__, 1  # type: ignore[misc]
     elif isinstance(found, (FunctionType, MethodType)):
@@ -225,11 +250,41 @@ def _not_wsgi(found: Any) -> str:
     else:
         called = answers = type(found).__call__
         itself = 1
-    flags = [getattr(getattr(one, "__code__", None), "co_flags", 0) for one in (called, answers)]
-    if any(one & ASYNCHRONOUS for one in flags):
-        return "it is ASGI (async), and Flagon serves WSGI: take an ASGI server for it (SERVE_CMD=off)."
+    return called, answers, itself
+
+
+def _flags(function: Any) -> int:
+    """By the code's own flags: `inspect` is milliseconds of a cold start."""
+    return int(getattr(getattr(function, "__code__", None), "co_flags", 0))
+
+
+def is_asgi(found: Any) -> bool:
+    """Whether what is called, or what answers, is async."""
+    called, answers, _ = _called(found)
+    return bool((_flags(called) | _flags(answers)) & ASYNCHRONOUS)
+
+
+def is_double(found: Any) -> bool:
+    """ASGI 2: a class that is made with the scope, and whose instance is called with receive and send."""
+    return isinstance(found, type) and is_asgi(found)
+
+
+def is_wsgi(found: Any) -> bool:
+    """Whether it can be called with environ and start_response alone, and is not async."""
+    called, _, itself = _called(found)
     code = getattr(called, "__code__", None)
-    if code is None or flags[0] & ANY_NUMBER:
+    if is_asgi(found) or code is None or _flags(called) & ANY_NUMBER:
+        return False
+    most = code.co_argcount - itself
+    least = most - len(getattr(called, "__defaults__", None) or ())
+    return bool(least <= 2 == most)
+
+
+def _not_wsgi(found: Any) -> str:
+    """Why an object that can be called is no WSGI application; empty if it may be one."""
+    called, _, itself = _called(found)
+    code = getattr(called, "__code__", None)
+    if code is None or _flags(called) & ANY_NUMBER:
         return ""
     most = code.co_argcount - itself
     least = most - len(getattr(called, "__defaults__", None) or ())

@@ -17,7 +17,7 @@ MOST = 500  # objects that are looked at on the way to the applications
 
 
 def of(application: Any, paths: list[str]) -> list[str]:
-    """Those of `paths`, in their order, that equal a rule of Flask, Django, Bottle, Falcon or Pyramid, or a mount."""
+    """Those of `paths`, in their order, that equal a rule of the application's framework, or a mount."""
     found: set[str] = set()
     for thing, prefix in _walk(application):
         with contextlib.suppress(Exception):  # an object that is not what it looks like
@@ -39,7 +39,16 @@ def _walk(application: Any) -> Iterator[tuple[Any, str]]:
         mounts = getattr(thing, "mounts", None)
         for path, mounted in mounts.items() if isinstance(mounts, dict) else ():
             queue.append((mounted, prefix + path.rstrip("/")))
+        for route in routes(thing):
+            if hasattr(route, "routes"):  # Starlette's Mount, and a router in a router
+                queue.append((route, prefix + route.path.rstrip("/")))
         queue += [(inner, prefix) for inner in static_hooks.inner(thing)]
+
+
+def routes(thing: Any) -> list[Any]:
+    """The routes of Starlette, FastAPI and Litestar, which have a `path` each."""
+    found = getattr(thing, "routes", None)
+    return [one for one in found if isinstance(getattr(one, "path", None), str)] if isinstance(found, list) else []
 
 
 def _rules(thing: Any, paths: list[str]) -> Iterator[str]:
@@ -59,6 +68,7 @@ def _rules(thing: Any, paths: list[str]) -> Iterator[str]:
         from pyramid.interfaces import IRoutesMapper  # type: ignore[import-not-found]
 
         yield from (route.pattern for route in thing.registry.getUtility(IRoutesMapper).get_routes())
+    yield from (route.path for route in routes(thing))
     mounts = getattr(thing, "mounts", None)
     yield from mounts if isinstance(mounts, dict) else ()
 

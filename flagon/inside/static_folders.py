@@ -37,6 +37,9 @@ class Found(NamedTuple):
     lines: list[str]
 
 
+NOTHING = Found([], [], [])  # of an application that serves its files itself
+
+
 def find(application: Any, anyway: Mapping[str, Any] = NOBODY, protected: Mapping[str, str] | None = None) -> Found:
     """Every static folder that is served as its framework does by default, each path once.
 

@@ -141,6 +141,34 @@ def extensions(box: Box) -> None:
     assert "/static/<path:filename>" in box.exec("flask", "routes")
 
 
+def asgi(box: Box) -> None:
+    assert "wire: HTTP by asgi (" in box.wait_log("workers x")
+
+
+def fastapi(box: Box) -> None:
+    asgi(box)
+    assert box.get("/who").json()["answer"] == 42, "the lifespan's state"
+    peer = websocket.create_connection(box.url("/echo").replace("http", "ws", 1), timeout=10)
+    try:
+        peer.send("hello")
+        assert peer.recv().startswith("HELLO ")
+    finally:
+        peer.close()
+
+
+def starlette(box: Box) -> None:
+    asgi(box)
+    assert box.get("/files/site.css").text == "p { color: teal }\n"
+    with box.get("/events", stream=True) as reply:
+        lines = [line for line in reply.iter_lines(chunk_size=1) if line]
+    assert lines == [b"data: %d" % number for number in range(3)]
+
+
+def quart(box: Box) -> None:
+    asgi(box)
+    assert box.get("/where").json()["scheme"] == "http"
+
+
 def procfile(box: Box) -> None:
     assert "2 workers x 3 threads (Procfile says so)" in box.wait_log("workers x")
 
@@ -162,6 +190,9 @@ CORPUS: dict[str, tuple[str, str, dict[str, str], Callable[[Box], None] | None]]
     "sock": ("sock", "app:app", {}, sock),
     "events": ("events", "app:app", {}, events),
     "download": ("download", "app:app", {}, download),
+    "fastapi": ("fastapi", "main:app", {}, fastapi),
+    "starlette": ("starlette", "app:create_app()", {}, starlette),
+    "quart": ("quart", "shop:app", {}, quart),
     "upload": ("upload", "app:app", {"MAX_BODY_SIZE": "256m"}, upload),
     "extensions": (
         "<body>extensions 1 /static/hello.css</body>",

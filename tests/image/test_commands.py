@@ -293,7 +293,7 @@ def test_an_unguarded_app_run_ends_with_a_message(verb: list[str]) -> None:
 # -- what check sees
 
 PRESTART = b"#!/bin/sh\r\nexport THREADS=7\r\necho hooked\r\n"
-ASGI = "class app:\n    def __init__(self, scope): pass\n    async def __call__(self, receive, send): pass\n"
+ASGI = "class App:\n    async def __call__(self, scope, receive, send): pass\nglobals()['app'] = App()\n"
 CHECKED = f"""FROM {RUNTIME}
 WORKDIR /srv
 COPY app.py asgi.py boot.sh /srv/
@@ -326,8 +326,10 @@ def checked() -> Iterator[str]:
     (["check", "./boot.sh"], {}, 127, "Windows line ends"),
     (["serve"], {"APP_MODULE": "none:app"}, 78, "no module named 'none'"),
     (["check"], {"APP_MODULE": "none:app"}, 78, "no module named 'none'"),
-    (["serve"], {"APP_MODULE": "asgi:app"}, 78, "it is ASGI"),
-    (["check"], {"APP_MODULE": "asgi:app"}, 78, "it is ASGI"),
+    (["serve"], {"APP_MODULE": "asgi:app"}, 78, "Set WORKER_CLASS=asgi"),
+    (["check"], {"APP_MODULE": "asgi:app"}, 78, "Set WORKER_CLASS=asgi"),
+    (["check"], {"APP_MODULE": "asgi:app", "WORKER_CLASS": "asgi"}, 0, "ASGI, by gunicorn's asgi worker"),
+    (["serve"], {"APP_MODULE": "app:app", "WORKER_CLASS": "asgi"}, 78, "it is WSGI"),
     (["serve"], {"FLAGON_CHECK": "maybe"}, 78, "FLAGON_CHECK='maybe' is not accepted"),
 ])  # fmt: skip
 def test_check_and_start_end_with_one_code(
@@ -505,15 +507,15 @@ def test_what_is_below_the_main_guard_is_named() -> None:
 
 
 @pytest.mark.parametrize(("command", "code", "words"), [
-    (["uvicorn", "main:app"], 78, ["FastAPI(), which is ASGI", "SERVE_CMD=off"]),
-    (["hypercorn", "other:app"], None, ["is ASGI", "SERVE_CMD=off"]),
+    (["uvicorn", "main:app"], None, ["it is a FastAPI, not an ASGI callable"]),
+    (["hypercorn", "wsgi:other:app"], 78, ["it is ASGI", "WORKER_CLASS=asgi"]),
     (["main.py"], 127, ['CMD ["python", "main.py"]']),
     (["uwsgi", "--help"], 127, ["it is not installed: leave it out"]),
 ])  # fmt: skip
 def test_a_command_that_cannot_be_has_a_next_step(command: list[str], code: int | None, words: list[str]) -> None:
     files = {
         "main.py": "class FastAPI: ...\napp = FastAPI()\n",
-        "other.py": "async def app(scope, receive, send): ...\n",
+        "other.py": "async def one(scope, receive, send): ...\nglobals()['app'] = one\n",
     }
     done = run_once(command, image=RUNTIME, files=files, timeout=30)
     assert done.returncode == code if code else done.returncode not in (0, 137)

@@ -417,6 +417,9 @@ def test_a_framework_s_own_port(served, tmp_path):
     (tmp_path / "manage.py").unlink()
     boot = Boot({}, served.directory)
     assert [(one.port, one.why) for one in ports.beside(boot)] == [(5000, "Flask's own port")]
+    for kind, port in (("FastAPI()", 8000), ("Quart()", 5000)):
+        boot.asgi = kind
+        assert [one.port for one in ports.beside(boot)] == [port]
     assert [one.port for one in ports.beside(Boot({"FLASK_RUN_PORT": "5005"}, served.directory))] == [5005]
     for text, expected in (("flower --port=5000", []), ("redis -p 15000", [5000]), ("x http://localhost:5000/", [])):
         boot.programs = programs.Programs(scripts=(("x", text),))

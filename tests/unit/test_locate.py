@@ -211,7 +211,7 @@ def test_flask_app_names_any_factory(tmp_path):
 
 @pytest.mark.parametrize(("files", "words"), [
     ({"a.py": FLASK, "b.py": FLASK}, ["several WSGI applications", "a:app, b:app", "APP_MODULE=a:app"]),
-    ({"app.py": "app = FastAPI()"}, ["FastAPI() is ASGI", "APP_MODULE"]), ({"app.py": "print 'x'\n"}, ["app.py (line 1", "Python 2 code"]),
+    ({"a.py": "a = FastAPI()", "b.py": "b = Quart(1)"}, ["several ASGI applications", "a:a, b:b"]), ({"app.py": "print 'x'\n"}, ["app.py (line 1", "Python 2 code"]),
     ({"manage.py": DJANGO}, ["manage.py (names garden.settings, and there is no garden.wsgi)"]),
 ])  # fmt: skip
 def test_not_found_says_what_was_looked_at(tmp_path, files, words):
