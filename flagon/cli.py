@@ -28,7 +28,6 @@ from flagon.settings import SettingsError
 if TYPE_CHECKING:
     from flagon.handover import Box
 
-SYSTEM_PATH = ("/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 VERBS = (
     "serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static",
     "version", "help",
@@ -200,15 +199,9 @@ def run_command(words: list[str], served: bool = False) -> int:
         return NOT_EXECUTABLE
 
 
-def complete_path() -> None:
-    """nginx and setpriv are found, too, where a Dockerfile's PATH names its own folders and forgets /usr/sbin."""
-    path = [part for part in os.environ.get("PATH", "").split(os.pathsep) if part]
-    os.environ["PATH"] = os.pathsep.join([*path, *(folder for folder in SYSTEM_PATH if folder not in path)])
-
-
 def main(arguments: list[str]) -> int:
     """Exit code of the verb. Configuration errors are 78."""
-    complete_path()
+    commands.complete_path(os.environ)
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
     if verb in ("serve", "reload", "secret", "version") and rest:
         print(USAGE, file=sys.stderr)

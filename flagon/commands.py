@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import NamedTuple
 
 from flagon import gunicorn_args, shell_words, wsgi_source
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
 # What the deprecated images start with: it means `serve`, unless the user has put a file of their own there.
 OLD_START = ("/start.sh", "/usr/bin/supervisord", "supervisord", "/start-reload.sh")
+SYSTEM_PATH = ("/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 GUNICORNS_FILE = "./gunicorn.conf.py"  # what gunicorn reads where nothing names a file
 OURS_BY_NAME = b"exec /opt/flagon/entrypoint.sh "
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
@@ -138,6 +139,7 @@ def _script(words: list[str], environ: Mapping[str, str], directory: str) -> Ser
     found = Serve(
         relative, None, [], "python",
         implied_port=asked.port or None, implied_why=f"{asked.call} in {relative}", tls=asked.tls,
+        lines=script_port.unread(asked, relative, environ),
     )  # fmt: skip
     target = server_calls.imported_object(path, "")
     if target and server_calls.at_import(path):  # importing it would start its server
@@ -235,6 +237,12 @@ def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> S
         workers = served.workers if (served.workers or "").isdigit() else None
         served = served._replace(gunicorn=[], port=None, threads=None, workers=workers, implied_port=None, tls=tls)
     return served._replace(steps=found.steps or served.steps, lines=found.lines + served.lines)
+
+
+def complete_path(environ: MutableMapping[str, str]) -> None:
+    """nginx and setpriv are found, too, where PATH forgets /usr/sbin: a Dockerfile's own, or a login shell's."""
+    path = [part for part in environ.get("PATH", "").split(os.pathsep) if part]
+    environ["PATH"] = os.pathsep.join([*path, *(folder for folder in SYSTEM_PATH if folder not in path)])
 
 
 def added(environment: dict[str, str]) -> str:

@@ -180,6 +180,7 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], 
             environ.pop(name, None)
         else:
             environ[name] = text
+    commands.complete_path(environ)
     then = boot_module.Boot(environ, directory, command, boot.keeps, was)
     then.packages = boot.packages
     if then.values["RUNTIME_DIR"] != boot.values["RUNTIME_DIR"]:

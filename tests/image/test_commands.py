@@ -389,6 +389,14 @@ def agent() -> dict[str, str]:
 PATH = "/agent/bin:/opt/flagon/bin:/opt/flagon/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
+def test_a_login_shell_has_the_programs_and_the_box_has_nginx() -> None:
+    """/etc/profile sets PATH anew, without /usr/sbin and without any environment of ours."""
+    line = "flask --version && gunicorn wsgi:app --bind 0.0.0.0:$PORT --workers ${WEB:-1}"
+    with Box(image=RUNTIME, command=["bash", "-lc", line], env={"PORT": "8080"}, files={"wsgi.py": WHO}) as box:
+        assert box.get("/").headers["Server"] == "nginx"
+        assert "Werkzeug" in box.logs()
+
+
 def test_first_steps_wrappers_and_an_agent(agent: dict[str, str]) -> None:
     """A runs first as the application's user; its exports and cd count; the agent is there before the application."""
     line = "echo first as $(id -u) && export MADE=1 D=src && cd $D && "
