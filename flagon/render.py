@@ -218,6 +218,8 @@ def _health(box: Box) -> str:
     text = f"set $flagon_draining {evaluated(box.run + '/draining')};\n"
     if box.users.server:  # it ends what their `return`, `rewrite` and `if` do before any location
         text += "if ($flagon_health) { break; }\n"
+        # nginx asks them anew for an error's page: `return 503` would be a circle, and the answer 500.
+        text += 'if ($status ~ "^[45]") { break; }\n'
     for spelling, path in health_paths(box.values["URL_PREFIX"] or "").items():
         if path != RESERVED and Location(True, spelling) in box.users.locations:
             continue

@@ -258,6 +258,18 @@ def test_without_files_of_the_users_health_has_nothing_to_ward_off():
     assert "break" not in text
 
 
+def test_the_page_of_an_error_is_not_asked_of_the_users_server_once_more():
+    """`if (-f /app/maintenance.on) { return 503; }` of theirs would be a circle: nginx's answer to it is 500."""
+    text = render.fragments(box(users=UsersNginx(server=("/a.conf",))))["health.conf"]
+    assert text.index('if ($status ~ "^[45]") { break; }') < text.index("location")
+
+
+def test_a_page_of_the_users_own_comes_before_ours():
+    with open(os.path.join(os.path.dirname(render.__file__), "..", "nginx.conf"), encoding="utf-8") as file:
+        text = file.read()
+    assert text.index("users-server.conf") < text.index("error_page 413")
+
+
 def test_the_table_of_what_our_location_says_of_the_wire():
     """users_parameters.py knows by it which directive of a user's has no effect."""
     for fastcgi, wire in ((True, "fastcgi"), (False, "proxy")):
