@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import time
 from collections import deque
@@ -23,6 +24,9 @@ COULD_NOT_START = 127  # what a shell says of a command that it cannot find
 RECENT, LONGEST_WORDS = 20, 500  # lines of a program in which its error is looked for; characters of it
 ERROR = re.compile(r"[A-Za-z_][\w.]{0,100}(?:Error|Exception|Interrupt|Exit)\b|[Ff]atal|FATAL")
 DENIED = re.compile(r"(?:Permission denied|EACCES)[^'\"]{0,20}['\"]([^'\"]{1,400})['\"]")
+OF_A_SHELL = ": Permission denied"  # behind the path, as shells and their commands say it
+OF_SQLITE = ("unable to open database file", "attempt to write a readonly database")  # without the path
+NOT_EXECUTABLE = 126  # what a shell says of a file that may not be run
 CORE = ("nginx", "gunicorn")
 WORKER = "a worker of gunicorn"
 BOOT_ERROR = 3  # gunicorn's WORKER_BOOT_ERROR: the application cannot be loaded
@@ -176,19 +180,23 @@ class Deaths:
         code = death.code
         if name == "gunicorn" and code == BOOT_ERROR and not plugin.port.opened:  # as `flagon check` has it
             code = CONFIGURATION_ERROR
-        advice = self._of_files(said) if words else ""
+        advice = self._of_files(said, death.status) if words else ""
         plugin.end(code, f"{name} {death.how}{when}: the container ends with code {code}{words}{advice}")
 
-    def _of_files(self, said: str) -> str:
+    def _of_files(self, said: str, status: int = 1) -> str:
         """Whose the file is that a program was denied, and what mends it."""
         denied = DENIED.search(said)
-        if not denied:
-            return ""
+        path = denied[1] if denied else _of_a_shell(said)
+        data, uid = self.plugin.box.values["DATA_DIR"], os.geteuid()
+        if not path:
+            if not any(words in said for words in OF_SQLITE):
+                return ""
+            return f". uid {uid} runs it: SQLite writes into the file and into its folder. Keep the file in {data}"
         from flagon import permissions  # only for this end
 
-        uid = os.geteuid()
-        path = os.path.join(os.getcwd(), denied[1])
-        data = self.plugin.box.values["DATA_DIR"]
+        path = os.path.join(os.getcwd(), path)
+        if status == NOT_EXECUTABLE and os.path.isfile(path):
+            return f". It may not be run: in the Dockerfile, RUN chmod +x {shlex.quote(path)}"
         return f". uid {uid} runs it; {permissions.of_one(path, uid, file=True)}. Or keep the file in {data}"
 
     def _start(self, process: Any) -> None:
@@ -200,3 +208,15 @@ class Deaths:
         process.laststart = 0
         process.state = ProcessStates.STOPPED
         self.plugin.wake_up.now()
+
+
+def _of_a_shell(said: str) -> str:
+    """The path of `mkdir: cannot create directory 'logs': Permission denied`, `sh: 1: cannot create a.log: ...`."""
+    head, found, _ = said.partition(OF_A_SHELL)
+    if not found:
+        return ""
+    quote = {"'": "'", '"': '"', "\u2019": "\u2018"}.get(head[-1:])
+    if quote:
+        return head[:-1].rpartition(quote)[2]
+    rest, blank, word = head.rpartition(" ")
+    return word if blank and ("cannot create" in rest or "/" in word or "." in word) else ""

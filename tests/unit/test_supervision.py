@@ -97,6 +97,23 @@ def test_a_file_that_a_program_may_not_write_is_named_with_the_line_that_mends_i
     assert plugin.deaths._of_files("ValueError: Permission denied") == ""
 
 
+@pytest.mark.parametrize(("said", "code", "advice"), [
+    ("mkdir: cannot create directory \u2018logs/a b\u2019: Permission denied", 1, "RUN chown {uid} {here}. Or"), ("mkdir: cannot create directory 'logs': Permission denied", 1, "RUN chown {uid} {here}. Or"),
+    ("sh: 1: cannot create out.log: Permission denied", 2, "RUN chown {uid} {here}. Or"), ("bash: line 1: ./here: Permission denied", 1, "RUN chown {uid} {here}/here. Or"),
+    ("sh: 1: ./here: Permission denied", 126, "may not be run: in the Dockerfile, RUN chmod +x {here}/./here"),
+    ("sqlite3.OperationalError: unable to open database file", 1, "into its folder. Keep the file in /data"), ("sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) attempt to write a readonly database", 1, "Keep the file in /data"),
+    ("connection to the server: Permission denied", 1, ""), ("it is over", 126, ""),
+])  # fmt: skip
+def test_a_shell_s_and_sqlite_s_words_for_it(plugin, tmp_path, monkeypatch, said, code, advice):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    plugin.box.values["DATA_DIR"] = "/data"
+    (tmp_path / "here").touch()
+    told = plugin.deaths._of_files(said, code)
+    assert advice.format(uid=os.geteuid(), here=tmp_path) in told
+    assert bool(told) is bool(advice)
+
+
 def test_the_last_lines_of_all_pipes_are_not_lost(plugin):
     writers = []
     for number in range(3):
