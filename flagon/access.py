@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 LOOKED_AT = 5000  # files and folders: it is paid at each cold start
 DATABASES = (".db", ".sqlite", ".sqlite3")
+BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps at its file
+DATA_LOOKED_AT = 500
 SOURCES = 100  # files of the application's that are looked into for what writes
 # What code looks like that writes files; SQLite too, which needs the folder beside its file.
 WRITING = (
@@ -49,17 +51,35 @@ def _ends_with_container(boot: Boot) -> list[str]:
 def _database(boot: Boot) -> list[str]:
     """What keeps SQLite from writing, and who can mend it: most often a command that was run as root has made it."""
     path = boot.database.path if boot.database.kind == "sqlite" else ""
-    closed = places.unwritable(path) if path and os.path.exists(path) else []
+    named_by_url = places.unwritable(path) if path and os.path.exists(path) else []
+    closed = list(dict.fromkeys([*named_by_url, *(one for file in _kept(boot) for one in places.unwritable(file))]))
     if not closed:
         return []
     uid = os.geteuid()
     named = ", ".join(f"{one} ({places.owned(one)})" for one in closed)
     files = " ".join(map(shlex.quote, closed))
+    ready = ", and /ready is 503" if named_by_url else ""
     return [
-        f"uid {uid} cannot write {named}: SQLite will say `attempt to write a readonly database`, and /ready is 503. "
+        f"uid {uid} cannot write {named}: SQLite will say `attempt to write a readonly database`{ready}. "
         f"Mend it: docker exec --user 0 NAME sh -c 'chown {uid} {files} && chmod u+rw {files}'. "
         "Commands by `docker exec NAME flagon python ...` make files of the right user"
     ]
+
+
+def _kept(boot: Boot) -> list[str]:
+    """SQLite files in DATA_DIR: an application may know its own without any URL."""
+    found: dict[str, None] = {}
+    looked = 0
+    for folder, folders, files in os.walk(boot.values["DATA_DIR"]):
+        folders[:] = sorted(name for name in folders if name not in SKIPPED and not name.startswith("."))
+        looked += len(folders) + len(files)
+        if looked > DATA_LOOKED_AT or folder == boot.directory:
+            break
+        for name in sorted(files):
+            base = next((name.removesuffix(end) for end in BESIDE if name.endswith(end)), name)
+            if base.endswith(DATABASES):
+                found[os.path.join(folder, base)] = None
+    return list(found)
 
 
 def _folder(boot: Boot) -> list[str]:

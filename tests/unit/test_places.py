@@ -460,3 +460,23 @@ def test_a_database_on_the_container_s_own_disk_is_said_to_end_with_it(mounts, u
     )  # fmt: skip
     said = access._ends_with_container(boot)
     assert [named in line for line in said] == ([True] if named else [])
+
+
+def test_sqlite_files_of_others_in_the_data_directory_are_named_without_any_url(tmp_path, monkeypatch):
+    """`docker exec NAME python ...` as root has made it, or a file beside it; the application knows its own path."""
+    for name in ("app.db", "deep/x.sqlite3", "deep/x.sqlite3-wal", ".packages/y.db", "notes.txt", "own.db"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    denied = {str(tmp_path / name) for name in ("app.db", "deep/x.sqlite3-wal", ".packages/y.db", "notes.txt")}
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) not in denied)
+    boot = SimpleNamespace(
+        database=database.read("postgresql://h/d", "/app"), values={"DATA_DIR": str(tmp_path)}, directory="/app"
+    )
+    (line,) = access._database(boot)
+    assert f"cannot write {tmp_path}/app.db (" in line
+    assert f"{tmp_path}/deep/x.sqlite3-wal (" in line
+    assert "/ready" not in line
+    assert not any(name in line for name in ("y.db", "notes.txt", "own.db", "x.sqlite3 "))
+    monkeypatch.setattr(access, "DATA_LOOKED_AT", 1)
+    assert access._database(boot) == [], "a large volume is not walked at each start"
