@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flagon.server_calls import callee, is_serving
+from flagon.server_calls import callee, is_application, is_serving
 from flagon.wsgi_source import syntax
 
 # What is called -> where the port stands among plain arguments (None: nowhere), and the port that it means without one.
@@ -27,29 +28,114 @@ class Asked(NamedTuple):
     port: str = ""
     call: str = ""  # such as app.run()
     tls: str = ""  # the argument that asks for TLS
+    unread: str = ""  # where it asks for a port that only running it could tell: how it is written
 
 
 class _Script:
-    """The names that are given once in a module, and the environment."""
+    """The names that are given once in a module, those of its classes and imports, and the environment."""
 
-    def __init__(self, tree: ast.Module, environ: Mapping[str, str]) -> None:
-        self.environ = environ
+    def __init__(self, tree: ast.Module, environ: Mapping[str, str], folder: str) -> None:
+        self.environ, self.folder = environ, folder
         self.given: dict[str, list[ast.expr]] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if isinstance(target, ast.Name):
-                        self.given.setdefault(target.id, []).append(node.value)
+        self.imported: dict[str, tuple[str, str]] = {}  # name -> module, and name there ("": the module itself)
+        self.arguments: dict[str, ast.expr | None] = {}  # argparse: name -> default
+        self.bases: dict[str, str] = {}  # class -> the first it is made of
+        of_classes: set[int] = set()
+        for node in ast.walk(tree):  # a class comes before what is in it
+            if id(node) not in of_classes:
+                self._collect(node, "")
+            if isinstance(node, ast.ClassDef):
+                self.bases[node.name] = str(getattr(node.bases[0], "id", "")) if node.bases else ""
+                of_classes.update(map(id, node.body))
+                for inner in node.body:
+                    self._collect(inner, f"{node.name}.")
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.imported[alias.asname or alias.name] = (alias.name, "")
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                for alias in node.names:
+                    self.imported[alias.asname or alias.name] = (node.module, alias.name)
+            elif isinstance(node, ast.Call) and callee(node) == "add_argument":
+                self._argument(node)
 
-    def meaning(self, node: ast.expr | None, deep: int = 4) -> object:
+    def _collect(self, node: ast.AST, prefix: str) -> None:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets = [node.target]
+        for target in targets:
+            if isinstance(target, ast.Name) and isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
+                self.given.setdefault(prefix + target.id, []).append(node.value)
+
+    def _argument(self, call: ast.Call) -> None:
+        """`add_argument("-p", "--port", default=8000)`."""
+        named = {word.arg: word.value for word in call.keywords}
+        words = [word.value for word in call.args if isinstance(word, ast.Constant) and isinstance(word.value, str)]
+        long = next((word for word in words if word.startswith("--")), words[0] if words else "")
+        name = getattr(named.get("dest"), "value", None) or long.lstrip("-").replace("-", "_")
+        self.arguments[str(name)] = named.get("default")
+
+    def _elsewhere(self, module: str, name: str, deep: int) -> object:
+        """A name of a module beside the script."""
+        path = os.path.join(self.folder, *module.split("."))
+        for file in (path + ".py", os.path.join(path, "__init__.py")):
+            if os.path.isfile(file) and (tree := syntax(file)):
+                script = _Script(tree, self.environ, self.folder)
+                owner, _, attribute = name.rpartition(".")
+                return script.attribute(owner, attribute, deep) if owner else script.once(name, deep)
+        return UNKNOWN
+
+    def once(self, name: str, deep: int) -> object:
+        values = self.given.get(name, [])
+        if not values and name in self.imported:
+            module, there = self.imported[name]
+            return self._elsewhere(module, there, deep - 1) if there else UNKNOWN
+        return self.meaning(values[0], deep - 1) if len(values) == 1 else UNKNOWN
+
+    def attribute(self, owner: str, attribute: str, deep: int) -> object:
+        """Config.PORT of a class, config.PORT of a module, args.port of an ArgumentParser."""
+        if not owner or not deep:
+            return UNKNOWN
+        if f"{owner}.{attribute}" in self.given:
+            return self.once(f"{owner}.{attribute}", deep)
+        if owner in self.bases:
+            return self.attribute(self.bases[owner], attribute, deep - 1)
+        if owner in self.imported:
+            module, there = self.imported[owner]
+            return self._elsewhere(module, f"{there}.{attribute}" if there else attribute, deep - 1)
+        parsed = self.given.get(owner, [])
+        if len(parsed) == 1 and callee(parsed[0]) == "parse_args" and attribute in self.arguments:
+            return self.meaning(self.arguments[attribute], deep - 1)
+        return UNKNOWN
+
+    def options(self, call: ast.Call) -> dict[str, ast.expr] | None:
+        """The call's named arguments, those of a `**options` too; None if they cannot be read."""
+        found: dict[str, ast.expr] = {}
+        for word in call.keywords:
+            if word.arg is not None:
+                found[word.arg] = word.value
+                continue
+            values = self.given.get(word.value.id, []) if isinstance(word.value, ast.Name) else [word.value]
+            many = values[0] if len(values) == 1 else None
+            if isinstance(many, ast.Dict):
+                pairs = zip(many.keys, many.values, strict=True)
+                found.update({str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)})
+            elif isinstance(many, ast.Call) and callee(many) == "dict" and not many.args:
+                found.update({one.arg: one.value for one in many.keywords if one.arg})
+            else:
+                return None
+        return found
+
+    def meaning(self, node: ast.expr | None, deep: int = 8) -> object:
         """The constant that an expression comes to, UNKNOWN if it takes more than reading."""
         if node is None or not deep:
             return UNKNOWN
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name):
-            values = self.given.get(node.id, [])
-            return self.meaning(values[0], deep - 1) if len(values) == 1 else UNKNOWN
+            return self.once(node.id, deep)
+        if isinstance(node, ast.Attribute):
+            owner, _, attribute = ast.unparse(node).partition(".")
+            return self.attribute(owner, attribute, deep)
         if isinstance(node, ast.BoolOp) and isinstance(node.op, ast.Or):
             for part in node.values:
                 value = self.meaning(part, deep - 1)
@@ -77,42 +163,56 @@ class _Script:
         return self.meaning(default, deep - 1) if default is not None else None
 
 
-def _port(call: ast.Call, name: str, script: _Script) -> object:
-    """The port of one call, UNKNOWN if it cannot be read."""
+def _port(call: ast.Call, name: str, script: _Script) -> tuple[object, ast.expr | None]:
+    """The port of one call (UNKNOWN if it cannot be read), and the expression that says it."""
     place, default = SERVERS[name]
-    named = {word.arg: word.value for word in call.keywords}
+    named = script.options(call)
+    if named is None or any(isinstance(argument, ast.Starred) for argument in call.args):
+        return UNKNOWN, call
     if "port" in named:
         value = script.meaning(named["port"])
-        return default if value is None else value
+        return default if value is None else value, named["port"]
     if "listen" in named and name == "serve":
         listen = script.meaning(named["listen"])
-        return listen.rpartition(":")[2] if isinstance(listen, str) and " " not in listen else UNKNOWN
-    if None in named or any(isinstance(argument, ast.Starred) for argument in call.args):
-        return UNKNOWN
+        readable = isinstance(listen, str) and " " not in listen
+        return str(listen).rpartition(":")[2] if readable else UNKNOWN, named["listen"]
     if name == "WSGIServer":
         first = call.args[0] if call.args else None
-        return script.meaning(first.elts[1]) if isinstance(first, ast.Tuple) and len(first.elts) == 2 else UNKNOWN
+        port = first.elts[1] if isinstance(first, ast.Tuple) and len(first.elts) == 2 else None
+        return script.meaning(port), port
     if place is None:
-        return default
-    if name == "run" and call.args and not isinstance(call.args[0], ast.Constant):
-        place += not isinstance(script.meaning(call.args[0]), str)  # SocketIO.run(app, host, port)
-    return script.meaning(call.args[place]) if len(call.args) > place else default
+        return default, None
+    if name == "run" and call.args and not isinstance(script.meaning(call.args[0]), str):
+        place += is_application(call.args[0])  # SocketIO.run(app, host, port)
+    if len(call.args) <= place:
+        return default, None
+    return script.meaning(call.args[place]), call.args[place]
 
 
 def asked(path: str, environ: Mapping[str, str]) -> Asked:
     """Of a script: the port where all its calls that serve agree on one, and whether one asks for TLS."""
     tree = syntax(path)
     try:
-        return _asked(tree, environ) if tree else Asked()
+        return _asked(tree, environ, os.path.dirname(path)) if tree else Asked()
     except RecursionError:
         return Asked()
 
 
-def _asked(tree: ast.Module, environ: Mapping[str, str]) -> Asked:
-    script = _Script(tree, environ)
+def unread(asked: Asked, file: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """A line for the boot where the script's port is known only to who runs it, and nobody has given one."""
+    if not asked.unread or environ.get("PORT") or environ.get("FLAGON_PORT"):
+        return ()
+    return (
+        f"{asked.call} in {file} asks for a port that cannot be read without running it ({asked.unread}): where it is "
+        "another than 8080, set PORT to it, or publish 8080 (-p 5000:8080)",
+    )
+
+
+def _asked(tree: ast.Module, environ: Mapping[str, str], folder: str) -> Asked:
+    script = _Script(tree, environ, folder)
     ports: list[object] = []
     calls: list[str] = []
-    tls = ""
+    tls = hidden = ""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not is_serving(node) or callee(node) not in SERVERS:
             continue
@@ -120,13 +220,17 @@ def _asked(tree: ast.Module, environ: Mapping[str, str]) -> Asked:
         if owner.partition(".")[0] in OTHERS:
             continue
         calls.append(f"{owner}.{name}()" if owner else f"{name}()")
-        ports.append(_port(node, name, script))
+        port, how = _port(node, name, script)
+        ports.append(port)
+        if port is UNKNOWN and how is not None:
+            hidden = ast.unparse(how)[:60]
         for word in node.keywords:
             if word.arg in ("ssl_context", "keyfile", "certfile") and not _is_nothing(word.value, script):
                 tls = f"{word.arg}= of {calls[-1]}"
     found = {str(port) for port in ports}
     port = found.pop() if len(found) == 1 else ""
-    return Asked(port if port.isdecimal() and 0 < int(port) < 65536 else "", calls[0] if calls else "", tls)
+    good = port.isdecimal() and 0 < int(port) < 65536
+    return Asked(port if good else "", calls[0] if calls else "", tls, "" if good else hidden)
 
 
 def _is_nothing(node: ast.expr, script: _Script) -> bool:

@@ -56,12 +56,13 @@ def subject(tree: ast.Module) -> ast.expr | None:
         if isinstance(node.func, ast.Attribute):
             candidates.append(node.func.value)
         for one in candidates:
-            if _is_application(one):
+            if is_application(one):
                 return one
     return None
 
 
-def _is_application(node: ast.expr) -> bool:
+def is_application(node: ast.expr) -> bool:
+    """Whether an expression looks like an application: create_app(), app, self.app, flask_app."""
     if isinstance(node, ast.Call):
         return callee(node) in FACTORIES
     name = str(getattr(node, "attr", getattr(node, "id", "")))

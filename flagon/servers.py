@@ -202,4 +202,5 @@ def _asked(found: Server, path: str, environ: Mapping[str, str]) -> Server:
     """With the port and TLS that the script's own call asks for."""
     asked = script_port.asked(path, environ)
     why = f"{asked.call} in {os.path.basename(path)}"
-    return found._replace(implied_port=asked.port or None, implied_why=why, tls=asked.tls)
+    told = script_port.unread(asked, os.path.basename(path), environ)
+    return found._replace(implied_port=asked.port or None, implied_why=why, tls=asked.tls, lines=found.lines + told)

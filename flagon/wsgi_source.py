@@ -118,7 +118,27 @@ def _offered(tree: ast.Module, first: str = "") -> str | None:
     for name in FACTORIES:
         if name in found:
             return name + "()"
-    return "api" if found.get("api") == "object" else None
+    return "api" if found.get("api") == "object" else _served(tree, found)
+
+
+def _served(tree: ast.Module, names: dict[str, str]) -> str | None:
+    """`web` of `web = Flask(__name__)` and `web.run()`: an object of another name, where the file itself serves it."""
+    made = {
+        target.id
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        if _callee(node.value) in WSGI or _callee(node.value) in FACTORIES
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or _callee(node) not in SERVING:
+            continue
+        for one in (*node.args, getattr(node.func, "value", None)):
+            name = one.id if isinstance(one, ast.Name) else ""
+            if name in made or (names.get(name) == "object" and name.endswith(("_app", "web", "wsgi"))):
+                return name
+    return None
 
 
 def starts_a_server(path: str) -> bool:

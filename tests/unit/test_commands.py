@@ -390,6 +390,38 @@ def test_the_port_of_a_script(tmp_path, text, port):
     assert script(tmp_path, START + text).port == port
 
 
+CONFIG = """
+PORT = 7001
+class Config:
+    PORT: int = int(os.environ.get("NONE", 7002))
+class Production(Config):
+    pass
+"""
+PARSER = "import argparse\np = argparse.ArgumentParser()\np.add_argument('-p', '--web-port', type=int, default=7003)\na = p.parse_args()\n"
+
+
+@pytest.mark.parametrize(("text", "port", "unread"), [
+    ("from config import Config\napp.run(Config.HOST, Config.PORT)", "7002", ""), ("from config import PORT\napp.run(port=PORT)", "7001", ""),
+    ("import config\napp.run(host=config.HOST, port=config.PORT)", "7001", ""), ("import config as c\napp.run('x', c.Production.PORT)", "7002", ""),
+    (PARSER + "app.run(port=a.web_port)", "7003", ""), (PARSER.replace(", default=7003", "") + "app.run(port=a.web_port)", "", "a.web_port"),
+    ("o = {'host': 'x', 'port': 7004}\napp.run(**o)", "7004", ""), ("o = dict(port=7005)\napp.run(debug=1, **o)", "7005", ""), ("app.run(**o)", "", "app.run(**o)"),
+    ("class S:\n    port = 7006\napp.run(port=S.port)", "7006", ""), ("app.run(HOST)", "5000", ""), ("app.run(host(), pick())", "", "pick()"), ("app.run(HOST, pick())", "", "pick()"),
+    ("socketio.run(app, HOST, 7007)", "7007", ""), ("socketio.run(self.app, HOST)", "5000", ""), ("import none\napp.run(port=none.PORT)", "", "none.PORT"), ("class A(A):\n    pass\napp.run(port=A.x)", "", "A.x"),
+])  # fmt: skip
+def test_a_port_that_is_written_elsewhere(tmp_path, text, port, unread):
+    """A port that cannot be read is no 5000, and is said."""
+    (tmp_path / "config.py").write_text("import os\n" + CONFIG)
+    found = script(tmp_path, START + text)
+    assert (found.port, found.unread) == (port, unread)
+    told = script_port.unread(found, "script.py", {})
+    assert bool(told) is bool(unread)
+    assert all(
+        f"app.run() in script.py asks for a port that cannot be read without running it ({unread})" in one
+        for one in told
+    )
+    assert not script_port.unread(found, "script.py", {"PORT": "1"})
+
+
 def script(folder, text):
     (folder / "script.py").write_text(text)
     return script_port.asked(str(folder / "script.py"), {"SHOP_PORT": "7777"})

@@ -147,6 +147,12 @@ def test_layouts(tmp_path, files, target, folder):
     ("def x(:", None),
     ("app = Flask(__name__)\0", None),
     ("\ufeffapp = Flask(__name__)", "app"),
+    ("web = Flask(__name__)\ndef main():\n    web.run()\nif '__main__' == __name__:\n    main()", "web"),
+    ("shop = x.create_app('production')\nserve(shop)", "shop"),
+    ("from shop import flask_app\nflask_app.run()", "flask_app"),
+    ("web = Flask(__name__)", None),
+    ("from bot import client\nclient.run('token')", None),
+    ("client = Client()\nclient.run('token')", None),
 ])  # fmt: skip
 def test_objects(tmp_path, source, name):
     path = tmp_path / "x.py"
