@@ -10,6 +10,9 @@ METRICS = "gunicorn sends no metrics from here"
 WHO = "RUN_AS says who runs the application"
 PROXIES = "TRUSTED_PROXIES says whose forwarding headers count"
 WIRE = "nginx speaks with the clients, and WORKER_CLASS says how with gunicorn"
+HEADERS = (
+    "nginx's limit holds: HEADER_SIZE, for the request line and for each header (above 10k with WORKER_CLASS=gthread)"
+)
 CONTROL = "there is no control socket: `flagon reload` and `docker stop` do that work"
 # gunicorn's name of the setting -> what its absence means for whoever set it
 IGNORED = {
@@ -24,6 +27,7 @@ IGNORED = {
     "proxy_protocol": "nginx reads no PROXY protocol: a proxy has to send X-Forwarded-For (TRUSTED_PROXIES)",
     "protocol": WIRE, "uwsgi_allow_ips": WIRE, "reuse_port": "nginx listens, and its workers share the port",
     "control_socket": CONTROL, "control_socket_mode": CONTROL,
+    "limit_request_line": HEADERS, "limit_request_field_size": HEADERS,
     "daemon": "the container ends with its main process, so nothing goes to the background",
     "pidfile": "no pid file is written: signals go to the container (`docker kill`)",
     "umask": "gunicorn's socket is the box's own; a `umask` in prestart.sh holds for the application's files",

@@ -196,7 +196,7 @@ class Settings(dict):
 @pytest.mark.parametrize(("given", "line"), [
     ({"user": "www-data"}, "RUN_AS"), ({"group": "x"}, "RUN_AS"), ({"forwarded_allow_ips": "*"}, "TRUSTED_PROXIES"), ({"proxy_protocol": True}, "PROXY protocol"),
     ({"errorlog": "/var/log/x"}, "container's log"), ({"accesslog": "/x"}, "ACCESS_LOG=off"), ({"logger_class": Settings}, "LOG_FORMAT"), ({"logconfig_dict": {"a": 1}}, "set up in the application"),
-    ({"statsd_host": "x:1"}, "no metrics"), ({"daemon": True}, "background"), ({"pidfile": "/x"}, "pid file"), ({"worker_tmp_dir": "/x"}, "in memory"), ({"threads": 9}, "THREADS in .env says"),
+    ({"statsd_host": "x:1"}, "no metrics"), ({"daemon": True}, "background"), ({"pidfile": "/x"}, "pid file"), ({"worker_tmp_dir": "/x"}, "in memory"), ({"limit_request_field_size": 32768}, "HEADER_SIZE"), ({"limit_request_line": 16380}, "HEADER_SIZE"), ({"threads": 9}, "THREADS in .env says"),
 ])  # fmt: skip
 def test_what_a_file_cannot_decide_is_named_with_its_consequence(given, line):
     cfg, lines = Settings(), []
