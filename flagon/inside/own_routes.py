@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from types import FunctionType
 from typing import Any
 
 from flagon.inside import static_hooks
@@ -42,7 +43,32 @@ def _walk(application: Any) -> Iterator[tuple[Any, str]]:
         for route in routes(thing):
             if hasattr(route, "routes"):  # Starlette's Mount, and a router in a router
                 queue.append((route, prefix + route.path.rstrip("/")))
-        queue += [(inner, prefix) for inner in static_hooks.inner(thing)]
+        queue += [(inner, prefix) for inner in (*static_hooks.inner(thing), *_in_slots(thing), *_called(thing))]
+
+
+def _in_slots(thing: Any) -> list[Any]:
+    """What a middleware holds that has `__slots__`."""
+    names = [name for kind in type(thing).__mro__ for name in _names(kind.__dict__.get("__slots__", ()))]
+    found = [getattr(thing, name, None) for name in names if not name.startswith("__")]
+    return [one for one in found if callable(one) and not isinstance(one, type)]
+
+
+def _names(slots: Any) -> tuple[str, ...]:
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _called(thing: Any) -> list[Any]:
+    """What a WSGI function of the user's, or an object's `__call__`, takes from its module: `site(environ, start)`."""
+    function = thing if hasattr(thing, "__code__") else getattr(type(thing), "__call__", None)
+    code = getattr(function, "__code__", None)
+    if code is None or code.co_argcount - (function is not thing) != 2 or static_hooks.is_flasks(function):
+        return []
+    found = [function.__globals__.get(name) for name in code.co_names]
+    return [
+        one
+        for one in found
+        if not isinstance(one, (type, FunctionType)) and type(one).__module__ != "werkzeug.local" and callable(one)
+    ]
 
 
 def routes(thing: Any) -> list[Any]:

@@ -50,7 +50,32 @@ def wrapped(application):
     return lambda environ, start: application(environ, start)
 
 
-@pytest.mark.parametrize("around", [ProxyFix, Wrapper, wrapped, lambda app: ProxyFix(wrapped(Wrapper(app.wsgi_app)))])
+class Slots:
+    __slots__ = ("_inner",)
+
+    def __init__(self, application):
+        self._inner = application
+
+    def __call__(self, environ, start):
+        return self._inner(environ, start)
+
+
+class OneSlot(Slots):
+    __slots__ = "more"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        Slots,
+        OneSlot,
+        lambda app: Wrapper(Slots(DispatcherMiddleware(app, {}))),
+        ProxyFix,
+        Wrapper,
+        wrapped,
+        lambda app: ProxyFix(wrapped(Wrapper(app.wsgi_app))),
+    ],
+)
 def test_behind_middleware(around):
     assert own_routes.of(around(flask_with("/health", "/other")), PATHS) == ["/health"]
 
@@ -65,6 +90,32 @@ def test_mounts():
     inner = flask_with("/ready", "/up")
     assert own_routes.of(DispatcherMiddleware(flask_with("/health"), {"/api": inner}), PATHS) == ["/health"]
     assert own_routes.of(DispatcherMiddleware(flask_with("/x"), {"/up": inner}), PATHS) == ["/up"]
+
+
+site = flask_with("/health")
+other = flask_with("/up")
+
+
+def application(environ, start):
+    """As people write it in wsgi.py."""
+    environ["wsgi.url_scheme"] = "https"
+    return site(environ, start)
+
+
+class Outer:
+    def __call__(self, environ, start):
+        return site(environ, start)
+
+
+def helper(one):
+    return other
+
+
+def test_a_function_that_hands_on_to_the_module_s_application():
+    assert own_routes.of(application, PATHS) == ["/health"]
+    assert own_routes.of(Outer(), PATHS) == ["/health"]
+    assert own_routes.of(Wrapper(application), PATHS) == ["/health"]
+    assert own_routes.of(helper, PATHS) == [], "no WSGI function"
 
 
 def test_circles_end():
