@@ -9,7 +9,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 
-from flagon import commands
+from flagon import commands, wrappers
 
 # Where supervisord looks (its documentation, "Running Supervisor"), and where Debian's has it.
 SEARCHED = ("supervisord.conf", "etc/supervisord.conf", "/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
@@ -109,7 +109,7 @@ def served(words: list[str], environ: Mapping[str, str], directory: str) -> comm
     left_out = []
     for name, options in _programs([*paths, *(one for one in conf_d if one not in paths)], environ):
         command = _words(options)
-        if _is_nginx(command):
+        if wrappers.starts_nginx(command):
             left_out.append(name)
         elif web is None and command and os.path.basename(command[0]) != "supervisord":
             web = commands.served_instead(command, environ, options.get("directory") or directory)
@@ -123,7 +123,3 @@ def served(words: list[str], environ: Mapping[str, str], directory: str) -> comm
         supervisor=tuple(one for one in paths if one not in conf_d), left_out=tuple(left_out),
         always=ours,
     )  # fmt: skip
-
-
-def _is_nginx(words: list[str]) -> bool:
-    return any(os.path.basename(word) == "nginx" for word in words[:3])

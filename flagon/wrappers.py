@@ -45,6 +45,11 @@ VALUED = ("-n", "--name", "-p", "--prefix", "--with", "-f", "--file")  # conda r
 HARMLESS = re.compile(r"(1?>&2|2>&1|[12]?>>?/dev/(stdout|stderr|fd/[12]|tty))\Z")
 # Its own child is in the way of the box, or its output is: then it is run as it is.
 APART = frozenset({"&", "|", "||"})
+SERVICES = frozenset({"service", "rc-service", "invoke-rc.d", "systemctl"})
+NO_NGINX = (
+    "is left out: the box has its own nginx. Of /etc/nginx it reads conf.d/*.conf, and /app/nginx is for yours "
+    "(docs/extending.md)"
+)
 # A command's words, and the folder that a `cd` has led to ("": none) -> whether it is a server.
 IsServer = Callable[[list[str], str], bool]
 
@@ -96,6 +101,7 @@ def find(words: list[str], is_server: IsServer) -> Found | None:
         pieces = shell_pieces.split(shell[1])
     except shell_pieces.Unread:
         return None
+    text, pieces, lines = _without_nginx(shell[1], pieces)
     if not pieces or not _sound(pieces, is_server):
         return None
     last, folder = pieces[-1], _folder(pieces[:-1])
@@ -106,10 +112,39 @@ def find(words: list[str], is_server: IsServer) -> Found | None:
     raw = [word for word in last.words if not HARMLESS.match(word)]
     if any(word.lstrip("012&")[:1] in ("<", ">") for word in raw):
         return None
-    before = shell[1][: last.start] if len(pieces) > 1 else ""
+    before = text[: last.start] if len(pieces) > 1 else ""
     texts = [shell_pieces.plain(word) for word in raw]
     found = _peeled(raw, texts, tuple(shell[0]), before.strip(), last.operator == "&&", inside)
-    return found._replace(folder=os.path.join(folder, found.folder)) if found else None
+    return found._replace(folder=os.path.join(folder, found.folder), lines=lines + found.lines) if found else None
+
+
+def starts_nginx(words: list[str]) -> bool:
+    """nginx, service nginx start, systemctl start nginx, /etc/init.d/nginx start."""
+    words = words[1:] if words[:1] in (["sudo"], ["exec"]) else words
+    program = os.path.basename(words[0]) if words else ""
+    return program == "nginx" or program in SERVICES and "nginx" in words[1:3]
+
+
+def _without_nginx(
+    text: str, pieces: list[shell_pieces.Piece]
+) -> tuple[str, list[shell_pieces.Piece], tuple[str, ...]]:
+    """`service nginx start && gunicorn`, `gunicorn & nginx -g "daemon off;"` without the nginx, and lines for it."""
+    ends = [*(piece.start for piece in pieces[1:]), len(text)]
+    bodies = [text[piece.start + len(piece.operator) : end].strip() for piece, end in zip(pieces, ends, strict=True)]
+    ours = [starts_nginx([shell_pieces.plain(word) for word in piece.words]) for piece in pieces]
+    if all(ours) or not any(ours) or any(piece.operator in ("|", "||") for piece in pieces):
+        return text, pieces, ()
+    kept, operator = "", ""  # `operator` ends what is kept so far
+    for piece, body, nginx in zip(pieces, bodies, ours, strict=True):
+        operator = operator or piece.operator
+        if not nginx:
+            kept, operator = f"{kept} {operator if kept else ''} {body}".strip(), ""
+    told = (
+        f"command line: `{' '.join(body.split())}` {NO_NGINX}"
+        for body, nginx in zip(bodies, ours, strict=True)
+        if nginx
+    )
+    return kept, shell_pieces.split(kept), tuple(told)
 
 
 def _folder(pieces: list[shell_pieces.Piece]) -> str:

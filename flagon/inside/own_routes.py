@@ -59,7 +59,7 @@ def _names(slots: Any) -> tuple[str, ...]:
 
 def _called(thing: Any) -> list[Any]:
     """What a WSGI function of the user's, or an object's `__call__`, takes from its module: `site(environ, start)`."""
-    function = thing if hasattr(thing, "__code__") else getattr(type(thing), "__call__", None)
+    function: Any = thing if hasattr(thing, "__code__") else getattr(type(thing), "__call__", None)  # noqa: B004 - which one, not whether
     code = getattr(function, "__code__", None)
     if code is None or code.co_argcount - (function is not thing) != 2 or static_hooks.is_flasks(function):
         return []

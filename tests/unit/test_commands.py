@@ -217,6 +217,36 @@ def test_steps_in_each_other(served):
     assert [(step.asked, step.before) for step in found.steps] == [("ddtrace-run", ""), ("", "flask db upgrade")]
 
 
+@pytest.mark.parametrize(("text", "before"), [
+    ("service nginx start && gunicorn app:app", ""), ("gunicorn app:app & nginx -g 'daemon off;'", ""), ("gunicorn -D app:app && exec nginx -g 'daemon off;'", ""), ("nginx & gunicorn app:app", ""),
+    ("flask db upgrade && service nginx restart; exec gunicorn app:app", "flask db upgrade"), ("sudo systemctl start nginx\n\ngunicorn app:app\n", ""), ("/etc/init.d/nginx start ; flask run", ""),
+    ("mkdir -p /run/nginx && /usr/sbin/nginx && cd . && uwsgi --http :5000 -w app:app", "mkdir -p /run/nginx && cd ."),
+])  # fmt: skip
+def test_an_nginx_of_the_command_is_the_box_s(served, text, before):
+    """It could not start, as an ordinary user, and would stand before nothing."""
+    found = served(["sh", "-c", text])
+    assert [step.before for step in found.steps] == [before] * bool(before)
+    (line,) = found.lines
+    assert "nginx" in line.partition("is left out: the box has its own nginx")[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mkdir -p /var/log/nginx && gunicorn app:app",
+        "echo nginx && gunicorn app:app",
+        "if true; then nginx; fi; gunicorn app:app",
+        "which nginx || nginx; gunicorn app:app",
+    ],
+)
+def test_what_only_speaks_of_nginx_stays(served, text):
+    found = served(["sh", "-c", text])
+    assert found is None or (found.lines, found.steps[0].before) == (
+        (),
+        text.rpartition(" &&")[0] or text.rpartition(";")[0],
+    )
+
+
 @pytest.mark.parametrize(("words", "text"), [
     (["sh", "-c", "celery -A app worker & gunicorn app:app"], "`gunicorn app:app` serves past nginx"),
     (["sh", "-c", "celery -A app worker & gunicorn app:app"], "PROCESSES"),
