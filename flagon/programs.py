@@ -156,10 +156,9 @@ def _of_command(served: commands.Serve, lines: list[str]) -> list[Program]:
             raise BadProgram(f"supervisord -c {path}: there is no such file")
         said: list[str] = []
         found += _of_file(path, said)
-        own = [
-            line.partition("[")[2].partition("]")[0] for line in said if ":" not in line.partition("[")[2].split("]")[0]
-        ]
-        lines += [line for line in said if line.partition("[")[2].partition("]")[0] not in own]
+        own = [line.partition(": [")[2].partition("] is ignored")[0] for line in said]
+        own = [name for name in own if name and ":" not in name]  # [supervisord] and its like
+        lines += [line for line in said if not any(f": [{name}] is ignored" in line for name in own)]
         own = [f"[{name}]" for name in own if name not in ("include", "supervisorctl")]
         if own:
             lines.append(f"{path}: {', '.join(own)} is left out: the box has its own")

@@ -4,6 +4,7 @@
 # ruff: noqa: E501
 
 import configparser
+import os
 from pathlib import Path
 
 import pytest
@@ -233,6 +234,19 @@ def test_a_supervisord_of_the_authors(own, words):
     assert sorted(names(taken)) == ["admin", "mine", "more"]
     assert any("[program:web] is left out" in line for line in taken.lines)
     assert any("[program:edge]" in line for line in taken.lines)
+
+
+def test_what_a_program_of_an_authors_supervisord_may_not_say_is_named(own, monkeypatch):
+    from flagon import commands
+
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    with open(own / "own.conf", "a", encoding="utf-8") as file:
+        file.write("[program:tick]\ncommand=sleep 5\nuser=nobody\n[supervisorctl]\n[inet_http_server]\n")
+    found = commands.served_instead(["supervisord", "-c", "own.conf"], {"PORT": "5000"}, str(own))
+    lines = programs.find(str(own), (), str(own / "run"), found).lines
+    assert any("user=nobody is ignored" in line for line in lines)
+    assert any(line.endswith("[inet_http_server] is left out: the box has its own") for line in lines)
+    assert not any("[]" in line or "[supervisorctl]" in line for line in lines)
 
 
 def test_a_supervisord_without_a_file_looks_where_it_always_does(own):
