@@ -89,12 +89,21 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         tuple(http),
         tuple(server),
         lines=tuple(lines),
-        http_directives=frozenset(top) - REPEATABLE,
+        http_directives=(frozenset(top) | _measured({*top, *(one[0] for one in inner)})) - REPEATABLE,
         locations=frozenset(filter(None, (nginx_text.location(one[1:]) for one in inner if one[0] == "location"))),
         named=tuple(dict.fromkeys(_target(one) for one in inner if one[0] == "location")),
         old_socket=_mentioned([*http, *server]),
         said=users_parameters.find((path, text_file.read(path)) for path in (*http, *server)),
     )
+
+
+def _measured(given: set[str]) -> set[str]:
+    """Ours that nginx measures by a size of theirs, and refuses with it: without ours it computes its own."""
+    return {
+        f"{wire}_busy_buffers_size"
+        for wire in ("fastcgi", "proxy")
+        if {f"{wire}_buffer_size", f"{wire}_buffers"} & given
+    }
 
 
 def _target(words: tuple[str, ...]) -> str:

@@ -60,6 +60,16 @@ def test_additions(tmp_path):
     assert found.stamp() != before
 
 
+@pytest.mark.parametrize(("folder", "text", "gone"), [
+    ("http.d", "fastcgi_buffer_size 64k;", {"fastcgi_buffer_size", "fastcgi_busy_buffers_size"}), ("server.d", "proxy_buffers 4 256k;\nproxy_buffer_size 128k;", {"proxy_busy_buffers_size"}),
+    ("server.d", "location /x { fastcgi_buffers 4 8k; }", set()), ("http.d", "gzip on;", {"gzip"}),
+])  # fmt: skip
+def test_a_size_of_theirs_ends_ours_that_is_measured_by_it(tmp_path, folder, text, gone):
+    """nginx: "fastcgi_busy_buffers_size" must be equal to or greater than "fastcgi_buffer_size"."""
+    found = users_nginx.find(put(tmp_path, {f"nginx/{folder}/a.conf": text}), "/nowhere")
+    assert found.http_directives == gone
+
+
 @pytest.mark.parametrize(
     ("text", "whole"), [("events {}\n", True), ("# nginx in Flagon. Valid as it stands\nevents {}\n", False)]
 )
