@@ -340,6 +340,11 @@ def _options(options: list[tuple[str, str]], found: Found, given: Given, source:
     _further_statics(found, given)
     if given.get("RUN_AS", ("", ""))[0].startswith(":"):  # a group alone
         del given["RUN_AS"]
+    if "buffer-size" in given.get("HEADER_BUFFERS", ("", ""))[1]:
+        found.lines.append(
+            f"{source}: buffer-size is taken as far as it goes: all headers together may have 40 kB, one of them 8 kB. "
+            "For a longer one set WORKER_CLASS=gthread and HEADER_SIZE, up to 64k"
+        )
     if ignored:
         found.lines.append(f"{source}: ignored: " + ", ".join(dict.fromkeys(ignored)))
 

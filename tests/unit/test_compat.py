@@ -269,6 +269,16 @@ def test_what_uwsgi_alone_could_do_is_named(tmp_path, text, words):
     assert words in line
 
 
+def test_how_far_a_buffer_size_goes_is_said(tmp_path):
+    """65,535 there is one header of 64 kB too: here 8 kB are one's most, and a request with 12 kB is 431."""
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nbuffer-size = 65535\n")
+    (line,) = read(tmp_path).old.lines
+    assert "buffer-size" in line
+    assert "WORKER_CLASS=gthread and HEADER_SIZE" in line
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\nmodule = main\nbuffer-size = 32768\n")
+    assert read(tmp_path).old.lines == []
+
+
 @pytest.mark.parametrize(
     "text",
     [
