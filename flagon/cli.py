@@ -168,7 +168,8 @@ def run_command(words: list[str], served: bool = False) -> int:
         environment = dict(boot.environment)
     else:
         environment = application_environment(boot)
-        os.chdir(boot.application.directory)
+        if not commands.names_what_is_here(words):
+            os.chdir(boot.application.directory)
     environment["FLAGON_ADDED"] = commands.added(environment)
     from flagon import past_nginx
 
@@ -194,7 +195,8 @@ def run_command(words: list[str], served: bool = False) -> int:
     except OSError as error:
         why = error.strerror or ""
         if isinstance(error, PermissionError) and os.path.isfile(words[0]):
-            why += f': in the Dockerfile, RUN chmod +x {words[0]}, or CMD ["sh", "{words[0]}"]'
+            by = "python" if words[0].endswith(".py") else "sh"
+            why += f': in the Dockerfile, RUN chmod +x {words[0]}, or CMD ["{by}", "{words[0]}"]'
         print(f"flagon: {words[0]}: {why}", file=sys.stderr)
         return NOT_EXECUTABLE
 

@@ -239,6 +239,22 @@ def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> S
     return served._replace(steps=found.steps or served.steps, lines=found.lines + served.lines)
 
 
+def names_what_is_here(words: list[str]) -> bool:
+    """Whether a command means the working directory: ./worker.sh, python worker.py, python -m jobs, `sh -c` of these.
+
+    The application may lie in another one (src, uwsgi.ini's chdir), which is where all others are run.
+    """
+    every = list(words[:1]) if "/" in words[0] else []
+    for before, word in zip(words, words[1:], strict=False):
+        every.append(word)
+        if before == "-m":
+            path = word.replace(".", "/")
+            every += [f"{path}.py", f"{path}/__main__.py"]
+        elif " " in word and words[0] in SHELLS:
+            every += word.split()
+    return any(os.path.isfile(word) for word in every if not os.path.isabs(word))
+
+
 def complete_path(environ: MutableMapping[str, str]) -> None:
     """nginx and setpriv are found, too, where PATH forgets /usr/sbin: a Dockerfile's own, or a login shell's."""
     path = [part for part in environ.get("PATH", "").split(os.pathsep) if part]

@@ -40,6 +40,13 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
             f"`{' '.join(words)}` runs a supervisord of its own, not the box's: no nginx, no health paths. Leave "
             "apt-get install supervisor and this CMD out; its programs belong into supervisor.d/*.conf"
         )
+    stand_in = (shutil.which(server[0]) or "").startswith(STAND_INS)
+    if stand_in and not script and wrappers.shell_text(words) is None:  # a wrapper that is not known here
+        before = " ".join(words[: -len(server)])
+        return (
+            f"`{' '.join(server)}` is served through nginx if `{before}` hands over to it (exec), as most wrappers do. "
+            "If it stays beside, it serves past nginx: let the last command be `exec flagon serve`"
+        )
     end = f"let {script} end in `exec flagon serve`" if script else "let the last command be `exec flagon serve`"
     if " & " in " ".join(words):
         end += "; programs beside it belong into a Procfile (PROCESSES) or supervisor.d"

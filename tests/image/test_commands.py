@@ -472,6 +472,14 @@ def test_a_server_past_nginx_is_named_and_nothing_is_asked_of_it() -> None:
         assert "another command runs here" in box.exec("/opt/flagon/healthcheck")
 
 
+def test_a_script_of_the_working_directory_beside_an_application_in_src() -> None:
+    files = {"src/app.py": WHO, "worker.sh": "#!/bin/sh\necho worker in $PWD\n", "jobs.py": "print('a job')\n"}
+    assert run_once(["sh", "worker.sh"], image=RUNTIME, files=files).stdout == "worker in /app\n"
+    assert run_once(["python", "jobs.py"], image=RUNTIME, files=files).stdout == "a job\n"
+    done = run_once(["src/app.py"], image=RUNTIME, files=files)
+    assert (done.returncode, 'CMD ["python", "src/app.py"]' in done.stderr) == (126, True)
+
+
 def test_healthcheck_where_another_command_runs() -> None:
     with Box(image=RUNTIME, command=["sleep", "60"], wait=False) as box:
         wait_until(lambda: box.exec("cat", "/proc/1/cmdline").startswith("sleep"), 10, "sleep")

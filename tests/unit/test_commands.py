@@ -268,6 +268,32 @@ def test_a_server_past_nginx_is_named(served, words, text):
     assert line == "" if text is None else text in line
 
 
+def test_a_wrapper_that_may_hand_over_is_not_said_to_be_past_nginx(served, tmp_path, monkeypatch):
+    """`my-trace gunicorn app:app` that ends in exec is served by our stand-in: both lines at once were one too many."""
+    from flagon import past_nginx
+
+    (tmp_path / "gunicorn").write_text("#!/bin/sh\n")
+    (tmp_path / "gunicorn").chmod(0o755)
+    monkeypatch.setattr(past_nginx, "STAND_INS", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    line = past_nginx.line(["my-trace", "-v", "gunicorn", "app:app"], {}, served.directory)
+    assert line.startswith("`gunicorn app:app` is served through nginx if `my-trace -v` hands over to it")
+    assert "past nginx, " in past_nginx.line(["sh", "-c", "worker & gunicorn app:app"], {}, served.directory)
+
+
+@pytest.mark.parametrize(("words", "here"), [
+    (["./worker.sh"], True), (["worker.sh"], False), (["sh", "worker.sh"], True), (["python", "jobs/run.py"], True), (["python", "-m", "jobs.run"], True), (["python", "-m", "pack"], True),
+    (["bash", "-c", "set -e; python jobs/run.py --all"], True), (["flask", "--app", "shop", "routes"], False), (["bash"], False), (["python", "-m", "other"], False), (["cat", "/etc/passwd"], False), (["celery", "-A", "jobs"], False),
+])  # fmt: skip
+def test_a_path_of_the_working_directory_is_meant_there(tmp_path, monkeypatch, words, here):
+    """CMD ["./worker.sh"] beside an application in src/ was looked for in src/."""
+    for name in ("worker.sh", "jobs/run.py", "pack/__main__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert commands.names_what_is_here(words) is here
+
+
 @pytest.mark.parametrize(("word", "text"), [
     ("app.py", 'CMD ["python", "app.py"]'), ("app:app", "APP_MODULE=app:app"), ("isso.run:make_app()", 'CMD ["gunicorn"'),
     ("-w", "before them stands the server"), ("uwsgi", "leave it out"), ("celery", "install it"), ("boot", 'CMD ["./boot"]'),
