@@ -164,7 +164,7 @@ def _nginx(boot: Boot, told: Loaded, addresses: list[str], gated: bool = False) 
     """`nginx -t` over the rendered configuration."""
     write_fragments(os.path.join(boot.run, "fragments"), nginx_box(boot, addresses, boot.run, told, gated))
     write_nginx(boot.run, boot.run, boot)
-    errors = nginx_errors(boot.run)
+    errors = [error + ROOT_TAKEN * error.startswith(ROOT_TWICE) for error in nginx_errors(boot.run)]
     if boot.users.whole:
         hint = f"\n{boot.users.whole} is taken in place of Flagon's own nginx.conf; under another name it is not"
         errors = [error.replace(os.path.join(boot.run, "nginx.conf"), boot.users.whole) + hint for error in errors]
@@ -183,6 +183,13 @@ def _supervisord(boot: Boot) -> list[str]:
     except programs.BadProgram as error:
         return [str(error)]
     return []
+
+
+ROOT_TWICE = 'nginx: duplicate location "/" in'
+ROOT_TAKEN = (
+    ". Flagon's own leads to the application: write what yours says without the location, so that it holds for all of "
+    "the site; or name what it is for, as `location /admin` or `location = /` (docs/extending.md)"
+)
 
 
 def nginx_errors(folder: str) -> list[str]:

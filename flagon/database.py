@@ -26,6 +26,7 @@ SQLITE_DRIVERS = ("", "+pysqlite", "+aiosqlite")
 # Schemes of other libraries (django-environ, dj-database-url, peewee) that look like a slip of the pen and are none.
 OTHER_WORDS = frozenset("postgis psql pgsql postgresext postgresqlext postgrespool sqliteext sqlitepool".split())
 UNEXPANDED = r"\$\{[^{}]*\}|\$\([^()]*\)|\{\{.*\}\}"
+FOREIGN = "; if only the application reads it, give it another name"
 
 
 class Database(NamedTuple):
@@ -83,7 +84,7 @@ def _read(text: str, directory: str) -> Database:
 def _split_scheme(text: str) -> tuple[str, str, str, str, str]:
     match = re.match(SCHEME, text)
     if not match or not (match[3] or match[4]):
-        raise ValueError("it does not begin with a scheme such as postgresql:// or sqlite:///")
+        raise ValueError(f"it does not begin with a scheme such as postgresql:// or sqlite:///{FOREIGN}")
     return match[1], match[2], match[3], match[4], text[match.end() :]
 
 
@@ -100,7 +101,7 @@ def _refuse_what_was_pasted(text: str) -> None:
     if text.lower().startswith("jdbc:"):
         raise ValueError("it is Java's form, jdbc:, which has user and password in the query")
     if re.match(r"https?:", text, re.IGNORECASE):
-        raise ValueError("it is a web address, not a database's")
+        raise ValueError(f"it is a web address, not a database's{FOREIGN}")
 
 
 def _refuse_near_misses(scheme: str) -> None:

@@ -223,6 +223,8 @@ CLOSED = {
     "rewrite ^ https://example.com/ redirect;": 302,
     "auth_request /ask; location = /ask { internal; return 403; }": 403,
     "limit_req zone=mine; limit_conn one 1;": 503,
+    "if (-f /app/passwords) { return 503; }": 503,
+    "return 503; error_page 503 = @mine; location @mine { return 418; }": 418,
     "error_page 404 503 =200 /ours.html; fastcgi_intercept_errors on; location = /ours.html { return 200; }": 200,
 }
 
@@ -258,7 +260,12 @@ def test_nothing_that_a_users_file_says_for_all_reaches_health() -> None:
         wait_until(lambda: status("/up") == 200, 10, "nginx's successor")
         assert box.exec("/opt/flagon/healthcheck") == "", "the killed one has left its socket"
         own = "location = /up { return 204; }\n"
+        settle("nginx/http.d/a.conf", "fastcgi_buffer_size 32k; proxy_buffers 8 32k;", 404)
         settle("nginx/http.d/a.conf", "", 404)
+        (box.folder / "nginx/server.d/a.conf").write_text("location / { deny all; }")
+        said = box.exec("flagon", "reload", check=False)
+        assert "server.d/a.conf:1" in said
+        assert "Flagon's own leads to the application: write what yours says without the location" in said
         (box.folder / "nginx/server.d/a.conf").write_text(own)
         box.exec("flagon", "reload")
         wait_until(lambda: status("/up") == 204, 5, "a location of the user's own")
