@@ -173,7 +173,7 @@ def script(path: str, environ: Mapping[str, str], directory: str) -> Server | No
         if not MODULE.match(target):
             continue
         default = "8000" if by_uvicorn else "5000"
-        port = script_port.constant(named.get("port"), tree, environ, default) if tree else ""
+        port = script_port.constant(named.get("port"), tree, environ, default, os.path.dirname(path)) if tree else ""
         factory = isinstance(named.get("factory"), ast.Constant) and getattr(named["factory"], "value", False) is True
         call = ast.unparse(node.func)
         return Server(

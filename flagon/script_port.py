@@ -238,7 +238,7 @@ def _is_nothing(node: ast.expr, script: _Script) -> bool:
     return value is None or value is False or value == ""
 
 
-def constant(node: ast.expr | None, tree: ast.Module, environ: Mapping[str, str], default: str) -> str:
+def constant(node: ast.expr | None, tree: ast.Module, environ: Mapping[str, str], default: str, folder: str) -> str:
     """The port that one argument of a call comes to: `default` where it is not given, "" if it cannot be read."""
-    value = default if node is None else _Script(tree, environ).meaning(node)
+    value = default if node is None else _Script(tree, environ, folder).meaning(node)
     return str(value) if str(value).isdecimal() and 0 < int(str(value)) < 65536 else ""
