@@ -79,12 +79,18 @@ def is_starter(boot: Boot, starter: str) -> bool:
 
 
 def objects(found: list[locate.Clue], target: str) -> list[str]:
-    """Objects of the module to try, where the clue that counts names none; where it names one, nothing."""
-    clue = next((clue for clue in found if clue.text), None)
-    if clue is None or ":" in clue.text:
+    """Objects of the module to try, where the clue that counts names none; where it names one, nothing.
+
+    Without any clue only what is a factory is tried: the module may have an object made of it that its source hides.
+    """
+    clue, name = next((clue for clue in found if clue.text), None), target.partition(":")[2]
+    factory = name.endswith("()")
+    if clue is None:
+        return [name] if factory else []
+    if ":" in clue.text:
         return []
-    tried = (clue.first, target.partition(":")[2], *OBJECTS, *(name + "()" for name in FACTORIES), "api")
-    return list(dict.fromkeys(filter(None, tried)))
+    tried = (clue.first, *([] if factory else [name]), *OBJECTS, *([name] if factory else []))
+    return list(dict.fromkeys(filter(None, (*tried, *(name + "()" for name in FACTORIES), "api"))))
 
 
 def shown(boot: Boot) -> str:

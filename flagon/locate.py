@@ -151,6 +151,8 @@ def _made(folder: str) -> Application | None:
 def _why_not(path: str) -> str:
     if closed := unreadable(path):
         return closed
+    if several := wsgi_source.several(path):
+        return f"makes several, {', '.join(several)}, and none is called app or application"
     return wsgi_source.broken(path) or "no app, application, api, create_app() or make_app()"
 
 

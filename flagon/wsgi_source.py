@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 OBJECTS = ("app", "application")
+FLASK = frozenset({"Flask", "APIFlask", "OpenAPI"})
 FACTORIES = ("create_app", "make_app")
 SERVING = ("run", "serve", "serve_forever", "run_simple", "make_server")
 # Calls whose result is called "app" in many projects and is no WSGI application.
@@ -53,21 +54,29 @@ def _callable_without_arguments(function: ast.FunctionDef) -> bool:
     return positional == 0 and all(default is not None for default in arguments.kw_defaults)
 
 
+def _kind(value: ast.expr | None, found: dict[str, str]) -> str:
+    """`made` of what Flask or a factory has made, `object` of anything else."""
+    name = _callee(value) if isinstance(value, ast.Call) else ""
+    return "made" if name in FLASK or name in FACTORIES or found.get(name) == "factory" else "object"
+
+
 def _names(body: list[ast.stmt], found: dict[str, str]) -> None:
-    """Collect top-level names into `found`: name -> "object" or "factory"."""
+    """Collect top-level names into `found`: name -> "object", "made" or "factory"."""
     for node in body:
         if isinstance(node, ast.Assign) and _is_wsgi_value(node.value):
+            kind = _kind(node.value, found)
             for target in node.targets:
                 if isinstance(target, ast.Name):
-                    found[target.id] = "object"
+                    found[target.id], kind = kind, "object"  # a = b = create_app() is one
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and _is_wsgi_value(node.value):
-            found[node.target.id] = "object"
+            found[node.target.id] = _kind(node.value, found)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 name = alias.asname or alias.name
                 if name == "api":
                     continue  # most often a blueprint or a module
-                found[name] = "factory" if name in FACTORIES else "object"
+                factory = name in FACTORIES or (alias.name in FACTORIES and name not in OBJECTS)
+                found[name] = "factory" if factory else "object"
         elif isinstance(node, ast.FunctionDef):
             if node.name in FACTORIES:
                 if _callable_without_arguments(node):
@@ -113,12 +122,15 @@ def _offered(tree: ast.Module, first: str = "") -> str | None:
     found: dict[str, str] = {}
     _names(tree.body, found)
     for name in (first, *OBJECTS):
-        if found.get(name) == "object":
+        if found.get(name) in ("object", "made"):
             return name
-    for name in FACTORIES:
+    made = made_of(found)
+    if len(made) == 1:  # as Flask itself has it: the only one comes before a factory that would be called
+        return made[0]
+    for name in FACTORIES if not made else ():
         if name in found:
             return name + "()"
-    return "api" if found.get("api") == "object" else _served(tree, found)
+    return "api" if found.get("api") in ("object", "made") else _served(tree, found)
 
 
 def _served(tree: ast.Module, names: dict[str, str]) -> str | None:
@@ -139,6 +151,20 @@ def _served(tree: ast.Module, names: dict[str, str]) -> str | None:
             if name in made or (names.get(name) == "object" and name.endswith(("_app", "web", "wsgi"))):
                 return name
     return None
+
+
+def made_of(found: dict[str, str]) -> list[str]:
+    """The names of what Flask or a factory has made."""
+    return [name for name, kind in found.items() if kind == "made"]
+
+
+def several(path: str) -> list[str]:
+    """The applications that a file makes, where it makes several and none has a customary name."""
+    tree = syntax(path)
+    found: dict[str, str] = {}
+    _names(tree.body if tree else [], found)
+    made = made_of(found)
+    return made if len(made) > 1 and not {*OBJECTS, "api"} & set(made) else []
 
 
 def starts_a_server(path: str) -> bool:
@@ -190,7 +216,7 @@ def evident_object(path: str) -> str | None:
             if _callee(node.value) in WSGI or _of_falcon(node.value):
                 return next((target.id for target in node.targets if isinstance(target, ast.Name)), None)
         elif isinstance(node, ast.FunctionDef) and node.name in FACTORIES and _callable_without_arguments(node):
-            return node.name + "()"
+            return _offered(tree)  # or what the file itself has made of it
     return None
 
 

@@ -130,7 +130,7 @@ def _offer(module: ModuleType) -> str:
         and callable(value)
         and type(value).__name__ != "LocalProxy"
         and (
-            hasattr(value, "wsgi_app")
+            (hasattr(value, "wsgi_app") and not isinstance(value, type))
             or re.match(r"(create|make|get)_?(\w*_)?app", name)
             or name in ("application", "app", "wsgi", "server", "api")
         )
@@ -163,9 +163,27 @@ def _frames(error: BaseException) -> str:
 
 
 def _first(module: ModuleType, objects: Sequence[str], otherwise: str) -> str:
-    """The first of these that the module has and that can be called."""
-    there = (name for name in objects if callable(getattr(module, name.partition("(")[0], None)))
-    return next(there, otherwise)
+    """The first of these that the module has and that can be called; before a factory the only Flask object.
+
+    That is Flask's own order (find_best_app in its cli.py). Raises NoObject where there are several.
+    """
+    for name in objects:
+        if name.endswith("()") and (made := _flask_object(module)):
+            return made
+        if callable(getattr(module, name.partition("(")[0], None)):
+            return name
+    return otherwise
+
+
+def _flask_object(module: ModuleType) -> str:
+    """The name of the module's only Flask object; empty if it has none. Raises NoObject."""
+    flask = getattr(sys.modules.get("flask"), "Flask", None)
+    if not isinstance(flask, type):
+        return ""
+    made = {id(value): name for name, value in vars(module).items() if issubclass(type(value), flask)}
+    if len(made) > 1:
+        raise NoObject(f"it has several Flask objects, and none is called app or application{_offer(module)}")
+    return next(iter(made.values()), "")
 
 
 def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
@@ -173,7 +191,7 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     drivers = green.install(options, say)
     try:
         with slow_import.told(options, say), own_signals.kept(say):
-            found = load(options["target"], options["why"], options.get("objects", ()), options.get("asgi", False))
+            found = load(options["target"], options["why"], options.get("objects", ()), options.get("asgi", False), say)
     except LoadError as error:
         if drivers and (hint := drivers.hint(error)):
             raise Refused(f"{error}\n{hint}") from None
@@ -185,8 +203,14 @@ def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     return found
 
 
-def load(target: str, why: str, objects: Sequence[str] = (), asgi: bool = False) -> Any:
-    """`module:expression` -> the WSGI callable, or ASGI's. Raises LoadError.
+def load(
+    target: str,
+    why: str,
+    objects: Sequence[str] = (),
+    asgi: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+) -> Any:
+    """`module:expression` -> the WSGI callable, or ASGI's. Raises LoadError. `say` is told of another object than that.
 
     `objects`: where nobody has named the object, those to try, as the module alone knows what it has.
     """
@@ -196,7 +220,10 @@ def load(target: str, why: str, objects: Sequence[str] = (), asgi: bool = False)
     try:
         with no_serving():
             module = importlib.import_module(name)
-            found = _object(module, _first(module, objects, expression or "app"))
+            chosen = _first(module, objects, expression or "app")
+            if expression.endswith("()") and not chosen.endswith("()"):
+                say(f"{name}:{chosen} is served: an object that the module has made comes before a factory of its own")
+            found = _object(module, chosen)
     except NoObject as error:
         raise LoadError(f"{head}{error}{_old(error.__context__ or error)}{tail}") from None
     except ServesAtImport as error:

@@ -345,6 +345,28 @@ def test_where_no_object_is_named_the_module_itself_says_what_it_has(module, tex
     assert loading.load(f"{module(text)}:app", "x", objects)({}, None) == found
 
 
+FLASK_FACTORY = "from flask import Flask, current_app\ndef create_app(name='none'):\n    return Flask(name)\n"
+
+
+@pytest.mark.parametrize(("text", "objects", "served"), [
+    ("globals()['shop'] = create_app('live')\n", ["create_app()"], "live"), ("globals()['shop'] = create_app('live')\n", ["app", "application", "create_app()", "make_app()", "api"], "live"),
+    ("a = b = create_app('live')\na.app_context().push()\n", ["create_app()"], "live"), ("", ["create_app()"], "none"),
+    ("globals()['shop'], app = create_app('live'), create_app('app')\n", ["app", "create_app()"], "app"),
+])  # fmt: skip
+def test_the_only_flask_object_comes_before_a_factory(module, text, objects, served):
+    """As in Flask's find_best_app: what the module has made is not made again with defaults."""
+    said = []
+    name = module(FLASK_FACTORY + text)
+    assert loading.load(f"{name}:create_app()", "x", objects, say=said.append).name == served
+    assert len(said) == (0 if served == "none" else 1)
+
+
+def test_several_flask_objects_are_named_and_none_is_guessed(module):
+    name = module(FLASK_FACTORY + "a, b = create_app('a'), create_app('b')\n")
+    with pytest.raises(LoadError, match=r"several Flask objects.*has: create_app\(\), a, b"):
+        loading.load(f"{name}:create_app()", "x", ["create_app()"])
+
+
 def test_none_of_the_objects_is_there(module):
     with pytest.raises(loading.LoadError, match="has no attribute 'application'"):
         loading.load(f"{module('x = 1')}:application", "x", ["application", "app"])

@@ -8,7 +8,7 @@ import sys
 import pytest
 from fakes import put
 
-from flagon import locate
+from flagon import application, locate
 from flagon.locate import Clue, NotFound, holds_anything
 from flagon.wsgi_source import find_object
 
@@ -68,6 +68,11 @@ def tree(tmp_path):
     ({"app/__init__.py": FACTORY, "autoapp.py": "from app import create_app\napp = create_app('live')\n"}, "autoapp:app", ""),
     ({"conduit/__init__.py": FACTORY, "autoapp.py": "from conduit import create_app\napp = create_app(1)\n"}, "autoapp:app", ""),
     ({"src/app/__init__.py": FACTORY, "src/wsgi.py": "from app import create_app\napp = create_app(1)\n"}, "wsgi:app", "src"),
+    ({"shop/__init__.py": FACTORY, "wsgi.py": "from shop import create_app\nshop = create_app(config='prod.cfg')\n"}, "wsgi:shop", ""),
+    ({"shop/__init__.py": FACTORY, "wsgi.py": "import shop\nsite: Flask = shop.create_app(config='prod.cfg')\n"}, "wsgi:site", ""),
+    ({"app/__init__.py": FACTORY, "run.py": "from app import create_app as make\nif 1:\n    web = make('live')\n"}, "run:web", ""),
+    ({"src/app.py": FACTORY + "web = create_app('live')\n"}, "app:web", "src"),
+    ({"shop.py": FACTORY + "web = create_app('live')\n"}, "shop:web", ""),
     ({"app/__init__.py": FACTORY, "wsgi.py": "from app import create_app\n"}, "app:create_app()", ""),
     ({"app/__init__.py": FACTORY, "run.py": "from app import create_app\napp = create_app()\napp.run()\n"}, "app:create_app()", ""),
     ({"app/__init__.py": FACTORY, "run.py": "from app import create_app\napp = create_app(1)\nif __name__ == '__main__':\n    app.run()\n"}, "run:app", ""),
@@ -119,6 +124,12 @@ def test_layouts(tmp_path, files, target, folder):
     ("def create_app(*, config): ...", None),
     ("def create_app(config, /): ...", None),
     ("async def create_app(): ...", None),
+    ("from shop import create_app\nshop = create_app('live')\ncelery = shop.extensions['celery']", "shop"),
+    ("from shop import create_app\nshop = create_app('live')\napplication = ProxyFix(shop)", "application"),
+    ("def create_app(c): ...\nfirst = second = create_app('live')", "first"),
+    ("from shop import create_app\npublic = create_app('a')\nadmin = create_app('b')", None),
+    ("from shop import create_app\napi = create_app('a')\nadmin = create_app('b')", "api"),
+    ("from shop import create_app\ndb = SQLAlchemy()", "create_app()"),
     ("def make_app(): ...", "make_app()"),
     ("def make_app(): ...\ndef create_app(): ...", "create_app()"),
     ("app = None", None),
@@ -150,7 +161,7 @@ def test_layouts(tmp_path, files, target, folder):
     ("web = Flask(__name__)\ndef main():\n    web.run()\nif '__main__' == __name__:\n    main()", "web"),
     ("shop = x.create_app('production')\nserve(shop)", "shop"),
     ("from shop import flask_app\nflask_app.run()", "flask_app"),
-    ("web = Flask(__name__)", None),
+    ("web = Flask(__name__)", "web"),
     ("from bot import client\nclient.run('token')", None),
     ("client = Client()\nclient.run('token')", None),
 ])  # fmt: skip
@@ -225,6 +236,24 @@ def test_not_found_says_what_was_looked_at(tmp_path, files, words):
         find(put(tmp_path, files), None)
     for word in words:
         assert word in str(error.value)
+
+
+def test_several_objects_of_one_file_are_named_and_none_is_guessed(tmp_path):
+    source = "from shop import create_app\npublic = create_app('a')\nadmin = create_app('b')\n"
+    with pytest.raises(
+        NotFound, match=r"wsgi\.py \(makes several, public, admin, and none is called app or application"
+    ):
+        find(put(tmp_path, {"wsgi.py": source}), None)
+
+
+def test_flask_app_without_an_object_is_the_one_made_of_a_factory(tmp_path):
+    root = put(tmp_path, {"wsgi.py": "from shop import create_app\nshop = create_app(config='prod.cfg')\n"})
+    clue = [Clue("wsgi", "FLASK_APP")]
+    assert locate.locate(root, clue).target == "wsgi:shop"
+    assert application.objects(clue, "wsgi:shop")[:3] == ["shop", "app", "application"]
+    assert application.objects(clue, "wsgi:create_app()")[:3] == ["app", "application", "create_app()"]
+    assert application.objects([], "wsgi:create_app()") == ["create_app()"]
+    assert application.objects([], "wsgi:app") == application.objects([Clue("wsgi:x()", "FLASK_APP")], "wsgi:x()") == []
 
 
 def test_the_order_of_clues(tmp_path):
