@@ -32,10 +32,11 @@ VERBS = (
     "serve", "check", "config", "reload", "migrate", "backup", "restore", "purge", "secret", "starter", "static",
     "version", "help",
 )  # fmt: skip
-USAGE = """usage: flagon [serve | check [COMMAND ...] | config [--json | --markdown | --schema | --fragments] |
-               reload | migrate | backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret |
-               starter | version]
-  serve    nginx, gunicorn and the application (default)
+USAGE = """usage: flagon [serve [COMMAND ...] | check [COMMAND ...] |
+               config [--json | --markdown | --schema | --fragments] | reload | migrate |
+               backup [--to FILE] | restore FILE | static build [FOLDER ...] | purge | secret | starter | version]
+  serve    nginx, gunicorn and the application (default), as the words of a server say it if they follow:
+           flagon serve gunicorn -w 2 -b :5000 app:app
   check    settings, application and nginx configuration, with the words of a CMD if they follow; exit code 0 or 78.
            FLAGON_CHECK=1 has the container itself check, its CMD and hooks included, in place of its start
   reload   the box that serves in this container takes new code and secrets, if they are good; exit code 0 or 1
@@ -204,12 +205,22 @@ def run_command(words: list[str], served: bool = False) -> int:
 def main(arguments: list[str]) -> int:
     """Exit code of the verb. Configuration errors are 78."""
     commands.complete_path(os.environ)
+    if arguments[:1] == ["flagon"]:  # CMD ["flagon", "serve"] behind an ENTRYPOINT that is flagon already
+        arguments = arguments[1:]
     verb, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
-    if verb in ("serve", "reload", "secret", "version") and rest:
+    if verb in VERBS and rest in (["--help"], ["-h"]):
+        print(USAGE)
+        return 0
+    if verb in ("reload", "secret", "version") and rest:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
     commands.take_back_added()
     try:
+        if verb == "serve" and rest:
+            if commands.served_instead(rest, os.environ, os.getcwd()) is None:
+                print(f"flagon: {not_served(rest)}", file=sys.stderr)
+                return USAGE_ERROR
+            verb, arguments = rest[0], rest
         if verb == "check":
             return check(rest)
         if commands.checks_instead() and (verb in ("serve", "migrate") or verb not in VERBS):
@@ -272,10 +283,20 @@ def check(words: list[str], as_start: bool = False) -> int:
     from flagon import check
 
     early.end()
+    words = words[1:] if words[:1] == ["serve"] else words
     command = words if words and words[0] not in VERBS else None
     if command and not is_served(command):
         return check.program(command)
     return say_errors(errors) if (errors := check.run(command, as_start)) else 0
+
+
+def not_served(words: list[str]) -> str:
+    """What to do with words behind `serve` that start no server."""
+    line = " ".join(words)
+    return (
+        f"`serve {line}`: these words start no server that is read here (gunicorn, flask run, python app.py, uwsgi, "
+        f"waitress-serve ...). `flagon serve` alone finds the application by itself, `flagon {line}` runs the command"
+    )
 
 
 def is_served(words: list[str]) -> bool:

@@ -26,6 +26,7 @@ STATUS_LINE = 15  # bytes: `HTTP/1.1 200 OK`
 LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_")
 PROGRAM = b"/opt/flagon/code/flagon/__main__.py"
 OTHER_VERBS = frozenset(b"check config reload migrate backup restore purge secret starter static version help".split())
+SERVERS = frozenset("gunicorn flask uwsgi waitress-serve uvicorn hypercorn daphne granian supervisord".split())
 HEX = frozenset("0123456789abcdefABCDEF:.")
 
 
@@ -42,7 +43,7 @@ def main() -> int:
         identity.become(os.environ, only_drop=True)
         paths = serving.paths("url")
         if not paths and _another_command():
-            print("another command runs here, nothing to ask")
+            print(_what_runs())
             return 0
         for path in paths[:1]:  # another one would be somebody else's word for a box that is dead
             folder = os.path.dirname(path)
@@ -75,6 +76,23 @@ def _another_command() -> bool:
     if os.getpid() == 1:
         return False
     return not any(_is_box(pid) for pid in os.listdir("/proc") if pid.isdigit())
+
+
+def _what_runs(first: str = "/proc/1/cmdline") -> str:
+    """What runs in place of the box: a server by its name, as PATH may lead past our stand-in for it."""
+    try:
+        with open(first, "rb") as file:
+            words = file.read(4096).split(b"\0")
+    except OSError:
+        words = []
+    names = [word.rpartition(b"/")[2].partition(b":")[0].decode("ascii", "replace") for word in words[:3]]
+    server = next((name for name in names if name in SERVERS), "")
+    if not server:
+        return "another command runs here, nothing to ask"
+    return (
+        f"{server} runs here past the box, nothing to ask: no nginx, no health paths. Delete the ENTRYPOINT "
+        f"that starts it, or let it end in `exec flagon serve {server} ...`"
+    )
 
 
 def _is_box(pid: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from flagon import commands, shell_pieces, wrappers
 
+OURS = "/opt/flagon/entrypoint.sh"
 STAND_INS = "/opt/flagon/bin"  # image/stand-in: gunicorn, flask and uwsgi as process 1
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?\Z")
 LONGEST_SCRIPT = 65536
@@ -40,14 +41,16 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
             f"`{' '.join(words)}` runs a supervisord of its own, not the box's: no nginx, no health paths. Leave "
             "apt-get install supervisor and this CMD out; its programs belong into supervisor.d/*.conf"
         )
+    program = server[1] if server[0] == "exec" else server[0]
+    put = f"`exec flagon serve {program} ...`, with the same words"
     stand_in = (shutil.which(server[0]) or "").startswith(STAND_INS)
     if stand_in and not script and wrappers.shell_text(words) is None:  # a wrapper that is not known here
         before = " ".join(words[: -len(server)])
         return (
             f"`{' '.join(server)}` is served through nginx if `{before}` hands over to it (exec), as most wrappers do. "
-            "If it stays beside, it serves past nginx: let the last command be `exec flagon serve`"
+            f"If it stays beside, it serves past nginx: let the last command be {put}"
         )
-    end = f"let {script} end in `exec flagon serve`" if script else "let the last command be `exec flagon serve`"
+    end = f"let {script} end in {put}" if script else f"let the last command be {put}"
     if " & " in " ".join(words):
         end += "; programs beside it belong into a Procfile (PROCESSES) or supervisor.d"
     return f"`{' '.join(server)}` serves past nginx, without health paths, limits and reload: {end}"
@@ -92,7 +95,9 @@ def _in_text(text: str, is_server: Callable[[list[str]], bool], script: str) -> 
 
 
 def _taken(words: list[str]) -> bool:
-    """Whether it is `exec gunicorn`, which our stand-in serves."""
+    """Whether it is `exec gunicorn`, which our stand-in serves, or `flagon serve gunicorn`."""
+    if any(os.path.basename(word) == "flagon" or word == OURS for word in words[:4]):
+        return True
     program = words[1] if words[0] == "exec" and len(words) > 1 else ""
     return bool(program) and (shutil.which(program) or "").startswith(STAND_INS)
 

@@ -468,7 +468,7 @@ def test_a_server_past_nginx_is_named_and_nothing_is_asked_of_it() -> None:
     with Box(image=RUNTIME, command=["sh", "boot.sh"], files=files, wait=False) as box:
         box.wait_up(path="/")
         assert box.get("/").headers["Server"] == "gunicorn"
-        assert "let boot.sh end in `exec flagon serve`" in box.logs()
+        assert "let boot.sh end in `exec flagon serve gunicorn ...`" in box.logs()
         assert "another command runs here" in box.exec("/opt/flagon/healthcheck")
 
 
@@ -478,6 +478,25 @@ def test_a_script_of_the_working_directory_beside_an_application_in_src() -> Non
     assert run_once(["python", "jobs.py"], image=RUNTIME, files=files).stdout == "a job\n"
     done = run_once(["src/app.py"], image=RUNTIME, files=files)
     assert (done.returncode, 'CMD ["python", "src/app.py"]' in done.stderr) == (126, True)
+
+
+def test_a_boot_script_where_another_gunicorn_is_first_on_path() -> None:
+    """Our stand-in is not found there. `exec flagon serve` with its words is the way: port and workers hold."""
+    script = "#!/bin/sh\nexport PATH=/opt/flagon/venv/bin:$PATH\nexec %s gunicorn -w 2 -b :5050 wsgi:app\n"
+    files: dict[str, str | bytes] = {"wsgi.py": WHO, "past.sh": script % "env", "boot.sh": script % "flagon serve"}
+    options = ["--entrypoint", "sh"]
+    with Box(image=RUNTIME, args=options, command=["past.sh"], files=files, port=5050, wait=False) as box:
+        box.wait_up(path="/")
+        assert "gunicorn runs here past the box, nothing to ask" in box.exec("/opt/flagon/healthcheck")
+    with Box(image=RUNTIME, args=options, command=["boot.sh"], files=files, port=5050) as box:
+        answer = box.get("/")
+        assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
+        assert "2 workers" in box.logs()
+        assert box.exec("/opt/flagon/healthcheck") == ""
+    done = run_once(["serve", "sleep", "1"], image=RUNTIME, files=files)
+    assert (done.returncode, "`flagon sleep 1` runs the command" in done.stderr) == (64, True)
+    done = run_once(["serve", "gunicorn", "wsgi:app"], image=RUNTIME, files=files, env={"FLAGON_CHECK": "1"})
+    assert (done.returncode, "ok: wsgi:app" in done.stdout) == (0, True)
 
 
 def test_healthcheck_where_another_command_runs() -> None:

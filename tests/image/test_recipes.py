@@ -23,7 +23,7 @@ def app(environ, start_response):
 """
 NAME, WHEEL = wheel("shoplib", "1.0", {"shoplib.py": "WORD = 'found'\n"})
 # What the lock files are made by: they are the user's, and are in the folder already.
-LOCKED = {"uv.lock": "uv lock", "poetry.lock": "poetry lock", "Pipfile.lock": "pipenv lock"}
+LOCKED = {"uv.lock": "uv lock", "poetry.lock": "poetry lock", "pdm.lock": "pdm lock", "Pipfile.lock": "pipenv lock"}
 PROJECT = f'[project]\nname = "shop"\nversion = "1"\nrequires-python = ">=3.10"\ndependencies = ["shoplib @ file:///app/{NAME}"]\n'
 FILES = {
     "requirements.txt": "-r requirements/prod.txt\n",
@@ -34,7 +34,7 @@ FILES = {
 
 
 def test_every_row_is_read() -> None:
-    assert len(ROWS) == 6
+    assert len(ROWS) == 7
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: re.sub(r"\W+", "-", row[0])[:30])

@@ -247,16 +247,59 @@ def test_what_only_speaks_of_nginx_stays(served, text):
     )
 
 
+@pytest.mark.parametrize(("words", "verb", "code"), [
+    (["serve", "gunicorn", "-w", "2", "-b", ":5000", "app:app"], ["gunicorn", "-w", "2", "-b", ":5000", "app:app"], 0),
+    (["serve", "sh", "-c", "exec /venv/bin/gunicorn app:app"], ["sh", "-c", "exec /venv/bin/gunicorn app:app"], 0),
+    (["serve", "python", "-m", "flask", "run", "-p", "7000"], ["python", "-m", "flask", "run", "-p", "7000"], 0),
+    (["flagon", "serve", "uwsgi", "--ini", "u.ini"], ["uwsgi", "--ini", "u.ini"], 0), (["flagon", "gunicorn", "app:app"], ["gunicorn", "app:app"], 0),
+    (["serve"], None, 0), ([], None, 0), (["flagon"], None, 0), (["flagon", "serve"], None, 0),
+    (["serve", "sleep", "600"], "`flagon sleep 600` runs the command", 64), (["serve", "gunicorn", "--version"], "start no server", 64),
+    (["serve", "--help"], "usage: flagon", 0), (["check", "-h"], "usage: flagon", 0), (["migrate", "--help"], "usage: flagon", 0), (["reload", "now"], "usage: flagon", 64),
+])  # fmt: skip
+def test_serve_takes_the_words_of_a_server(served, monkeypatch, capsys, words, verb, code):
+    from flagon import cli
+
+    taken = []
+    monkeypatch.chdir(served.directory)
+    monkeypatch.setattr(cli, "serve", lambda command=None: taken.append(command) or 0)
+    monkeypatch.setattr(cli, "run_command", lambda *_: pytest.fail("run, not served"))
+    assert cli.main(words) == code
+    said = capsys.readouterr()
+    if isinstance(verb, str):
+        assert taken == []
+        assert verb in said.out + said.err
+    else:
+        assert taken == [verb]
+
+
+@pytest.mark.parametrize(("first", "text"), [
+    (b"/app/.venv/bin/python\0/app/.venv/bin/gunicorn\0-w\0002\0", "`exec flagon serve gunicorn ...`"), (b"gunicorn: master [app:app]\0", "gunicorn runs here past"),
+    (b"python3\0-m\0flask\0run\0", "flask runs here past"), (b"/usr/bin/python3\0/usr/bin/supervisord\0-n\0", "supervisord runs here past"),
+    (b"sleep\00060\0", "another command runs here, nothing to ask"), (b"python\0seed.py\0--server\0gunicorn\0", "another command"), (b"", "another command"), (None, "another command"),
+])  # fmt: skip
+def test_the_health_check_names_a_server_past_the_box(tmp_path, first, text):
+    from flagon import healthcheck
+
+    path = tmp_path / "cmdline"
+    if first is not None:
+        path.write_bytes(first)
+    said = healthcheck._what_runs(str(path))
+    assert text in said
+    assert "nothing to ask" in said
+
+
 @pytest.mark.parametrize(("words", "text"), [
     (["sh", "-c", "celery -A app worker & gunicorn app:app"], "`gunicorn app:app` serves past nginx"),
     (["sh", "-c", "celery -A app worker & gunicorn app:app"], "PROCESSES"),
-    (["sh", "-c", "if true; then exec gunicorn app:app; fi"], "exec flagon serve"),
-    (["./boot.sh"], "let ./boot.sh end in `exec flagon serve`"),
+    (["sh", "-c", "if true; then exec gunicorn app:app; fi"], "let the last command be `exec flagon serve gunicorn ...`"),
+    (["./boot.sh"], "let ./boot.sh end in `exec flagon serve python ...`, with the same words"),
     (["sh", "boot.sh"], "let boot.sh end in"),
     (["bash", "-x", "./boot.sh"], "let ./boot.sh end in"),
     (["watchmedo", "auto-restart", "--", "gunicorn", "app:app"], "serves past nginx"),
     (["sleep", "600"], None), (["celery", "-A", "app", "worker"], None), (["sh", "-c", "flask db upgrade"], None),
     (["./none.sh"], None), (["sh", "-c", "flask db upgrade; exec flagon serve"], None), (["./ends-well.sh"], None),
+    (["sh", "-c", "x; exec flagon serve gunicorn -w 2 app:app"], None), (["sh", "-c", "x; tini -- flagon serve gunicorn app:app"], None),
+    (["sh", "-c", "true | /opt/flagon/entrypoint.sh gunicorn app:app"], None),
 ])  # fmt: skip
 def test_a_server_past_nginx_is_named(served, words, text):
     from flagon import past_nginx
