@@ -462,6 +462,19 @@ def test_purge_deletes_nothing_behind_a_link(box: Box) -> None:
     assert "kept pages removed" in box.exec("flagon", "purge")
 
 
+def test_flask_of_root_is_the_application_s_user_whatever_is_taken_away(box: Box) -> None:
+    """`docker exec NAME flask` beside a box: that it is one must not be the application's to decide."""
+    code = "import os; open('/tmp/who-' + str(os.getuid()), 'w')"
+    attack(box, f'echo "{code}" >/tmp/planted.py; mv /run/flagon/url /run/flagon/url.before')
+    try:
+        docker("exec", "-u", "0", box.name, "flask", "--app", "/tmp/planted.py", "routes", check=False)
+        docker("exec", "-u", "0", box.name, "sh", "-c", "true; flask --app /tmp/planted.py routes", check=False)
+        assert "/tmp/who-10001" in box.exec("sh", "-c", "ls /tmp/who-*")
+        assert "/tmp/who-0" not in box.exec("sh", "-c", "ls /tmp/who-*").split()
+    finally:
+        attack(box, "mv /run/flagon/url.before /run/flagon/url")
+
+
 SAYS = r"""
 import os, socket
 os.rename('/run/flagon/events.sock', '/run/flagon/events.before')
