@@ -183,6 +183,7 @@ class Box:
         """Serve from these decisions: at the start, and at each reload. launch.json says the same."""
         self.boot, self.values, self.options = boot, boot.values, options
         self.sqlite = boot.database.path if boot.database.kind == "sqlite" else ""
+        write(os.path.join(self.run, "settings.json"), json.dumps(boot.settings.rows()))  # flagon/show.py
 
     def write_nginx(self) -> None:
         """nginx.conf anew: the user's files have changed."""

@@ -74,6 +74,10 @@ class Settings:
         self.values[name] = value
         self.sources[name] = source
 
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Each setting, its value with secrets masked, and who said it."""
+        return [(name, self.shown(name), self.sources[name]) for name in SETTINGS]
+
     def shown(self, name: str) -> str:
         """The value as `flagon config` and messages may show it: secrets masked."""
         value = self.values[name]

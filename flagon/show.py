@@ -36,15 +36,16 @@ def _effective(option: str) -> None:
     boot.decide(fresh=False)
     if boot.values["PORT"] is None:
         boot.settings.set("PORT", listening.DEFAULT_PORT, "default")
-    if option == "--fragments" and (running := _in_force(boot.values["RUNTIME_DIR"] or "")):
-        print(running, end="")
+    run = _serving(boot.values["RUNTIME_DIR"] or "")
+    if option == "--fragments" and run:
+        print(_in_force(os.path.join(run, "fragments")), end="")
         return
     if option == "--fragments":
         listen = [f"0.0.0.0:{boot.values['PORT']}"]
         for name, text in fragments(nginx_box(boot, listen, boot.spool.folder, Loaded())).items():
             print(f"# fragments/{name}\n{text}")
         return
-    rows = [(name, boot.settings.shown(name), boot.settings.sources[name]) for name in SETTINGS]
+    rows = _decided(run) or boot.settings.rows()
     if option == "--json":
         print(json.dumps({name: {"value": value, "source": source} for name, value, source in rows}, indent=2))
         return
@@ -53,15 +54,35 @@ def _effective(option: str) -> None:
         print(f"{name:<{widths[0]}}  {value or '-':<{widths[1]}}  {source}")
 
 
-def _in_force(runtime: str) -> str:
-    """The fragments of the box that serves in this container; empty if none does."""
-    from flagon import places, text_file
+def _serving(runtime: str) -> str:
+    """The run directory of the box that serves in this container; empty if none does."""
+    from flagon import places
 
-    folders = places.in_run_directories(runtime, "fragments")
-    if not folders or not _lives(os.path.join(os.path.dirname(folders[0]), "supervisord.pid")):
-        return ""
-    names = sorted(name for name in os.listdir(folders[0]) if name.endswith(".conf"))
-    return "".join(f"# fragments/{name}\n{text_file.read(os.path.join(folders[0], name))}\n" for name in names)
+    found = places.in_run_directories(runtime, "supervisord.pid")
+    return os.path.dirname(found[0]) if found and _lives(found[0]) else ""
+
+
+def _in_force(folder: str) -> str:
+    """The fragments that its nginx has."""
+    from flagon import text_file
+
+    names = sorted(name for name in os.listdir(folder) if name.endswith(".conf")) if os.path.isdir(folder) else []
+    return "".join(f"# fragments/{name}\n{text_file.read(os.path.join(folder, name))}\n" for name in names)
+
+
+def _decided(run: str) -> list[tuple[str, str, str]]:
+    """What that box has decided, its start command and gunicorn's file included, which nobody else here knows."""
+    if not run:
+        return []
+    from flagon import text_file
+
+    try:
+        return [
+            (str(name), str(value), str(source))
+            for name, value, source in json.loads(text_file.read(f"{run}/settings.json"))
+        ]
+    except (OSError, ValueError, TypeError):
+        return []
 
 
 def _lives(pid_file: str) -> bool:

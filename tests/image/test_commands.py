@@ -395,6 +395,8 @@ def test_a_login_shell_has_the_programs_and_the_box_has_nginx() -> None:
     with Box(image=RUNTIME, command=["bash", "-lc", line], env={"PORT": "8080"}, files={"wsgi.py": WHO}) as box:
         assert box.get("/").headers["Server"] == "nginx"
         assert "Werkzeug" in box.logs()
+        # Beside a box, config says what that has decided: nobody else knows its command.
+        assert re.search(r"^WEB_CONCURRENCY +1 +command line$", box.exec("flagon", "config"), re.MULTILINE)
 
 
 def test_first_steps_wrappers_and_an_agent(agent: dict[str, str]) -> None:
