@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flagon import commands, server_calls
 from flagon.server_calls import callee
-from flagon.wsgi_source import FACTORIES, is_main_guard, source_of, syntax
+from flagon.wsgi_source import FACTORIES, WSGI, is_main_guard, source_of, syntax
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -21,6 +21,7 @@ CALMLY = frozenset(
 )
 CONFIGURED = frozenset({"debug", "DEBUG", "ENV", "env", "testing", "auto_reload", "TEMPLATES_AUTO_RELOAD"})
 APPLICATIONS = ("app", "application", "server", "socketio", "sio", "manager", "cli", "api", "web")
+RUNNERS = ("SocketIO", "Manager", "Sock", "Dash")  # .run() of theirs serves
 MAIN = ("main", "run", "cli", "serve", "start", "run_app", "run_server", "start_server")
 SHOWN = 60  # letters of a statement
 DEEPEST = 3  # functions in each other
@@ -61,20 +62,20 @@ def _first(path: str | None, whole: bool) -> tuple[ast.stmt | None, int]:
     bodies = (
         [tree.body] if whole else [node.body for node in tree.body if is_main_guard(node) and isinstance(node, ast.If)]
     )
-    found = [one for body in bodies for one in Missed(functions, whole).of(body)]
+    found = [one for body in bodies for one in Missed(functions, whole, _made(tree)).of(body)]
     return (found[0], len(found) - 1) if found else (None, 0)
 
 
 class Missed:
     """Statements whose effect is missed: more than a server's call, its arguments, and what is printed."""
 
-    def __init__(self, functions: dict[str, ast.FunctionDef], whole: bool) -> None:
-        self.functions, self.whole = functions, whole
+    def __init__(self, functions: dict[str, ast.FunctionDef], whole: bool, made: frozenset[str]) -> None:
+        self.functions, self.whole, self.made = functions, whole, made
         self._seen: set[str] = set()
 
     def of(self, body: list[ast.stmt], depth: int = 0) -> Iterator[ast.stmt]:
         """In order; blocks are entered, and functions of the file that are called alone on a line."""
-        used = _used(body)
+        used = _used(body, self.made)
         for node in body:
             if is_main_guard(node) and isinstance(node, ast.If):
                 yield from self.of(node.body, depth)
@@ -103,9 +104,8 @@ class Missed:
             value = value.args[0] if value.args else None
         return None
 
-    @staticmethod
-    def _serves(function: ast.FunctionDef) -> bool:
-        return any(map(_serves, ast.walk(function)))
+    def _serves(self, function: ast.FunctionDef) -> bool:
+        return any(_serves(node, self.made) for node in ast.walk(function))
 
     def _calm(self, node: ast.stmt, used: frozenset[str]) -> bool:
         if isinstance(
@@ -120,9 +120,9 @@ class Missed:
             names = all(isinstance(target, (ast.Name, ast.Tuple)) for target in targets)
             calm = names or all(_configured(target) for target in targets)
             only_served = all(isinstance(target, ast.Name) and target.id in used for target in targets)
-            return calm and (node.value is None or only_served and not _makes(node.value) or _harmless(node.value))
+            return calm and (node.value is None or only_served and not _makes(node.value) or self._harmless(node.value))
         if isinstance(node, ast.Return):
-            return node.value is None or _harmless(node.value)
+            return node.value is None or self._harmless(node.value)
         if isinstance(node, ast.Expr):
             value = node.value
             if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
@@ -130,11 +130,23 @@ class Missed:
                 if isinstance(owner, ast.Name) and owner.id in used:
                     return True  # context.load_cert_chain(...) of app.run(ssl_context=context)
             name = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
-            return _harmless(value) or (name in MAIN and name not in self.functions)  # main() of another file
+            return self._harmless(value) or (name in MAIN and name not in self.functions)  # main() of another file
         return False
 
+    def _harmless(self, value: ast.expr) -> bool:
+        """Whether all that it calls starts a server, reads arguments, or prints."""
+        calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
+        return all(
+            _serves(call, self.made)
+            or callee(call) in CALMLY
+            or (callee(call) == "get" and ast.unparse(call.func).endswith(("environ.get", "config.get")))
+            or (callee(call) in FACTORIES and not call.args and not call.keywords)
+            or callee(call) == "WSGIServer"
+            for call in calls
+        )
 
-def _used(body: list[ast.stmt]) -> frozenset[str]:
+
+def _used(body: list[ast.stmt], applications: frozenset[str]) -> frozenset[str]:
     """Names that are made here for a server's call: port, host, context."""
     made = {
         target.id
@@ -147,7 +159,7 @@ def _used(body: list[ast.stmt]) -> frozenset[str]:
         name.id
         for node in body
         for call in ast.walk(node)
-        if isinstance(call, ast.Call) and _serves(call)
+        if isinstance(call, ast.Call) and _serves(call, applications)
         for argument in (*call.args, *(keyword.value for keyword in call.keywords))
         for name in ast.walk(argument)
         if isinstance(name, ast.Name)
@@ -161,7 +173,18 @@ def _configured(target: ast.expr) -> bool:
     return getattr(target, "attr", "") in CONFIGURED or key in CONFIGURED
 
 
-def _serves(node: ast.AST) -> bool:
+def _made(tree: ast.Module) -> frozenset[str]:
+    """Names of applications, and of what serves one: io of `io = SocketIO(app)`."""
+    return frozenset(
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and callee(node.value) in (*WSGI, *FACTORIES, *RUNNERS)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    )
+
+
+def _serves(node: ast.AST, made: frozenset[str]) -> bool:
     """A call that starts a server; bot.run() is none."""
     if not server_calls.is_serving(node) or not isinstance(node, ast.Call):
         return False
@@ -169,22 +192,13 @@ def _serves(node: ast.AST) -> bool:
     if callee(node) != "run" or not isinstance(owner, (ast.Name, ast.Attribute)):
         return True
     name = str(getattr(owner, "attr", getattr(owner, "id", "")))
-    return name in APPLICATIONS or name.lower().endswith("app")
+    return name in made or name in APPLICATIONS or name.lower().endswith("app") or any(map(_is_app, node.args))
+
+
+def _is_app(argument: ast.expr) -> bool:
+    return isinstance(argument, ast.Name) and server_calls.is_application(argument)
 
 
 def _makes(value: ast.expr) -> bool:
     """create_app('production'): another object than the one that is served."""
     return callee(value) in FACTORIES and isinstance(value, ast.Call) and bool(value.args or value.keywords)
-
-
-def _harmless(value: ast.expr) -> bool:
-    """Whether all that it calls starts a server, reads arguments, or prints."""
-    calls = [node for node in ast.walk(value) if isinstance(node, ast.Call)]
-    return all(
-        _serves(call)
-        or callee(call) in CALMLY
-        or (callee(call) == "get" and ast.unparse(call.func).endswith(("environ.get", "config.get")))
-        or (callee(call) in FACTORIES and not call.args and not call.keywords)
-        or callee(call) == "WSGIServer"
-        for call in calls
-    )

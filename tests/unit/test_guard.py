@@ -69,6 +69,15 @@ def test_named(tmp_path, body, line, text, more, command):
     assert ("docker-entrypoint.d" if command else "prestart.sh") in found
 
 
+@pytest.mark.parametrize(("made", "call"), [
+    ("io = SocketIO(app)", "io.run(app, host='0.0.0.0', port=5001)"), ("from ext import io", "io.run(app)"), ("shop = Flask(__name__)", "shop.run(port=1)"), ("site = create_app('live')", "site.run()"),
+])  # fmt: skip
+def test_a_server_of_any_name_is_not_advised_to_be_started_at_import(tmp_path, made, call):
+    assert said(tmp_path, f"{HEAD}{made}\n{GUARD}    {call}\n", ["python", "app.py"]) == []
+    (found,) = said(tmp_path, f"{HEAD}{made}\n{GUARD}    seed()\n    {call}\n", ["python", "app.py"])
+    assert "`seed()` is" in found.replace(', below `if __name__ == "__main__":`,', "")
+
+
 @pytest.mark.parametrize("call", ["main()", "sys.exit(main())", "raise SystemExit(main())"])
 def test_what_main_does(tmp_path, call):
     source = HEAD + "def main():\n    init_db()\n    app.run()\n" + GUARD + f"    {call}\n"
