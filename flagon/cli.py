@@ -22,7 +22,6 @@ from flagon import (
     timeline,
 )  # fmt: skip
 from flagon.boot import Boot, BootError
-from flagon.environments import OWN
 from flagon.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -177,7 +176,7 @@ def run_command(words: list[str], served: bool = False) -> int:
     if not served and (line := past_nginx.line(words, os.environ, os.getcwd())):
         print(f"flagon: warning: {line}", file=sys.stderr)
     program = past_nginx.real(words[0], environment.get("PATH", os.defpath))
-    if not boot.origin.is_own and os.path.dirname(program) == os.path.join(OWN, "bin"):
+    if not boot.origin.is_own and past_nginx.runs_on_ours(program):
         words = [*boot.origin.runs(program), *words[1:]]  # `flask` of ours, with their packages
     try:
         os.execvpe(past_nginx.real(words[0], environment.get("PATH", os.defpath)), words, environment)

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, MutableMapping
 from typing import NamedTuple
 
-from flagon import gunicorn_args, shell_words, wsgi_source
+from flagon import gunicorn_args, shell_words, text_file, wsgi_source
 from flagon.envfile import clean
 from flagon.kinds import SWITCHED
 
@@ -25,6 +25,7 @@ GUNICORNS_FILE = "./gunicorn.conf.py"  # what gunicorn reads where nothing names
 OURS_BY_NAME = b"exec /opt/flagon/entrypoint.sh "
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
 COMMAND, PROCFILE = "command line", "Procfile"  # whose a command is
+BLOCK = re.compile(r"^# /// script[ \t\r]*$", re.MULTILINE)
 VALUED_FLAGS = ("-X", "-W", "--check-hash-based-pycs")  # of python
 
 
@@ -209,6 +210,30 @@ def served_instead(words: list[str], environ: Mapping[str, str], directory: str)
     return _program(simple, environ, directory) or _composed(words, environ, directory)
 
 
+def _found(words: list[str], environ: Mapping[str, str], directory: str) -> wrappers.Found | None:
+    """A server's words behind others."""
+    if len(words) < 2 or _smuggled(words, environ):
+        return None
+    from flagon import wrappers
+
+    def is_server(some: list[str], folder: str) -> bool:
+        return bool(some) and _program(some, environ, os.path.join(directory, folder)) is not None
+
+    return wrappers.find(words, is_server)
+
+
+def _has_block(found: wrappers.Found, directory: str) -> bool:
+    """Whether it is a file with packages of its own in a comment (PEP 723), which its runner alone installs."""
+    path = os.path.join(directory, found.folder, found.file)
+    return found.file.endswith(".py") and BLOCK.search(text_file.read(path)) is not None
+
+
+def with_block(words: list[str], environ: Mapping[str, str], directory: str) -> str:
+    """The file of `uv run FILE` that starts a server and has such a comment, so that it is run as it is; or empty."""
+    found = _found(words, environ, directory)
+    return found.file if found and _has_block(found, directory) else ""
+
+
 def _smuggled(words: list[str], environ: Mapping[str, str]) -> bool:
     """Whether a simple line becomes more than that by what a variable holds."""
     if len(words) != 3 or words[0] not in SHELLS:
@@ -218,14 +243,9 @@ def _smuggled(words: list[str], environ: Mapping[str, str]) -> bool:
 
 def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """A server behind other commands, or started through them."""
-    if len(words) < 2 or _smuggled(words, environ):
+    found = _found(words, environ, directory)
+    if found and _has_block(found, directory):
         return None
-    from flagon import wrappers
-
-    def is_server(some: list[str], folder: str) -> bool:
-        return bool(some) and _program(some, environ, os.path.join(directory, folder)) is not None
-
-    found = wrappers.find(words, is_server)
     folder = os.path.normpath(os.path.join(directory, found.folder)) if found else directory
     served = _program(found.words, environ, folder) if found else None
     if found is None or served is None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping
 
 from flagon import commands, shell_pieces, wrappers
+from flagon.environments import OWN
 
 OURS = "/opt/flagon/entrypoint.sh"
 STAND_INS = "/opt/flagon/bin"  # image/stand-in: gunicorn, flask and uwsgi as process 1
@@ -25,6 +26,21 @@ def real(program: str, path: str) -> str:
     return found or (f"/nowhere/{program}" if os.path.exists(os.path.join(STAND_INS, program)) else program)
 
 
+def runs_on_ours(program: str) -> bool:
+    """Whether it is a Python script of the image's own environment, by its first line: pip puts other programs there
+    too (uv, ruff, node: binaries; shell scripts), and the kernel runs those."""
+    if os.path.dirname(program) != os.path.join(OWN, "bin"):
+        return False
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(200)
+    except OSError:
+        return False
+    words = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []
+    interpreter = words[0] if words else ""
+    return os.path.dirname(interpreter) == os.path.join(OWN, "bin") and bool(commands.PYTHON.match(interpreter))
+
+
 def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
     """One warning where the command starts a server itself; "" where it starts none that is known."""
 
@@ -34,7 +50,11 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
 
     found = _server(words, is_server, directory)
     if found is None:
-        return ""
+        file = commands.with_block(words, environ, directory)
+        return file and (
+            f"`{' '.join(words)}` serves past nginx, without health paths, limits and reload: {file} names its own "
+            "packages (# /// script), which only its runner installs. RUN pip install them, and take that comment out"
+        )
     server, script = found
     if os.path.basename(server[0]) == "supervisord":
         return (

@@ -40,6 +40,18 @@ ASKED = AGENTS | frozenset(
     "env poetry uv pipenv pdm hatch rye conda mamba micromamba dotenv doppler chamber infisical op aws-vault honcho "
     "envdir".split()
 )
+# Their first word may be a Python file, which they run by the interpreter of their environment (`uv run --help`).
+RUNNERS = frozenset("uv poetry pipenv pdm hatch rye".split())
+# Options of theirs that have a value of its own, up to the subcommand and behind it.
+RUNNERS_VALUED = frozenset(
+    "--extra --no-extra --group --no-group --only-group --env-file --with -w --with-editable --with-requirements "
+    "--package --python -p --index --default-index --index-url -i --extra-index-url --find-links -f --upgrade-package "
+    "-P --reinstall-package --index-strategy --keyring-provider --resolution --prerelease --fork-strategy "
+    "--exclude-newer --config-setting -C --link-mode --no-build-package --no-binary-package "
+    "--no-build-isolation-package --refresh-package --cache-dir --python-platform --color --directory --project "
+    "--config-file --allow-insecure-host --venv --env -e --without".split()
+)
+AS_SCRIPT = ("-s", "--script", "--gui-script")  # of uv: what follows is a Python file
 SUBCOMMANDS = ("run", "exec", "run-program")
 VALUED = ("-n", "--name", "-p", "--prefix", "--with", "-f", "--file")  # conda run -n env
 HARMLESS = re.compile(r"(1?>&2|2>&1|[12]?>>?/dev/(stdout|stderr|fd/[12]|tty))\Z")
@@ -73,6 +85,7 @@ class Found(NamedTuple):
     dynamic: bool
     lines: tuple[str, ...]
     folder: str = ""  # where a `cd` has led to
+    file: str = ""  # a Python file that a runner is given, such as `uv run FILE`
 
 
 def shell_text(words: list[str]) -> tuple[list[str], str] | None:
@@ -174,7 +187,7 @@ def _peeled(
     is_server: IsServer,
 ) -> Found | None:  # fmt: skip
     """`texts` without its wrappers; `raw` is each word as a shell reads it."""
-    begin, asked, agents, lines = 0, [], [], []  # type: int, list[str], list[str], list[str]
+    begin, asked, agents, lines, file = 0, [], [], [], ""  # type: int, list[str], list[str], list[str], str
     inner: Found | None = None
     while begin < len(texts) and not is_server(texts[begin:], ""):
         name = os.path.basename(texts[begin])
@@ -183,8 +196,14 @@ def _peeled(
             asked.append(raw[begin])
         elif name in PLAIN or name in ASKED:
             end = _next(texts, begin + 1, is_server)
+            if name in RUNNERS:
+                if at := _of_python(name, texts, begin + 1):
+                    end, file = at, texts[at]
+                    raw, texts = ([*some[:at], "python", *some[at:]] for some in (raw, texts))
+                elif texts[end : end + 1] and texts[end].endswith(".py"):
+                    return None  # uv run pytest ./app.py
             if name in ASKED:
-                asked += raw[begin:end]
+                asked += [word for word in raw[begin:end] if not file or word not in AS_SCRIPT]
             if name in AGENTS:
                 agents.append(name)
             if name in SAID:
@@ -201,10 +220,25 @@ def _peeled(
     steps = (step,) if before or asked else ()
     dynamic = any(_dynamic(word) for word in raw[begin:])
     if inner:
-        return Found(inner.words, steps + inner.steps, inner.dynamic, (*lines, *inner.lines), inner.folder)
+        return Found(inner.words, steps + inner.steps, inner.dynamic, (*lines, *inner.lines), inner.folder, inner.file)
     if dynamic and not steps:
         steps = (step,)
-    return Found(texts[begin:], steps, dynamic, tuple(lines))
+    return Found(texts[begin:], steps, dynamic, tuple(lines), file=file)
+
+
+def _of_python(name: str, texts: list[str], begin: int) -> int:
+    """Where a Python file, or uv's `-m MODULE`, is what a runner runs: `uv run --with x app.py`; 0 if it is not."""
+    index, runs = begin, False
+    while index < len(texts):
+        word = texts[index]
+        if runs and name == "uv" and word in ("-m", "--module"):
+            return index
+        if not word.startswith("-"):
+            if runs or word not in SUBCOMMANDS:
+                return index if runs and word.endswith(".py") else 0
+            runs = True
+        index += 2 if word in RUNNERS_VALUED else 1
+    return 0
 
 
 def _next(texts: list[str], begin: int, is_server: IsServer) -> int:

@@ -4,6 +4,7 @@
 # ruff: noqa: E501
 
 import os
+import shlex
 import sys
 
 import pytest
@@ -183,6 +184,63 @@ def test_wrappers_are_peeled_off(served, words, asked):
         for step in found.steps
         for name in step.agents
     )
+
+
+@pytest.mark.parametrize(("words", "application", "asked"), [
+    ("uv run app.py", "app.py", "uv run"),
+    ("uv run -- app.py", "app.py", "uv run --"),
+    ("uv run --with flask app.py", "app.py", "uv run --with flask"),
+    ("uv run --frozen --no-dev --extra web -p 3.13 ./app.py", "./app.py", "uv run --frozen --no-dev --extra web -p 3.13"),
+    ("uv --directory . run --group=web --script app.py", "app.py", "uv --directory . run --group=web"),
+    ("/bin/uv run -m whole", "whole.__main__", "/bin/uv run"),
+    ("uv run -m flask --app shop run", "shop", "uv run"),
+    ("poetry run ./app.py", "./app.py", "poetry run"), ("poetry -C . run app.py", "app.py", "poetry -C . run"),
+    ("pipenv run app.py", "app.py", "pipenv run"), ("pdm run app.py", "app.py", "pdm run"), ("hatch run app.py", "app.py", "hatch run"),
+    ("rye run web/site.py", "web/site.py", "rye run"), ("uv run manage.py runserver", None, "uv run"),
+    ("uv run ddtrace-run python app.py", "app.py", "uv run ddtrace-run"), ("sh -c 'exec uv run app.py'", "app.py", "uv run"),
+    ("tini -- uv run live.py", "live:create_app('live')", "uv run"),
+])  # fmt: skip
+def test_a_python_file_behind_a_runner_is_run_by_python(served, words, application, asked):
+    found = served(shlex.split(words))
+    assert (found.application and os.path.normpath(found.application)) == (
+        application and os.path.normpath(application)
+    )
+    assert [step.asked for step in found.steps] == [asked]
+    assert found.steps[0].words[0] in ("python", "flask")
+
+
+@pytest.mark.parametrize("words", [
+    "uv run pytest app.py", "uv run --no-sync pytest ./app.py", "uv run seed.py", "uv run app.py --import", "uv pip app.py", "poetry run fill.py",
+    "uv run inline.py", "uv run ruff check ./app.py", "uv run --with app.py", "uv run manage.py migrate", "uv add --script app.py flask",
+])  # fmt: skip
+def test_another_python_file_behind_a_runner_is_no_server(served, words):
+    """Another program's argument, a script that serves nothing, one with arguments, one with packages of its own."""
+    from flagon import past_nginx
+
+    with open(f"{served.directory}/inline.py", "w", encoding="utf-8") as file:
+        file.write("# /// script\n# dependencies = ['flask']\n# ///\n" + FILES["app.py"])
+    assert served(shlex.split(words)) is None
+    said = past_nginx.line(shlex.split(words), {}, served.directory)
+    assert ("inline.py names its own packages" in said) is ("inline" in words)
+
+
+@pytest.mark.parametrize(("text", "runs"), [
+    ("#!{0}/bin/python\nimport x\n", True), ("#!{0}/bin/python3.13\n", True), ("#! {0}/bin/python3 -sE\n", True),
+    ("\x7fELF\2\1\1\0\0", False), ("#!/bin/sh\nexec x\n", False), ("#!/usr/bin/env node\n", False), ("#!/usr/local/bin/python\n", False),
+    ("#!{0}/bin/node\n", False), ("#!\n", False), ("", False), (None, False),
+])  # fmt: skip
+def test_what_pip_puts_beside_python_is_run_by_python_only_if_it_is_a_script(tmp_path, monkeypatch, text, runs):
+    from flagon import past_nginx
+
+    monkeypatch.setattr(past_nginx, "OWN", str(tmp_path))
+    program = tmp_path / "bin" / "uv"
+    program.parent.mkdir()
+    if text is not None:
+        program.write_text(text.format(tmp_path))
+    assert past_nginx.runs_on_ours(str(program)) is runs
+    elsewhere = tmp_path / "uv"
+    elsewhere.write_text(f"#!{tmp_path}/bin/python\n")
+    assert not past_nginx.runs_on_ours(str(elsewhere))
 
 
 @pytest.mark.parametrize(("line", "before", "ends", "application"), [
