@@ -107,8 +107,8 @@ def choose(boot: Boot, starter: str) -> locate.Application:
         raise locate.NotFound(locate.unreadable(boot.directory))
     if is_starter(boot, starter):
         return locate.Application("app:create_app()", starter, "the starter: /app is empty")
-    found = clues(boot)
-    application = locate.locate(boot.directory, found)
+    found, environment = clues(boot), boot.settings.environment
+    application = locate.locate(boot.directory, found, environment)
     boot.objects = objects(found, application.target)
     follow = asgi_source.installed(boot.origin.folders())
     boot.asgi = asgi_source.kind(application.directory, application.target, follow)

@@ -28,7 +28,7 @@ from flagon import (
 )
 from flagon.boot import HOME, Boot, BootError
 from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
-from flagon.inside import packages
+from flagon.inside import packages, revisions
 from flagon.launch_options import launch_options
 from flagon.logs import nginx_line
 from flagon.site import Loaded
@@ -61,7 +61,7 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
     boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
     boot.warnings += procfile.lines(boot, command is not None)
     lines = [*boot.settings.warnings, *boot.warnings, *dangers.in_image(boot.directory), *access.lines(boot), *lines]
-    for line in (*lines, *boot.origin.lines, *_libraries(boot), *told.lines):
+    for line in (*lines, *boot.origin.lines, *_migrations(boot), *_libraries(boot), *told.lines):
         print(f"warning: {line}", file=sys.stderr)
     if not errors:
         origin = boot.origin
@@ -106,6 +106,17 @@ def _hooks(boot: Boot) -> list[str]:
         f"not run by `check`: {', '.join(found)}. A start runs them first, and what they export counts: "
         "docker run -e FLAGON_CHECK=1 IMAGE runs them too"
     ]
+
+
+def _migrations(boot: Boot) -> list[str]:
+    """MIGRATE=auto that would find nothing to do: the box would serve upon whatever the database has."""
+    if boot.values["MIGRATE"] != "auto" or boot.values["MIGRATE_COMMAND"]:
+        return []
+    application = boot.application
+    found = revisions.find(application.directory, application.target, application_environment(boot))
+    if found is None:
+        return [f"MIGRATE=auto finds no migrations: looked at {revisions.LOOKED_AT}; MIGRATE_COMMAND names another way"]
+    return [f"MIGRATE=auto: Django's settings are not known: {found.unclear}"] if found.unclear else []
 
 
 def _libraries(boot: Boot) -> list[str]:

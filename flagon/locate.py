@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from flagon import asgi_source, server_calls, wsgi_source
@@ -62,15 +62,18 @@ def holds_anything(directory: str) -> bool:
         return False
 
 
-def locate(directory: str, clues: list[Clue]) -> Application:
-    """The application below `directory`: the first clue's, else by its files. Raises NotFound with one message."""
+def locate(directory: str, clues: list[Clue], environ: Mapping[str, str] | None = None) -> Application:
+    """The application below `directory`: the first clue's, else by its files. Raises NotFound with one message.
+
+    `environ` is the application's environment; ours if it is not given.
+    """
     for clue in clues:
         if clue.text:
             return given(clue.directory or directory, clue.text, clue.source, clue.first)
     looked: list[str] = []
     folders = [directory, os.path.join(directory, "src")]
     for folder in folders:
-        found = _django(folder, looked) or _by_module(folder, looked)
+        found = _django(folder, os.environ if environ is None else environ, looked) or _by_module(folder, looked)
         if found:
             return found
     plain = _only_one(folders, wsgi_source.evident_object)
@@ -89,18 +92,17 @@ def locate(directory: str, clues: list[Clue]) -> Application:
     )
 
 
-def _django(folder: str, looked: list[str]) -> Application | None:
+def _django(folder: str, environ: Mapping[str, str], looked: list[str]) -> Application | None:
     """A project with a manage.py, by the wsgi module beside its settings."""
-    manage = os.path.join(folder, "manage.py")
-    settings = wsgi_source.django_settings(manage) if os.path.isfile(manage) else None
-    if not settings:
+    if not os.path.isfile(os.path.join(folder, "manage.py")):
         return None
-    parts = settings.split(".")
-    modules = [".".join([*parts[:length], "wsgi"]) for length in range(len(parts) - 1, 0, -1)]
-    for module in modules:
-        if source_of(folder, module):
-            return Application(f"{module}:application", folder, f"{manage} names {settings}")
-    looked.append(f"{manage} (names {settings}, and there is no {' or '.join(modules) or 'package'})")
+    from flagon import django_project  # not at each start
+
+    project = django_project.find(folder, environ)
+    if project and project.wsgi:
+        name = find_object(source_of(folder, project.wsgi) or "", "application") or "application"
+        return Application(f"{project.wsgi}:{name}", folder, project.why)
+    looked += [project.why] if project else []
     return None
 
 

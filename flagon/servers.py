@@ -122,7 +122,7 @@ def manage(path: str, words: list[str], environ: Mapping[str, str], directory: s
     """manage.py of Django, of Flask's FlaskGroup (`run`), of Flask-Script (`runserver`)."""
     if ASKING & {"--help", "--version"} & set(words) or words[:1] not in (["runserver"], ["run"]):
         return None
-    if wsgi_source.django_settings(path):
+    if wsgi_source.is_django(path):
         return _django(words, environ, directory)
     options, _ = split(words[1:], FLAGS)
     relative = os.path.relpath(path, directory)

@@ -220,10 +220,33 @@ def evident_object(path: str) -> str | None:
     return None
 
 
-def django_settings(path: str) -> str | None:
-    """The settings module that a manage.py names, or None: os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...)."""
+def calls(path: str, name: str) -> bool:
+    """Whether a file calls a function of this name, wherever it does."""
+    tree = syntax(path)
+    return any(isinstance(node, ast.Call) and _callee(node) == name for node in ast.walk(tree)) if tree else False
+
+
+def is_django(path: str) -> bool:
+    """Whether a manage.py, or a WSGI module, is Django's: it imports from there, or names settings."""
     tree = syntax(path)
     for node in ast.walk(tree) if tree else ():
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        if any(name.partition(".")[0] == "django" for name in names):
+            return True
+    return django_settings(path) is not None
+
+
+def django_settings(path: str) -> str | None:
+    """The settings module that a manage.py names, or None: os.environ.setdefault("DJANGO_SETTINGS_MODULE", ...),
+    os.environ["DJANGO_SETTINGS_MODULE"] = ..."""
+    tree = syntax(path)
+    for node in ast.walk(tree) if tree else ():
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            keys = [target.slice for target in node.targets if isinstance(target, ast.Subscript)]
+            named = any(isinstance(key, ast.Constant) and key.value == "DJANGO_SETTINGS_MODULE" for key in keys)
+            if named and isinstance(node.value.value, str):
+                return node.value.value
         if not isinstance(node, ast.Call):
             continue
         words = [word.value for word in node.args if isinstance(word, ast.Constant)]

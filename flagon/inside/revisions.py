@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from flagon import text_file
@@ -24,6 +24,8 @@ class Migrations(NamedTuple):
     known: frozenset[str] = frozenset()
     table: str = "alembic_version"
     schema: str = ""
+    settings: str = ""  # Django's, where neither the variable nor manage.py says them
+    unclear: str = ""  # why they are not known
 
     def behind(self, current: Iterable[str]) -> bool:
         """Whether a database at these revisions lacks one of ours. A revision that we do not know is of newer code:
@@ -32,8 +34,8 @@ class Migrations(NamedTuple):
         return bool(self.heads) and there <= self.known and not self.heads <= there
 
 
-def find(directory: str, target: str) -> Migrations | None:
-    """The layout below the application's directory, or None. `target` is `module:object`.
+def find(directory: str, target: str, environ: Mapping[str, str] = os.environ) -> Migrations | None:
+    """The layout below the application's directory, or None. `target` is `module:object`, `environ` the application's.
 
     Flask-DB's layout is an alembic.ini whose script_location is db.
     """
@@ -50,17 +52,20 @@ def find(directory: str, target: str) -> Migrations | None:
                     Migrations("flask-migrate", ini, folder, True), [os.path.join(folder, "versions")]
                 )
             return _alembic(ini, directory, folder)
-    return _flask_alembic(packages[::-1]) or _django(directory)
+    return _flask_alembic(packages[::-1]) or _django(directory, environ)
 
 
-def _django(directory: str) -> Migrations | None:
+def _django(directory: str, environ: Mapping[str, str]) -> Migrations | None:
     """A project with a manage.py: its own command knows what is to be done, and does nothing twice."""
-    manage = os.path.join(directory, "manage.py")
-    if not os.path.isfile(manage):
+    if not os.path.isfile(os.path.join(directory, "manage.py")):
         return None
-    from flagon import wsgi_source  # not at each start
+    from flagon import django_project  # not at each start
 
-    return Migrations("django", manage) if wsgi_source.django_settings(manage) else None
+    project = django_project.find(directory, environ)
+    if project is None:
+        return None
+    unclear = project.why if project.unclear else ""
+    return Migrations("django", project.manage, settings=project.settings, unclear=unclear)
 
 
 def _alembic(ini: str, directory: str, custom: str = "") -> Migrations:

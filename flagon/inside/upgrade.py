@@ -59,9 +59,13 @@ def bare_alembic(layout: Migrations, options: dict[str, Any]) -> None:
 
 
 def django(layout: Migrations, options: dict[str, Any]) -> None:
-    """`python manage.py migrate`, as its users run it: the file names the settings."""
+    """`python manage.py migrate`, as its users run it: it or the environment names the settings, else the files do."""
     import runpy
 
+    if layout.unclear:
+        raise loading.LoadError(f"Django's settings are not known, set DJANGO_SETTINGS_MODULE: {layout.unclear}")
+    if layout.settings:
+        os.environ.setdefault("DJANGO_SETTINGS_MODULE", layout.settings)
     put_on_path(options)
     sys.argv[:] = [layout.config, "migrate", "--noinput"]
     runpy.run_path(layout.config, run_name="__main__")

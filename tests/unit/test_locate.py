@@ -349,3 +349,58 @@ def test_flaskenv(tmp_path, environ, env, flaskenv, command, why):
     files = {"app.py": FLASK, "blog.py": FLASK, "site.py": FLASK, "wsgi.py": FLASK}
     root = put(tmp_path, {**files, ".env": env, ".flaskenv": flaskenv})
     assert why in application.choose(Boot(environ, root, command or None), "").why
+
+
+BARE = "import sys\nfrom django.core.management import execute_from_command_line\nexecute_from_command_line(sys.argv)\n"
+SERVES = "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n"
+WRAPPED = "import os\nfrom django.core import wsgi\nos.environ['DJANGO_SETTINGS_MODULE'] = 'conf.live'\napp = Noise(wsgi.get_wsgi_application())\n"
+ASSIGNS = "import os\nos.environ['DJANGO_SETTINGS_MODULE'] = 'garden.settings'\n" + BARE
+READS = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', name())\n" + BARE
+
+
+@pytest.mark.parametrize(("files", "variable", "target", "why", "settings"), [
+    ({"manage.py": BARE, "site1/wsgi.py": SERVES, "site1/settings.py": ""}, "site1.settings", "site1.wsgi:application", "DJANGO_SETTINGS_MODULE=site1.settings", ""),
+    ({"manage.py": BARE, "site1/wsgi.py": SERVES, "site1/settings.py": ""}, "", "site1.wsgi:application", "the only WSGI module of", "site1.settings"),
+    ({"src/manage.py": BARE, "src/a/b/wsgi.py": SERVES, "src/a/b/settings/__init__.py": ""}, "", "a.b.wsgi:application", "the only WSGI module of", "a.b.settings"),
+    ({"manage.py": BARE, "shop/wsgi.py": WRAPPED, "conf/live.py": ""}, "", "shop.wsgi:app", "the only WSGI module of", "conf.live"),
+    ({"manage.py": BARE, "a/wsgi.py": SERVES, "b/wsgi.py": SERVES}, "b.settings.live", "b.wsgi:application", "DJANGO_SETTINGS_MODULE=b.settings.live", ""),
+    ({"manage.py": ASSIGNS, "garden/wsgi.py": SERVES}, "", "garden.wsgi:application", "names garden.settings", ""),
+    ({"manage.py": DJANGO, "shop/wsgi.py": SERVES}, "", "shop.wsgi:application", "the only WSGI module of", ""),
+    ({"manage.py": READS, "shop/wsgi.py": SERVES, "shop/settings.py": ""}, "", "shop.wsgi:application", "the only WSGI module of", ""),
+    ({"manage.py": BARE, "tests/wsgi.py": SERVES, "shop/wsgi.py": SERVES, "shop/settings.py": ""}, "none.settings", "shop.wsgi:application", "the only WSGI module of", ""),
+    ({"manage.py": BARE, "wsgi.py": SERVES, "settings.py": ""}, "", "wsgi:application", "the only WSGI module of", "settings"),
+    ({"manage.py": "from flask.cli import FlaskGroup\n", "wsgi.py": FLASK}, "site1.settings", "wsgi:app", "found in", None),
+])  # fmt: skip
+def test_a_django_project_by_what_names_its_settings(tmp_path, files, variable, target, why, settings):
+    from flagon.inside import revisions
+
+    put(tmp_path, files)
+    environ = {"DJANGO_SETTINGS_MODULE": variable} if variable else {}
+    found = locate.locate(str(tmp_path), [], environ)
+    assert (found.target, why in found.why) == (target, True)
+    layout = revisions.find(found.directory, found.target, environ)
+    assert (layout and (layout.tool, layout.settings, layout.unclear)) == (
+        None if settings is None else ("django", settings, "")
+    )
+
+
+@pytest.mark.parametrize(("files", "variable", "words", "settings"), [
+    ({"manage.py": BARE, "a/wsgi.py": SERVES, "b/wsgi.py": SERVES}, "", "manage.py (names no settings, and several modules serve: a.wsgi, b.wsgi. DJANGO_SETTINGS_MODULE says", None),
+    ({"manage.py": BARE, "a/settings.py": ""}, "", "(names no settings, and no module wsgi calls get_wsgi_application())", "a.settings"),
+    ({"manage.py": BARE, "a/settings.py": "", "b/settings.py": ""}, "", "settings could be a.settings, b.settings: DJANGO_SETTINGS_MODULE says which", None),
+    ({"manage.py": DJANGO}, "none.settings", "(DJANGO_SETTINGS_MODULE=none.settings and names garden.settings, and there is no none.wsgi or garden.wsgi)", ""),
+    ({"manage.py": BARE}, "flat", "and there is no package)", ""),
+])  # fmt: skip
+def test_a_django_project_that_cannot_be_served_is_named_and_still_migrated(tmp_path, files, variable, words, settings):
+    """Its manage.py is named as what was looked at; None: the settings to migrate with are not known, which is said."""
+    from flagon.inside import revisions
+
+    put(tmp_path, files)
+    environ = {"DJANGO_SETTINGS_MODULE": variable} if variable else {}
+    with pytest.raises(NotFound, match=r"Set APP_MODULE=module:object") as caught:
+        locate.locate(str(tmp_path), [], environ)
+    assert f"looked at {tmp_path}/manage.py " in str(caught.value)
+    assert words in str(caught.value)
+    layout = revisions.find(str(tmp_path), "x:y", environ)
+    assert (layout.tool, layout.settings) == ("django", settings or "")
+    assert (words in layout.unclear) is (settings is None)
