@@ -47,6 +47,10 @@ class BootError(Exception):
     """The boot cannot go on; the message says why. Exit code 78 (EX_CONFIG)."""
 
 
+class NoApplication(BootError):
+    """Nothing that can be served is found, or nothing that can be told from the rest."""
+
+
 def versions() -> dict[str, Any]:
     """What the image build wrote down of itself; empty outside the image."""
     try:
@@ -349,7 +353,7 @@ class Boot:
             self.application = application_module.choose(self, STARTER)
         except locate.NotFound as error:
             if not self.debug or not locate.holds_anything(self.directory):
-                raise BootError(str(error)) from None
+                raise NoApplication(f"{error}{procfile.next_step(self)}") from None
             # Found at a save, and until then the reason is shown.
             self.application = locate.Application("", self.directory, str(error))
         source = self.settings.sources["APP_MODULE"] if given else self.application.why

@@ -77,7 +77,7 @@ def program(words: list[str]) -> int:
     boot.choose_places(fresh=False)
     found = shutil.which(words[0], path=boot.environment.get("PATH"))
     if found and not (why := line_ends.advice(found)):
-        print(f"ok: `{shlex.join(words)}` is a program that is run as it is: nothing of Flagon's serves beside it")
+        print(f"ok: `{shlex.join(words)}` is a program that is run as it is: {_beside(words, boot)}")
         return 0
     if found:
         print(f"flagon: {why}", file=sys.stderr)
@@ -86,6 +86,22 @@ def program(words: list[str]) -> int:
     missing = "/" not in words[0] or not os.path.exists(path)
     print(f"flagon: {words[0]}: {'no such command' if missing else 'cannot be executed'}", file=sys.stderr)
     return NOT_FOUND if missing else NOT_EXECUTABLE
+
+
+def _beside(words: list[str], boot: Boot) -> str:
+    """What serves where a program is run; a warning if it starts a server of its own."""
+    from flagon import commands, past_nginx
+
+    last = past_nginx.handed_over(words, os.environ, boot.directory) if boot.values["SERVE_CMD"] else []
+    if last:
+        served = commands.served_instead(last, os.environ, boot.directory)
+        what = f" {served.application}" if served and served.application else ""
+        return (
+            f"at its end, `{shlex.join(last)}`, Flagon serves{what} (not loaded here: what the script does comes first)"
+        )
+    if line := past_nginx.line(words, os.environ, boot.directory):
+        print(f"warning: {line}", file=sys.stderr)
+    return "nothing of Flagon's serves beside it"
 
 
 def _hooks(boot: Boot) -> list[str]:

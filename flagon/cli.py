@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from flagon import (
     step,
     timeline,
 )  # fmt: skip
-from flagon.boot import Boot, BootError
+from flagon.boot import Boot, BootError, NoApplication
 from flagon.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -56,11 +57,41 @@ def say_errors(errors: list[str]) -> int:
     return CONFIGURATION_ERROR
 
 
-def serve(command: list[str] | None = None) -> int:
-    """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
+def script_of_procfile() -> list[str]:
+    """The words of the `web:` line, where it is a script that ends in what is served, and no application is found."""
+    if not os.path.isfile("Procfile"):  # a boot more, which few have to pay
+        return []
+    from flagon import procfile
+
+    boot = Boot(os.environ, os.getcwd(), keeps=False)
+    words = procfile.script(boot)
+    if not words:
+        return []
+    boot.insists = False
+    boot.choose_places(fresh=False)
+    try:
+        boot.resolve_secrets()
+        boot.install_packages()
+        boot.choose()
+    except NoApplication:
+        return words
+    except BootError:
+        pass  # the start says it
+    return []
+
+
+def serve(command: list[str] | None = None, again: bool = False) -> int:
+    """Boot, run supervisord in this interpreter until the end, return the recorded exit code.
+
+    `again`: a command of the container's, such as the Procfile's script, has come to this.
+    """
     from flagon import access, dangers, guard, procfile
     from flagon.handover import Box, application_environment
 
+    if command is None and not again and (words := script_of_procfile()):
+        early.end()
+        print(f"flagon: the Procfile's `web:` line is run: {shlex.join(words)}", file=sys.stderr, flush=True)
+        return run_command(words)
     given = command
     boot, environ, command = hooks.after(Boot(os.environ, os.getcwd(), command), command)
     boot.choose()
@@ -148,7 +179,7 @@ def run_command(words: list[str], served: bool = False) -> int:
 
     `served`: it starts a server, and SERVE_CMD=off says that this is meant.
     """
-    from flagon.handover import application_environment
+    from flagon.handover import application_environment, environment_without_application
 
     boot = Boot(os.environ, os.getcwd())
     boot.insists = False
@@ -165,7 +196,7 @@ def run_command(words: list[str], served: bool = False) -> int:
     try:
         boot.choose()
     except BootError:
-        environment = dict(boot.environment)
+        environment = environment_without_application(boot)
     else:
         environment = application_environment(boot)
         if not commands.names_what_is_here(words):
@@ -213,7 +244,7 @@ def main(arguments: list[str]) -> int:
     if verb in ("reload", "secret", "version") and rest:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
-    commands.take_back_added()
+    again = commands.take_back_added()
     try:
         if verb == "serve" and rest:
             if commands.served_instead(rest, os.environ, os.getcwd()) is None:
@@ -225,7 +256,7 @@ def main(arguments: list[str]) -> int:
         if commands.checks_instead() and (verb in ("serve", "migrate") or verb not in VERBS):
             return check(arguments, as_start=True)
         if verb == "serve":
-            return serve()
+            return serve(again=again)
         if verb == "reload":
             from flagon import ask
 
@@ -284,6 +315,8 @@ def check(words: list[str], as_start: bool = False) -> int:
     early.end()
     words = words[1:] if words[:1] == ["serve"] else words
     command = words if words and words[0] not in VERBS else None
+    if words in ([], ["serve"]):
+        command = script_of_procfile() or None
     if command and not is_served(command):
         return check.program(command)
     return say_errors(errors) if (errors := check.run(command, as_start)) else 0

@@ -289,20 +289,22 @@ def added(environment: dict[str, str]) -> str:
     return json.dumps({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
 
 
-def take_back_added() -> None:
+def take_back_added() -> bool:
     """`flagon` was started by a command or a hook of the user's: settings are what was given, not what was made of it
-    before. What somebody has changed since stays."""
+    before. What somebody has changed since stays. Whether it was."""
+    again = "FLAGON_ADDED" in os.environ
     text = os.environ.pop("FLAGON_ADDED", "") or "{}"
     try:
         pairs = json.loads(text)
         changes = [(name, now, before) for name, (now, before) in pairs.items()]
     except (ValueError, TypeError, AttributeError):  # somebody's own
-        return
+        return again
     for name, now, before in changes:
         if os.environ.get(name) == now:
             os.environ.pop(name, None)
             if isinstance(before, str):
                 os.environ[name] = before
+    return again
 
 
 def checks_instead() -> bool:

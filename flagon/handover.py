@@ -61,8 +61,8 @@ def summary(boot: Boot) -> dict[str, Any]:
     }
 
 
-def application_environment(boot: Boot) -> dict[str, str]:
-    """What the application, and every command run in the container, sees (docs/environment.md lists it)."""
+def environment_without_application(boot: Boot) -> dict[str, str]:
+    """What a command and a hook see where no application can be found: all that does not follow from it."""
     environment = {name: text for name, text in boot.environment.items() if name not in WITHHELD}
     for name in ("SECRET_KEY", "DATABASE_URL", "REDIS_URL"):
         if boot.values[name]:
@@ -70,15 +70,21 @@ def application_environment(boot: Boot) -> dict[str, str]:
     if not boot.values["DATABASE_URL"]:  # an empty one counts as unset
         environment.pop("DATABASE_URL", None)
     environment["FLAGON_SQLITE_URL"] = f"sqlite:///{boot.embedded}"
-    environment["WEB_CONCURRENCY"] = str(boot.values["WEB_CONCURRENCY"])
     environment["PORT"] = str(boot.values["PORT"] or listening.DEFAULT_PORT)
-    environment["FLASK_APP"] = environment.get("FLASK_APP") or application.shown(boot)
     if not environment.get("TMPDIR") and not places.writable("/tmp"):
         environment["TMPDIR"] = boot.run
     environment["FLAGON_VERSION"] = __version__
-    environment["FLAGON_SUMMARY"] = json.dumps(summary(boot))
     if boot.database.kind != "none":
         environment["FLAGON_DATABASE"] = database_summary(boot, boot.database)
+    return environment
+
+
+def application_environment(boot: Boot) -> dict[str, str]:
+    """What the application, and every command run in the container, sees (docs/environment.md lists it)."""
+    environment = environment_without_application(boot)
+    environment["WEB_CONCURRENCY"] = str(boot.values["WEB_CONCURRENCY"])
+    environment["FLASK_APP"] = environment.get("FLASK_APP") or application.shown(boot)
+    environment["FLAGON_SUMMARY"] = json.dumps(summary(boot))
     return environment
 
 

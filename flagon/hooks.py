@@ -194,13 +194,12 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], 
 
 def _environment(boot: Boot) -> dict[str, str]:
     """What hooks see: the application's environment, as far as there is an application yet."""
-    from flagon.handover import application_environment
+    from flagon.handover import application_environment, environment_without_application
 
     try:
         boot.choose()
     except boot_module.BootError:
-        names = ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")
-        environment = {**boot.environment, **{name: boot.values[name] for name in names if boot.values[name]}}
+        environment = environment_without_application(boot)
     else:
         environment = application_environment(boot)
     return {**environment, "FLAGON_ADDED": commands.added(environment)}

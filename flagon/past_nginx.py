@@ -80,17 +80,43 @@ def _server(words: list[str], is_server: Callable[[list[str]], bool], directory:
     """(The server's words, the script that has them)."""
     if os.path.basename(words[0]) == "supervisord" and not commands.is_ours(shutil.which(words[0]) or ""):
         return words, ""
-    shell = wrappers.shell_text(words)
-    if shell:
-        return _in_text(shell[1], is_server, "")
-    script = next((word for word in words[:3] if _is_script(os.path.join(directory, word))), "")
-    if script and words[0] in (script, *commands.SHELLS, "dash", "tini", "dumb-init", "exec"):
-        with open(os.path.join(directory, script), encoding="utf-8", errors="replace") as file:
-            return _in_text(file.read(LONGEST_SCRIPT), is_server, script)
+    text, script = _text_of(words, directory)
+    if text:
+        return _in_text(text, is_server, script)
     for index in range(1, len(words)):  # behind a wrapper that is not known here
         if os.path.basename(words[index]) in SERVERS and is_server(words[index:]):
             return words[index:], ""
     return None
+
+
+def _text_of(words: list[str], directory: str) -> tuple[str, str]:
+    """(The shell text that a command runs, the script that holds it); empty if it is none, or cannot be read."""
+    shell = wrappers.shell_text(words)
+    if shell:
+        return shell[1], ""
+    script = next((word for word in words[:3] if _is_script(os.path.join(directory, word))), "")
+    if not script or words[0] not in (script, *commands.SHELLS, "dash", "tini", "dumb-init", "exec"):
+        return "", ""
+    with open(os.path.join(directory, script), encoding="utf-8", errors="replace") as file:
+        return file.read(LONGEST_SCRIPT), script
+
+
+def handed_over(words: list[str], environ: Mapping[str, str], directory: str) -> list[str]:
+    """The words at the end of a script, or of a shell's text, in whose place the box serves; empty if it does not.
+
+    `exec gunicorn ...` by our stand-in, `flagon serve` by itself.
+    """
+    try:
+        pieces = shell_pieces.split(_text_of(words, directory)[0])
+    except shell_pieces.Unread:
+        return []
+    for found in (shell_pieces.command(piece) for piece in reversed(pieces)):
+        bare = found[1:] if found[:1] == ["exec"] else found
+        if bare and os.path.basename(bare[0]) == "flagon" and bare[1:] in ([], ["serve"]):
+            return bare
+        if found and commands.served_instead(found, environ, directory) is not None:
+            return bare if _taken(found) else []
+    return []
 
 
 def _is_script(path: str) -> bool:

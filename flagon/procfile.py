@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -56,6 +57,39 @@ def _last_of(line: str, environ: Mapping[str, str], directory: str) -> commands.
             )
             return served._replace(steps=(), lines=(*served.lines, said))
     return None
+
+
+def not_known(boot: Boot) -> str:
+    """The `web:` line, if it starts no server that is known, and nobody has given a command in its place."""
+    line = "" if boot.settings.procfile or boot.settings.web or boot.command else read(boot.directory).get("web", "")
+    return "" if line.endswith("flagon serve") else line
+
+
+def script(boot: Boot) -> list[str]:
+    """The words of a `web:` line that is a script in whose last command's place the box serves, as with a CMD."""
+    line = not_known(boot)
+    if not line or not boot.values["SERVE_CMD"]:
+        return []
+    from flagon import past_nginx, shell_words  # few have such a line
+
+    words = shell_words.split(line, boot.settings.environment) or []
+    return words if words and past_nginx.handed_over(words, boot.environ, boot.directory) else []
+
+
+def next_step(boot: Boot) -> str:
+    """What to do about such a line where no application is found; empty if there is none."""
+    line = not_known(boot)
+    if not line:
+        return ""
+    from flagon import shell_words
+
+    words = shell_words.split(line, {})
+    as_command = json.dumps(words if words and "=" not in words[0] else ["sh", "-c", line])
+    return (
+        f" The Procfile's `web: {line}` starts no server that is known here, and is not run: let a script end in "
+        f"`exec gunicorn ...` or `exec flagon serve`, make it the image's command, CMD {as_command}, or name in "
+        "APP_MODULE what it serves."
+    )
 
 
 def lines(boot: Boot, command: bool) -> list[str]:

@@ -274,3 +274,92 @@ def test_another_supervisord_is_served_only_if_its_file_starts_a_server(own):
     (own / "own.conf").write_text("[program:mine]\ncommand=sleep 600\n")
     assert commands.served_instead(["supervisord", "-c", "own.conf"], {}, str(own)) is None
     assert "supervisor.d" in past_nginx.line(["supervisord", "-c", "own.conf"], {}, str(own))
+
+
+@pytest.fixture
+def scripts(tmp_path, monkeypatch):
+    """Scripts of an author's, with the image's stand-ins first on PATH."""
+    from flagon import past_nginx
+
+    stand_ins = tmp_path / "bin"
+    stand_ins.mkdir()
+    for name in ("gunicorn", "flask", "uwsgi"):
+        (stand_ins / name).write_text("#!/bin/sh\n")
+        (stand_ins / name).chmod(0o755)
+    monkeypatch.setattr(past_nginx, "STAND_INS", str(stand_ins))
+    monkeypatch.setenv("PATH", f"{stand_ins}:/usr/bin:/bin")
+    folder = tmp_path / "app"
+    folder.mkdir()
+    for name, end in {
+        "boot.sh": "flask db upgrade\nexec gunicorn -w 2 pkg.web:app", "child.sh": "gunicorn pkg.web:app", "own.sh": "exec flagon serve",
+        "either.sh": "if x; then\n exec flask run\nelse\n exec uwsgi own.ini\nfi", "none.sh": "exec celery worker", "here.sh": "cat <<E\nE\nexec flagon",
+        "more.sh": "exec flagon migrate", "entry.sh": "set -e\nexec /usr/bin/flagon",
+    }.items():  # fmt: skip
+        (folder / name).write_text(f"#!/bin/sh\n{end}\n")
+    return folder
+
+
+@pytest.mark.parametrize(("line", "words"), [
+    ("./boot.sh", "gunicorn -w 2 pkg.web:app"), ("bash boot.sh", "gunicorn -w 2 pkg.web:app"), ("exec sh ./boot.sh", "gunicorn -w 2 pkg.web:app"),
+    ("./own.sh", "flagon serve"), ("./entry.sh", "/usr/bin/flagon"), ("./either.sh", "uwsgi own.ini"),
+    ("./child.sh", ""), ("./none.sh", ""), ("./here.sh", ""), ("./more.sh", ""), ("./nowhere.sh", ""), ("kinto start", ""), ("X=1 ./boot.sh", ""),
+])  # fmt: skip
+def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, line, words):
+    """Else it is named, with the next step, where no application is found."""
+    from flagon import past_nginx
+    from flagon.boot import Boot, NoApplication
+
+    (scripts / "Procfile").write_text(f"web: {line}\n")
+    boot = Boot({}, str(scripts))
+    found = procfile.script(boot)
+    assert found == (line.removeprefix("exec ").split() if words else [])
+    assert past_nginx.handed_over(line.removeprefix("exec ").split(), {}, str(scripts)) == words.split()
+    with pytest.raises(NoApplication, match=r"The Procfile's `web: ") as caught:
+        boot.find_application()
+    command = (
+        '["sh", "-c", "X=1 ./boot.sh"]'
+        if "X=1" in line
+        else f'["{line.removeprefix("exec ").replace(" ", chr(34) + ", " + chr(34))}"]'
+    )
+    assert f"make it the image's command, CMD {command}, or name in APP_MODULE" in str(caught.value)
+    for other in (Boot({}, str(scripts), ["sleep", "1"]), Boot({"SERVE_CMD": "off"}, str(scripts))):
+        assert procfile.script(other) == []
+    assert not procfile.next_step(Boot({}, str(scripts), ["sleep", "1"]))
+
+
+@pytest.mark.parametrize(("words", "says", "warns"), [
+    ("./boot.sh", "at its end, `gunicorn -w 2 pkg.web:app`, Flagon serves pkg.web:app (not loaded here", ""),
+    ("./own.sh", "at its end, `flagon serve`, Flagon serves (not", ""), ("./either.sh", "`uwsgi own.ini`, Flagon serves", ""),
+    ("./child.sh", "nothing of Flagon's serves beside it", "`gunicorn pkg.web:app` serves past nginx"), ("./none.sh", "nothing of Flagon's", ""),
+])  # fmt: skip
+def test_a_check_says_what_a_script_comes_to(scripts, monkeypatch, capsys, words, says, warns):
+    from flagon import check
+
+    monkeypatch.chdir(scripts)
+    (scripts / words).chmod(0o755)
+    monkeypatch.setenv("RUNTIME_DIR", str(scripts / "run"))
+    (scripts / "run").mkdir()
+    assert check.program([words]) == 0
+    said = capsys.readouterr()
+    assert says in said.out
+    assert warns in said.err
+    assert bool(warns) is bool(said.err)
+
+
+def test_what_a_command_and_a_hook_see_without_an_application(scripts):
+    """The application's environment, and not the container's alone."""
+    from flagon import handover
+    from flagon.boot import Boot, BootError
+
+    (scripts / "run").mkdir()
+    given = {"RUNTIME_DIR": str(scripts / "run"), "DATABASE_URL": "postgres://u@h/d", "SENDFILE": "1", "PATH": "/bin"}
+    boot = Boot(given, str(scripts), keeps=False)
+    boot.choose_places(fresh=False)
+    boot.resolve_secrets()
+    with pytest.raises(BootError):
+        boot.choose()
+    seen = handover.environment_without_application(boot)
+    assert len(seen["SECRET_KEY"]) > 30
+    assert (seen["DATABASE_URL"], seen["PORT"]) == ("postgresql://u@h/d", "8080")
+    assert seen.keys() >= {"FLAGON_VERSION", "FLAGON_DATABASE", "FLAGON_SQLITE_URL"}
+    assert "SENDFILE" not in seen
