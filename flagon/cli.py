@@ -85,7 +85,7 @@ def serve(command: list[str] | None = None, again: bool = False) -> int:
 
     `again`: a command of the container's, such as the Procfile's script, has come to this.
     """
-    from flagon import access, dangers, guard, procfile
+    from flagon import access, dangers, guard, process_one, procfile
     from flagon.handover import Box, application_environment
 
     if command is None and not again and (words := script_of_procfile()):
@@ -103,7 +103,7 @@ def serve(command: list[str] | None = None, again: bool = False) -> int:
             raise BootError("\n".join(errors))
     boot.warnings += dangers.in_image(boot.directory) + access.lines(boot)
     boot.warnings += (*(boot.served.lines if boot.served else ()), *guard.lines(boot))
-    boot.warnings += procfile.lines(boot, command is not None)
+    boot.warnings += (*procfile.lines(boot, command is not None), *filter(None, [process_one.line()]))
     if given and boot.served:
         off = "" if boot.served.always else "; SERVE_CMD=off runs it as it is"
         boot.warnings.append(f"the command `{' '.join(given)}` is served through nginx and gunicorn instead{off}")
@@ -290,7 +290,7 @@ def main(arguments: list[str]) -> int:
         if verb == "secret":
             print(secrets_store.random_key())
             return 0
-        if verb in ("version", "--version"):
+        if verb in ("version", "--version", "-V", "-v"):
             print(__version__)
             return 0
         if verb in ("help", "--help", "-h"):
@@ -341,6 +341,13 @@ def is_served(words: list[str]) -> bool:
 
 def other_command(words: list[str]) -> int:
     """An old image's CMD is served; any other command is run."""
+    if os.path.basename(words[0]) == "supervisord":
+        from flagon import foreign_supervisord
+
+        said, code = foreign_supervisord.answer(words)
+        if said:
+            print(said, file=sys.stderr if code else sys.stdout)
+            return code
     if is_served(words):
         return serve(words)
     return run_command(words, commands.served_instead(words, os.environ, os.getcwd()) is not None)

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, MutableMapping
 from typing import NamedTuple
 
-from flagon import gunicorn_args, shell_words, text_file, wsgi_source
+from flagon import asking, gunicorn_args, shell_words, text_file, wsgi_source
 from flagon.envfile import clean
 from flagon.kinds import SWITCHED
 
@@ -89,7 +89,7 @@ def _flask(words: list[str], environ: Mapping[str, str], directory: str) -> Serv
         option = queue.pop(0)
         if option in ("--app", "-A", "--env-file", "-e") and queue:
             queue.pop(0)
-    if queue[:1] != ["run"] or "--help" in words:
+    if queue[:1] != ["run"] or "--help" in words or "--version" in words:
         return None
     from flagon import ports  # only who starts so
 
@@ -166,6 +166,8 @@ def _python(words: list[str], environ: Mapping[str, str], directory: str) -> Ser
     """`python -u app.py`, `python -m flask run`, `python -m shop`."""
     words = list(words)
     while words and words[0].startswith("-") and words[0] not in ("-m", "-c"):
+        if words[0].startswith(("--help", "--version")) or asking.in_cluster(words[0], "Vh?", "cmWX"):
+            return None
         del words[: 2 if words[0] in VALUED_FLAGS else 1]
     if words[:1] != ["-m"]:
         return _script(words, environ, directory) if words and words[0] != "-c" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import getopt
 import glob
 import os
 import shlex
@@ -14,27 +15,49 @@ from flagon import commands, wrappers
 # Where supervisord looks (its documentation, "Running Supervisor"), and where Debian's has it.
 SEARCHED = ("supervisord.conf", "etc/supervisord.conf", "/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
 CONF_D = "/etc/supervisor/conf.d"
-VALUED = frozenset("-c -u -m -d -l -y -z -e -j -i -a -s -x".split())
-ASKING = frozenset({"-v", "--version", "-h", "--help"})
+# Its own options (supervisor/options.py, 4.3.0).
+LETTERS = "h?c:vnu:m:d:l:y:z:e:j:i:q:a:kts"
+NAMES = (
+    "help version nodaemon nocleanup strip_ansi silent configuration= user= umask= directory= logfile= "
+    "logfile_maxbytes= logfile_backups= loglevel= pidfile= identifier= childlogdir= minfds= minprocs= profile_options="
+).split()
+
+
+def _options(words: list[str]) -> dict[str, str]:
+    """What its command line says. Raises getopt.GetoptError."""
+    return dict(getopt.getopt(words, LETTERS, NAMES)[0])
 
 
 def _file(words: list[str]) -> str | None:
-    """The file that -c names, "" if none does; None if the command only asks."""
-    queue, found = list(words), ""
-    while queue:
-        word = queue.pop(0)
-        name, separator, value = word.partition("=")
-        if word in ASKING:
-            return None
-        if name == "--configuration":
-            found = value if separator else (queue.pop(0) if queue else "")
-        elif word == "-c" or word == "-nc":
-            found = queue.pop(0) if queue else ""
-        elif word.startswith("-c"):
-            found = word[2:]
-        elif word in VALUED and queue:
-            queue.pop(0)
-    return found
+    """The file that -c names, "" if none does; None if the command only asks, or supervisord would refuse it."""
+    try:
+        options = _options(words)
+    except getopt.GetoptError:
+        return None
+    if options.keys() & {"-h", "-?", "-v", "--help", "--version"}:
+        return None
+    return options.get("-c", options.get("--configuration", ""))
+
+
+def starts(words: list[str]) -> bool:
+    """Whether the command starts programs, and does not only ask."""
+    return _file(words[1:]) is not None
+
+
+def answer(words: list[str]) -> tuple[str, int]:
+    """What our supervisord says where the command starts nothing, and its exit code; an empty text if it starts."""
+    if starts(words) or not commands.is_ours(shutil.which(words[0]) or words[0]):
+        return "", 0
+    from supervisor import options as options_module
+    from supervisor import supervisord
+
+    try:
+        options = _options(words[1:])
+    except getopt.GetoptError as error:
+        return f"supervisord: {error}. For help, use {words[0]} -h", 2
+    if options.keys() & {"-v", "--version"}:
+        return str(options_module.VERSION), 0
+    return str(supervisord.__doc__).replace("%s", "supervisord").strip(), 0
 
 
 def parser_of(path: str) -> configparser.RawConfigParser:
@@ -98,7 +121,7 @@ def served(words: list[str], environ: Mapping[str, str], directory: str) -> comm
     given = _file(words[1:])
     ours = commands.is_ours(shutil.which(words[0]) or words[0])
     if given is None:
-        return commands.Serve(None, None, [], "flagon", always=True) if ours else None
+        return None
     path = os.path.join(directory, given) if given else ""
     if not path:
         searched = [os.path.join(directory, name) for name in SEARCHED]

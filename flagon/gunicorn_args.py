@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import NamedTuple
 
-from flagon import gunicorn_options
+from flagon import asking, gunicorn_options
 
 # option -> the setting of ours that it means
 OURS = {
@@ -38,7 +38,7 @@ VALUED = frozenset(
 )
 MAYBE_VALUED = frozenset({"--proxy-protocol"})  # a flag until gunicorn 24
 KNOWN = FLAGS | VALUED | MAYBE_VALUED | OURS.keys()
-ASKING = frozenset({"--check-config", "--print-config", "-h", "--help", "-v", "--version"})
+ASKING = ("--check-config", "--print-config", *asking.LONG)
 # option -> gunicorn's name of the setting, where that is not the option with underscores
 NAMES = {
     "-b": "bind", "-c": "config", "-D": "daemon", "-m": "umask", "-n": "proc_name", "--name": "proc_name",
@@ -159,7 +159,7 @@ def _pairs(words: list[str]) -> list[tuple[str, str | None]]:
 
 def only_asks(words: list[str]) -> bool:
     """Whether the command line wants information and no server."""
-    return any(word in ASKING for word in words)
+    return asking.asks(words, "hv", ASKING)
 
 
 def split(words: list[str]) -> Arguments:

@@ -79,7 +79,9 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
 def _server(words: list[str], is_server: Callable[[list[str]], bool], directory: str) -> tuple[list[str], str] | None:
     """(The server's words, the script that has them)."""
     if os.path.basename(words[0]) == "supervisord" and not commands.is_ours(shutil.which(words[0]) or ""):
-        return words, ""
+        from flagon import foreign_supervisord
+
+        return (words, "") if foreign_supervisord.starts(words) else None
     text, script = _text_of(words, directory)
     if text:
         return _in_text(text, is_server, script)

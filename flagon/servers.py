@@ -7,11 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flagon import script_port, server_calls, wsgi_source
+from flagon import asking, script_port, server_calls, wsgi_source
 
 ASGI = frozenset({"uvicorn", "hypercorn", "daphne", "granian", "fastapi"})
 MODULE = re.compile(r"[A-Za-z_][\w.]*(:.+)?\Z")
-ASKING = frozenset({"--help", "-h", "--version", "-V"})
 # Options that have no value, of waitress and Django.
 FLAGS = frozenset(
     "--call --expose-tracebacks --no-expose-tracebacks --ipv4 --no-ipv4 --ipv6 --no-ipv6 --asyncore-use-poll "
@@ -60,7 +59,7 @@ def read(words: list[str], environ: Mapping[str, str], directory: str) -> Server
         from flagon import asgi_servers  # only who starts so
 
         reader = asgi_servers.READERS[program]
-    if reader is None or ASKING & set(words[1:]):
+    if reader is None or asking.asks(words[1:], "hV"):
         return None
     return reader(words[1:], environ, directory)
 
@@ -120,9 +119,11 @@ def _django(words: list[str], environ: Mapping[str, str], directory: str) -> Ser
 
 def manage(path: str, words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:
     """manage.py of Django, of Flask's FlaskGroup (`run`), of Flask-Script (`runserver`)."""
-    if ASKING & {"--help", "--version"} & set(words) or words[:1] not in (["runserver"], ["run"]):
+    if asking.asks(words) or words[:1] not in (["runserver"], ["run"]):
         return None
     if wsgi_source.is_django(path):
+        if asking.asks(words, "h"):  # of Flask-Script's runserver it is the host
+            return None
         return _django(words, environ, directory)
     options, _ = split(words[1:], FLAGS)
     relative = os.path.relpath(path, directory)

@@ -115,6 +115,7 @@ GUNICORN = "gunicorn app:app"
     (["hypercorn", "-b", "0.0.0.0:8000", "wsgi:shop:app"], "shop:app", "8000"),
     (["uwsgi", "--http", ":8000", "--module", "m:app"], None, None),  # read as uwsgi.ini is: test_compat
     (["python", "-m", "gunicorn", "-w", "2", "app:app"], "app:app", None),
+    (["python", "-Wh", "app.py"], "app.py", None), (["python", "-WV", "-X", "h", "app.py"], "app.py", None), (["gunicorn", "--chdir", "v", "--preload", "app:app"], "app:app", None),
 ])  # fmt: skip
 def test_served(served, words, application, port):
     found = served(words, PORT="5000")
@@ -134,6 +135,13 @@ def test_served(served, words, application, port):
     ["gunicorn"], ["gunicorn", "--version"], ["gunicorn", "-v"], ["gunicorn", "--help"], ["gunicorn", "--check-config", "app:app"],
     ["gunicorn", "--print-config", "app:app"],
     ["bash"], ["sh"], ["sh", "-c", ""], ["ls", "-l"], ["celery", "-A", "app", "worker"], ["rq", "worker"], ["uwsgi", "--help"], ["uwsgi"], ["waitress-serve", "--help"],
+    ["gunicorn", "-h", "app:app"], ["gunicorn", "app:app", "--vers"], ["gunicorn", "--check-conf", "app:app"], ["gunicorn", "--print", "app:app"],
+    ["flask", "--version", "run"], ["flask", "--app", "shop", "--help", "run"], ["python", "-m", "flask", "--version", "run"],
+    ["python", "-V", "app.py"], ["python3", "-VV", "app.py"], ["python", "--version", "app.py"], ["python", "-uh", "app.py"], ["python", "-?", "app.py"],
+    ["python", "--help-all", "app.py"], ["python", "-hm", "flask", "run"], ["python", "-m", "gunicorn", "-h", "app:app"],
+    ["uwsgi", "--vers", "--http", ":80", "-w", "m:app"], ["uwsgi", "-h", "--ini", "u.ini"], ["waitress-serve", "--hel", "app:app"], ["uvicorn", "--version", "main:app"],
+    ["hypercorn", "-h", "main:app"], ["daphne", "--vers", "main:app"], ["python", "garden/manage.py", "runserver", "-h"], ["python", "garden/manage.py", "runserver", "--help"],
+    ["supervisord", "-v"], ["/usr/bin/supervisord", "--vers"],
     ["sh", "-c", "gunicorn app:app | tee log"], ["sh", "-c", "gunicorn app:app &"], ["sh", "-c", "gunicorn app:app > log"],
     ["sh", "-c", "(gunicorn app:app)"], ["sh", "-c", "gunicorn 'app:app"],
     ["sh", "-c", "gunicorn app:app", "name"], ["sh", "-x", "gunicorn app:app"], ["sh", "start.sh"],
@@ -328,6 +336,51 @@ def test_serve_takes_the_words_of_a_server(served, monkeypatch, capsys, words, v
         assert verb in said.out + said.err
     else:
         assert taken == [verb]
+
+
+@pytest.mark.parametrize(("words", "text", "code"), [
+    (["-v"], "4.3.0", 0), (["--version"], "4.3.0", 0), (["-nv"], "4.3.0", 0), (["-c", "x.conf", "--vers"], "4.3.0", 0), (["-h"], "run a set of applications as daemons", 0),
+    (["-?"], "Usage: supervisord [options]", 0), (["--help", "-n"], "Usage: supervisord [options]", 0), (["--nonesuch"], "supervisord: option --nonesuch not recognized", 2),
+    ([], "", 0), (["-n"], "", 0), (["-n", "-c", "v.conf"], "", 0), (["-cv"], "", 0), (["--configuration=-v"], "", 0), (["-u", "-v"], "", 0), (["-s", "-c", "x.conf"], "", 0),
+])  # fmt: skip
+def test_our_supervisord_answers_what_only_asks(monkeypatch, capsys, words, text, code):
+    """`supervisord -v` in a script started the whole box, and what followed never ran."""
+    from flagon import cli
+
+    started = []
+    monkeypatch.setattr(commands, "is_ours", lambda _: True)
+    monkeypatch.setattr(cli, "serve", lambda command=None: started.append(command) or 0)
+    monkeypatch.setattr(cli, "run_command", lambda *_: pytest.fail("a loop: supervisord is flagon"))
+    assert cli.main(["supervisord", *words]) == code
+    said = capsys.readouterr()
+    assert text in (said.err if code else said.out)
+    assert bool(started) is not bool(text)
+    assert code or not text or text != "4.3.0" or said.out == "4.3.0\n"
+
+
+@pytest.mark.parametrize(("words", "path"), [
+    (["-c", "a.conf"], "a.conf"), (["-ca.conf"], "a.conf"), (["-nc", "a.conf"], "a.conf"), (["-snca.conf"], "a.conf"), (["-s", "-c", "a.conf"], "a.conf"), (["--conf", "a.conf"], "a.conf"),
+    (["--configuration=a.conf", "-e", "debug"], "a.conf"), (["-u", "root", "-c", "a.conf"], "a.conf"), (["-n"], ""), ([], ""),
+])  # fmt: skip
+def test_the_file_of_a_supervisord_s_command_line(words, path):
+    from flagon import foreign_supervisord
+
+    assert foreign_supervisord._file(words) == path
+
+
+@pytest.mark.parametrize(("status", "pid", "told"), [
+    ("Name:\tsh\nSigCgt:\t0000000000000002\n", 7, True), ("Name:\tbash\nSigCgt:\t0000000000010002\n", 7, True), ("Name:\tmy: x\nSigCgt:\t0\n", 7, True),
+    ("Name:\ttini\nSigCgt:\t0000000000004002\n", 7, False), ("Name:\tsh\nSigCgt:\t0000000000000002\n", 1, False), ("", 7, False), ("SigCgt:\tx\n", 7, False), (None, 7, False),
+])  # fmt: skip
+def test_a_shell_that_keeps_the_stop_signal_from_the_box_is_named(tmp_path, status, pid, told):
+    from flagon import process_one
+
+    path = tmp_path / "status"
+    if status is not None:
+        path.write_text(status)
+    line = process_one.line(str(path), pid)
+    assert bool(line) is told
+    assert not told or "exec flagon serve" in line
 
 
 @pytest.mark.parametrize(("first", "text"), [
