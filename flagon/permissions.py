@@ -52,6 +52,15 @@ def of_several(paths: Iterable[str], uid: int, was_root: bool) -> str:
     return ". ".join(lines)
 
 
+def of_database(closed: Iterable[str], uid: int) -> str:
+    """The line for SQLite's files and their folder: of the folder itself and not of all that is in it."""
+    paths = list(closed)
+    mount = next((mount for path in paths if (mount := places.mount_of(path)) != "/"), "")
+    if mount:
+        return _of_mount(mount, os.lstat(paths[0]).st_uid, uid)
+    return f"In the Dockerfile, before a USER line: RUN chown {uid} {' '.join(map(shlex.quote, paths))}"
+
+
 def _of_mount(mount: str, owner: int, uid: int) -> str:
     if owner:
         return f"{mount} is mounted: start the container with -e RUN_AS={owner}, or give it to uid {uid}"

@@ -19,6 +19,7 @@ from flagon.inside import green, own_signals, packages, slow_import
 from flagon.inside.after_import import AfterImport
 
 FRAMES_SHOWN = 6
+OF_VERSIONS = (ImportError, AttributeError, TypeError, SyntaxError)
 ASYNCHRONOUS, ANY_NUMBER = 0x80 | 0x200, 0x04  # inspect.CO_COROUTINE and CO_ASYNC_GENERATOR, CO_VARARGS
 
 
@@ -159,7 +160,16 @@ def _frames(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not frame.filename.startswith(here) and "importlib" not in frame.filename
     ]
-    return "".join(traceback.format_list(frames[-FRAMES_SHOWN:]))
+    shown = frames[-FRAMES_SHOWN:]
+    own = [frame for frame in frames if _is_own(frame.filename)]
+    if own and own[-1] not in shown:  # where the application comes in, of a deep library
+        return "".join([*traceback.format_list(own[-1:]), "  ...\n", *traceback.format_list(shown)])
+    return "".join(traceback.format_list(shown))
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is the application's: neither a package nor Python's own."""
+    return "-packages/" not in file and not file.startswith((os.path.dirname(os.__file__), "<"))
 
 
 def _first(module: ModuleType, objects: Sequence[str], otherwise: str) -> str:
@@ -251,6 +261,11 @@ def load(
         raise Denied(f"{head}PermissionError: {error}\n{_frames(error)}{_denied(error)}") from None
     except BaseException as error:
         text = traceback.format_exception_only(type(error), error)[-1].strip()
+        if "database" in str(error):
+            from flagon.inside import sqlite_denied
+
+            if advice := sqlite_denied.advice(error):
+                raise Denied(f"{head}{text}\n{_frames(error)}{advice}") from None
         raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{_raised_in(error)}".rstrip()) from None
     if not callable(found):
         kind = "an ASGI" if asgi else "a WSGI"
@@ -321,7 +336,12 @@ def _not_wsgi(found: Any) -> str:
 
 
 def _raised_in(error: BaseException) -> str:
-    """The package whose code an error comes from, on a line of its own; empty if it is the application's."""
+    """The package whose code an error comes from, on a line of its own; empty if it is the application's.
+
+    Said of what versions cause: a setting that is missing, a permission or a value is nobody's version.
+    """
+    if not isinstance(error, OF_VERSIONS):
+        return ""
     files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     files = [file for file in files if "importlib" not in file]
     return _package(files[-1]) if files else ""

@@ -189,6 +189,54 @@ def test_an_error_inside_a_package_names_it_and_its_version(module, statement):
     assert "the installed" not in error(f"{module('1 / 0')}:app")
 
 
+@pytest.mark.parametrize("source", [
+    "import os\nraise RuntimeError('DATABASE_X is not set')\n", "raise KeyError('x')\n", "raise ValueError('x')\n", "raise AssertionError('twice')\n",
+    "class ConfigError(Exception): pass\nraise ConfigError('set me')\n", "open('/none/there')\n",
+])  # fmt: skip
+def test_a_package_is_no_culprit_of_what_no_version_causes(module, tmp_path, source):
+    """A missing setting, a permission, a factory that was called twice: whose frame is the last says nothing."""
+    package = tmp_path / "site-packages"
+    package.mkdir()
+    (package / "culprit.py").write_text(f"def f():\n    exec(compile({source!r}, __file__, 'exec'))\n")
+    before = f"import sys\nsys.path.insert(0, {str(package)!r})\nimport werkzeug, culprit\ndel sys.path[0]\nculprit.f()"
+    name = module(before)
+    try:
+        assert "That comes from" not in error(f"{name}:app")
+    finally:
+        sys.modules.pop("culprit", None)
+
+
+SQLITE = "import sqlite3\n"
+ALCHEMY = "import sqlalchemy as sa\nengine = sa.create_engine('sqlite:///%s')\nwith engine.connect(): pass\n"
+
+
+@pytest.mark.parametrize(("source", "words"), [
+    (SQLITE + "sqlite3.connect('%s/none/my.db')", "there is no folder {}/none for {}/none/my.db"), (ALCHEMY.replace("%s", "%s/none/my.db"), "there is no folder {}/none for {}/none/my.db;"),
+    (SQLITE + "DB_DIR, DB_NAME = '/', 'a/b'\nDATABASE = 'file:%s/my.data?mode=rw'\nraise sqlite3.OperationalError('unable to open database file')", "cannot write {}/my.data (belongs to uid"),
+    (SQLITE + "c = sqlite3.connect('%s/my.data')\ndef f(c):\n    raise sqlite3.OperationalError('attempt to write a readonly database')\nf(c)", "RUN chown {uid} {}/my.data {}\n"),
+    (SQLITE + "raise sqlite3.OperationalError('unable to open database file')", "Keep the file in /data"),
+])  # fmt: skip
+def test_what_sqlite_was_denied_is_named_with_the_line_that_mends_it(module, tmp_path, monkeypatch, source, words):
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    (tmp_path / "my.data").touch()
+    monkeypatch.setattr(os, "access", lambda path, _: not str(path).startswith(str(tmp_path)))
+    name = module(source.replace("%s", str(tmp_path)))
+    with pytest.raises(loading.Denied) as caught:
+        loading.load(f"{name}:app", "x")
+    text = str(caught.value) + "\n"
+    assert words.format(tmp_path, tmp_path, uid=os.geteuid()) in text
+    assert f"uid {os.geteuid()} runs the application" in text
+    assert f'{name}.py", line' in text, "the application's own line"
+    assert "That comes from" not in text
+
+
+def test_sqlite_s_other_errors_are_left_alone(module):
+    text = error(
+        f"{module(SQLITE + chr(10) + 'raise sqlite3.OperationalError(chr(110) + chr(111) + str(chr(32)) + chr(116))')}:app"
+    )
+    assert "runs the application" not in text
+
+
 def test_a_file_that_cannot_be_made_wants_its_folder(module, tmp_path, monkeypatch):
     monkeypatch.setattr(places, "mount_points", lambda: ["/"])
     inner = "def open(path): raise PermissionError(13, 'Permission denied', path)"
