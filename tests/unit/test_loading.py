@@ -193,17 +193,19 @@ def test_an_error_inside_a_package_names_it_and_its_version(module, statement):
     "import os\nraise RuntimeError('DATABASE_X is not set')\n", "raise KeyError('x')\n", "raise ValueError('x')\n", "raise AssertionError('twice')\n",
     "class ConfigError(Exception): pass\nraise ConfigError('set me')\n", "open('/none/there')\n",
 ])  # fmt: skip
-def test_a_package_is_no_culprit_of_what_no_version_causes(module, tmp_path, source):
+def test_a_package_is_no_culprit_of_what_no_version_causes(module, tmp_path, monkeypatch, source):
     """A missing setting, a permission, a factory that was called twice: whose frame is the last says nothing."""
-    package = tmp_path / "site-packages"
-    package.mkdir()
-    (package / "culprit.py").write_text(f"def f():\n    exec(compile({source!r}, __file__, 'exec'))\n")
-    before = f"import sys\nsys.path.insert(0, {str(package)!r})\nimport werkzeug, culprit\ndel sys.path[0]\nculprit.f()"
-    name = module(before)
-    try:
-        assert "That comes from" not in error(f"{name}:app")
-    finally:
-        sys.modules.pop("culprit", None)
+    package, said = tmp_path / "site-packages", tmp_path / "site-packages/culprit-1.0.dist-info"
+    said.mkdir(parents=True)
+    (said / "METADATA").write_text("Metadata-Version: 2.1\nName: culprit\nVersion: 1.0\n")
+    (said / "top_level.txt").write_text("culprit\n")
+    (package / "culprit.py").write_text(f"def f():\n    exec(compile({source!r}, __file__, 'exec'), {{}})\n")
+    monkeypatch.syspath_prepend(str(package))
+    assert "That comes from" not in error(f"{module('import culprit' + chr(10) + 'culprit.f()')}:app")
+    (package / "culprit.py").write_text("None.nothing\n")
+    sys.modules.pop("culprit")
+    importlib.invalidate_caches()
+    assert "That comes from the installed culprit 1.0" in error(f"{module('import culprit')}:app")
 
 
 SQLITE = "import sqlite3\n"
