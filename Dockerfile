@@ -94,6 +94,7 @@ COPY image/supervisorctl /usr/bin/supervisorctl
 COPY image/adduser /usr/local/sbin/adduser
 COPY image/adduser /usr/local/sbin/addgroup
 COPY image/profile.sh /etc/profile.d/flagon.sh
+COPY image/useradd /usr/local/sbin/useradd
 COPY image/starter /opt/flagon/starter-files
 COPY flagon /opt/flagon/code/flagon
 RUN python3 /opt/flagon/code/flagon/imaging.py \

@@ -16,6 +16,10 @@ LOOKED_AT = 5000  # files and folders: it is paid at each cold start
 DATABASES = (".db", ".sqlite", ".sqlite3")
 BESIDE = ("-wal", "-shm", "-journal")  # what SQLite keeps at its file
 DATA_LOOKED_AT = 500
+# Folders that applications write to, by the names that they have in frameworks' own documentation and many projects.
+WRITTEN = frozenset(
+    "static staticfiles media uploads upload instance data db var logs log tmp cache sessions storage files".split()
+)
 SOURCES = 100  # files of the application's that are looked into for what writes
 # What code looks like that writes files; SQLite too, which needs the folder beside its file.
 WRITING = (
@@ -103,7 +107,7 @@ def _folder(boot: Boot) -> list[str]:
                 sources.append(path)
             elif not os.access(path, os.W_OK) and name in files and name.endswith(DATABASES):
                 databases += [path] * (path != boot.database.path)
-            elif everything and name == "static" and name in folders and not os.access(path, os.W_OK):
+            elif everything and name in WRITTEN and name in folders and not os.access(path, os.W_OK):
                 folders_of_old.append(path)
     fixed = databases if not folders_of_old or not (databases or _writes(sources)) else folders_of_old + databases
     return [*_said("read", closed), *_said("write", fixed)]

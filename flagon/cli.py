@@ -80,15 +80,12 @@ def script_of_procfile() -> list[str]:
     return []
 
 
-def serve(command: list[str] | None = None, again: bool = False) -> int:
-    """Boot, run supervisord in this interpreter until the end, return the recorded exit code.
-
-    `again`: a command of the container's, such as the Procfile's script, has come to this.
-    """
+def serve(command: list[str] | None = None) -> int:
+    """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
     from flagon import access, dangers, guard, process_one, procfile
     from flagon.handover import Box, application_environment
 
-    if command is None and not again and (words := script_of_procfile()):
+    if command is None and (words := script_of_procfile()):
         early.end()
         print(f"flagon: the Procfile's `web:` line is run: {shlex.join(words)}", file=sys.stderr, flush=True)
         return run_command(words)
@@ -244,7 +241,7 @@ def main(arguments: list[str]) -> int:
     if verb in ("reload", "secret", "version") and rest:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
-    again = commands.take_back_added()
+    commands.take_back_added()
     try:
         if verb == "serve" and rest:
             if commands.served_instead(rest, os.environ, os.getcwd()) is None:
@@ -256,7 +253,7 @@ def main(arguments: list[str]) -> int:
         if commands.checks_instead() and (verb in ("serve", "migrate") or verb not in VERBS):
             return check(arguments, as_start=True)
         if verb == "serve":
-            return serve(again=again)
+            return serve()
         if verb == "reload":
             from flagon import ask
 

@@ -28,6 +28,8 @@ COMMAND, PROCFILE = "command line", "Procfile"  # whose a command is
 BLOCK = re.compile(r"^# /// script[ \t\r]*$", re.MULTILINE)
 VALUED_FLAGS = ("-X", "-W", "--check-hash-based-pycs")  # of python
 
+again = False  # a command of the container's, such as a Procfile's script, has come to `flagon`
+
 
 class Serve(NamedTuple):
     """An inherited command that is served instead of run: what it says of application, port and gunicorn."""
@@ -291,22 +293,22 @@ def added(environment: dict[str, str]) -> str:
     return json.dumps({name: pair for name, pair in pairs.items() if pair[0] != pair[1]})
 
 
-def take_back_added() -> bool:
+def take_back_added() -> None:
     """`flagon` was started by a command or a hook of the user's: settings are what was given, not what was made of it
-    before. What somebody has changed since stays. Whether it was."""
+    before. What somebody has changed since stays."""
+    global again
     again = "FLAGON_ADDED" in os.environ
     text = os.environ.pop("FLAGON_ADDED", "") or "{}"
     try:
         pairs = json.loads(text)
         changes = [(name, now, before) for name, (now, before) in pairs.items()]
     except (ValueError, TypeError, AttributeError):  # somebody's own
-        return again
+        return
     for name, now, before in changes:
         if os.environ.get(name) == now:
             os.environ.pop(name, None)
             if isinstance(before, str):
                 os.environ[name] = before
-    return again
 
 
 def checks_instead() -> bool:

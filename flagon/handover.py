@@ -150,6 +150,26 @@ def launcher(run: str, python: str, program: str, supervised: bool = True) -> st
     return f'#!/bin/sh\nunset {" ".join(HIDDEN)}\nexec {shlex.join(words)} "$@"\n'
 
 
+def old_defaults(boot: Boot) -> str:
+    """What an old image's mark has made the default, of what nobody has said otherwise."""
+    settings, seen = boot.settings, boot.settings.old.seen
+    named = {"THREADS": "1 thread", "MAX_BODY_SIZE": "uploads of any size", "STATIC_FILES": "nginx's 404 below /static"}
+    by_mark = {
+        "THREADS": settings.sources["THREADS"] == settings.by_mark,
+        "MAX_BODY_SIZE": not boot.given["MAX_BODY_SIZE"]
+        and settings.old.given.get("MAX_BODY_SIZE", ("", ""))[1].startswith(settings.by_mark),
+        "STATIC_FILES": bool(boot.values["STATIC_FILES"]),
+    }
+    taken = [name for name in named if by_mark[name]]
+    if not taken:
+        return f"{seen} is seen: its names are read as in the old images (docs/migrate.md)"
+    what = ", ".join(named[name] for name in taken)
+    return (
+        f"{seen} is seen, so what the old images had as their default is the default: {what}. "
+        f"{', '.join(taken)} say{'s' * (len(taken) == 1)} otherwise (docs/migrate.md)"
+    )
+
+
 class Box:
     """The run directory of a serving box, and what supervisord's plug-in needs to know."""
 
@@ -245,12 +265,8 @@ class Box:
             say("flagon", "info", f"packages: {boot.origin.named()}, Python {boot.origin.version}")
         for line in boot.origin.lines:
             say("flagon", "info", line)
-        if seen := boot.settings.old.seen:
-            say(
-                "flagon", "info",
-                f"{seen} is seen, so what the old images had as their default is the default: 1 thread, uploads of any "
-                "size, nginx's 404 below /static. THREADS, MAX_BODY_SIZE, STATIC_FILES say otherwise (docs/migrate.md)",
-            )  # fmt: skip
+        if boot.settings.old.seen:
+            say("flagon", "info", old_defaults(boot))
         if boot.database.kind != "none":
             say("flagon", "info", self.database_line())
         for line in boot.settings.warnings + boot.warnings:

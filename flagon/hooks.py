@@ -163,7 +163,7 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], 
     run.entrypoint_folder()
     for prestart in prestart_scripts(directory, given):
         if command and command[0] not in OLD_START:
-            if told or os.path.isfile(prestart):
+            if os.path.isfile(prestart):
                 boot.output.record("prestart", "info", f"{prestart} is not run: a command was given", always=True)
         else:
             run.prestart(prestart, told)

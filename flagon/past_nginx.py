@@ -14,6 +14,13 @@ OURS = "/opt/flagon/entrypoint.sh"
 STAND_INS = "/opt/flagon/bin"  # image/stand-in: gunicorn, flask and uwsgi as process 1
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?\Z")
 LONGEST_SCRIPT = 65536
+# Subcommands by which programs start a server, and what has them and is none of HTTP's, or is ours.
+STARTING = frozenset("start serve server runserver run-server start-server webserver web".split())
+NO_SERVERS = frozenset(
+    "flagon flask fastapi celery service npm yarn pnpm systemctl apachectl nginx supervisorctl".split()
+)
+OTHER_SERVERS = frozenset("pserve cheroot bjoern mod_wsgi-express twistd twist circusd meinheld".split())
+WRAPPING = wrappers.PLAIN | wrappers.ASKED | {"run"}
 SERVERS = frozenset("gunicorn flask uwsgi waitress-serve uvicorn hypercorn daphne granian fastapi".split())
 
 
@@ -51,7 +58,9 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
     found = _server(words, is_server, directory)
     if found is None:
         file = commands.with_block(words, environ, directory)
-        return file and (
+        if not file:
+            return _unknown(words, directory)
+        return (
             f"`{' '.join(words)}` serves past nginx, without health paths, limits and reload: {file} names its own "
             "packages (# /// script), which only its runner installs. RUN pip install them, and take that comment out"
         )
@@ -74,6 +83,37 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
     if " & " in " ".join(words):
         end += "; programs beside it belong into a Procfile (PROCESSES) or supervisor.d"
     return f"`{' '.join(server)}` serves past nginx, without health paths, limits and reload: {end}"
+
+
+def _unknown(words: list[str], directory: str) -> str:
+    """What to say of a command that looks like a server and is none that is known, such as `kinto start`."""
+    text, script = _text_of(words, directory)
+    try:
+        some = [shell_pieces.command(piece) for piece in shell_pieces.split(text)] if text else [words]
+    except shell_pieces.Unread:
+        return ""
+    found = next((words for words in reversed(some) if _looks_like_server(words)), None)
+    if found is None:
+        return ""
+    before = f"What else {script or 'the command'} does belongs into prestart.sh" if len(some) > 1 else ""
+    return (
+        f"`{' '.join(found)}` is no server that is known here, and is run as it is. If it serves HTTP it does so past "
+        "nginx, without health paths, limits and reload: leave the command out, and name its WSGI application, "
+        f"APP_MODULE=module:object. {before}".rstrip()
+    )
+
+
+def _looks_like_server(words: list[str]) -> bool:
+    """`kinto start`, `uv run airflow webserver`, `python -m shop serve`, `pserve live.ini`."""
+    rest = list(words)
+    while rest and (rest[0] in WRAPPING or rest[0].startswith("-") or wrappers.ASSIGNMENT.match(rest[0])):
+        rest.pop(0)
+    if rest and commands.PYTHON.match(rest[0]):
+        rest = rest[2:] if rest[1:2] == ["-m"] else rest[1:]
+    name = os.path.basename(rest[0]) if rest else ""
+    if name in OTHER_SERVERS or rest[1:2] == [] or rest[1] not in STARTING or name in NO_SERVERS:
+        return name in OTHER_SERVERS
+    return os.path.dirname(shutil.which(rest[0]) or "") not in ("/bin", "/usr/bin", "/sbin", "/usr/sbin")  # echo start
 
 
 def _server(words: list[str], is_server: Callable[[list[str]], bool], directory: str) -> tuple[list[str], str] | None:

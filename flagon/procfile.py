@@ -60,8 +60,9 @@ def _last_of(line: str, environ: Mapping[str, str], directory: str) -> commands.
 
 
 def not_known(boot: Boot) -> str:
-    """The `web:` line, if it starts no server that is known, and nobody has given a command in its place."""
-    line = "" if boot.settings.procfile or boot.settings.web or boot.command else read(boot.directory).get("web", "")
+    """The `web:` line, if it starts no server that is known, and neither a command nor it itself has come to this."""
+    known = boot.settings.procfile or boot.settings.web or boot.command or commands.again
+    line = "" if known else read(boot.directory).get("web", "")
     return "" if line.endswith("flagon serve") else line
 
 
@@ -96,10 +97,9 @@ def lines(boot: Boot, command: bool) -> list[str]:
     """What of a Procfile is not done, for the boot. `command`: the container was given one, in place of `web:`."""
     there = read(boot.directory)
     found = []
-    known = boot.settings.procfile is not None or boot.settings.web is not None or command
-    if not known and not there.get("web", "flagon serve").endswith("flagon serve"):
+    if not command and (line := not_known(boot)):
         found.append(
-            f"Procfile: `web: {there['web']}` starts no server that is known here, and is not run. What it does "
+            f"Procfile: `web: {line}` starts no server that is known here, and is not run. What it does "
             "before the server belongs into prestart.sh, its server's options into settings"
         )
     if "release" in there and boot.values["MIGRATE"] == "off" and not boot.values["MIGRATE_COMMAND"]:

@@ -335,6 +335,12 @@ def _not_wsgi(found: Any) -> str:
     return f"it takes {most} arguments, and WSGI gives two, environ and start_response."
 
 
+NO_SETTINGS = (
+    "Django's settings are named by the variable DJANGO_SETTINGS_MODULE, such as "
+    "-e DJANGO_SETTINGS_MODULE=shop.settings, or in the file that is served."
+)
+
+
 def _raised_in(error: BaseException) -> str:
     """The package whose code an error comes from, on a line of its own; empty if it is the application's.
 
@@ -373,6 +379,8 @@ def _old(error: BaseException) -> str:
     why = old_code.of_error(error) or packages.of_import(error)
     if "DATABASE_URL" in str(error) and not os.environ.get("DATABASE_URL"):
         why = NO_DATABASE
+    if "settings are not configured" in str(error) and not os.environ.get("DJANGO_SETTINGS_MODULE"):
+        why = NO_SETTINGS
     return f"\n{why}" if why else ""
 
 

@@ -65,7 +65,7 @@ def django(layout: Migrations, options: dict[str, Any]) -> None:
     if layout.unclear:
         raise loading.LoadError(f"Django's settings are not known, set DJANGO_SETTINGS_MODULE: {layout.unclear}")
     if layout.settings:
-        os.environ.setdefault("DJANGO_SETTINGS_MODULE", layout.settings)
+        os.environ["DJANGO_SETTINGS_MODULE"] = layout.settings
     put_on_path(options)
     sys.argv[:] = [layout.config, "migrate", "--noinput"]
     runpy.run_path(layout.config, run_name="__main__")

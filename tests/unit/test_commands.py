@@ -327,7 +327,7 @@ def test_serve_takes_the_words_of_a_server(served, monkeypatch, capsys, words, v
 
     taken = []
     monkeypatch.chdir(served.directory)
-    monkeypatch.setattr(cli, "serve", lambda command=None, again=False: taken.append(command) or 0)
+    monkeypatch.setattr(cli, "serve", lambda command=None: taken.append(command) or 0)
     monkeypatch.setattr(cli, "run_command", lambda *_: pytest.fail("run, not served"))
     assert cli.main(words) == code
     said = capsys.readouterr()

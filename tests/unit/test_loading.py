@@ -239,6 +239,23 @@ def test_sqlite_s_other_errors_are_left_alone(module):
     assert "runs the application" not in text
 
 
+def test_what_a_package_says_of_settings_does_not_send_the_reader_to_its_version(module, tmp_path, monkeypatch):
+    """Django's ImproperlyConfigured, and its like: the variable is what to set."""
+    package = tmp_path / "site-packages" / "werkzeug"
+    package.mkdir(parents=True)
+    text = "class {0}(Exception): ...\ndef fail(text): raise {0}(text)\n"
+    monkeypatch.syspath_prepend(str(package))
+    monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
+    for name, said in [
+        ("ImproperlyConfigured", "Requested setting X, but settings are not configured. You must either define the"),
+        ("UndefinedValueError", "KEY not found"), ("OperationalError", "no such host"), ("Odd", "other"),
+    ]:  # fmt: skip
+        (package / f"of_{name}.py").write_text(text.format(name))
+        found = error(f"{module(f'import of_{name}{chr(10)}of_{name}.fail({said!r})')}:app")
+        assert "the installed" not in found
+        assert ("-e DJANGO_SETTINGS_MODULE=shop.settings" in found) is (name == "ImproperlyConfigured")
+
+
 def test_a_file_that_cannot_be_made_wants_its_folder(module, tmp_path, monkeypatch):
     monkeypatch.setattr(places, "mount_points", lambda: ["/"])
     inner = "def open(path): raise PermissionError(13, 'Permission denied', path)"

@@ -480,3 +480,18 @@ def test_sqlite_files_of_others_in_the_data_directory_are_named_without_any_url(
     assert not any(name in line for name in ("y.db", "notes.txt", "own.db", "x.sqlite3 "))
     monkeypatch.setattr(access, "DATA_LOOKED_AT", 1)
     assert access._database(boot) == [], "a large volume is not walked at each start"
+
+
+def test_folders_that_applications_write_to_are_named_with_the_ones_for_static_files(tmp_path, monkeypatch):
+    """In an old image, where everything ran as root: media, whoever owns it, and not each folder of sources."""
+    for name in ("shop/static", "shop/media/documents", "shop/views", "instance", "node_modules/static"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "shop" / "views" / "write.py").write_text("import os\nos.makedirs('media')\n")
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    old, database = SimpleNamespace(seen="UWSGI_INI"), SimpleNamespace(path="", kind="none")
+    boot = SimpleNamespace(directory=str(tmp_path), settings=SimpleNamespace(old=old), database=database)
+    (said,) = access._folder(boot)
+    named = ", ".join([str(tmp_path), *(f"{tmp_path}/{name}" for name in ("instance", "shop/media", "shop/static"))])
+    assert f"cannot write {named}. " in said
+    old.seen = ""
+    assert access._folder(boot) == []

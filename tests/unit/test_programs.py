@@ -304,9 +304,9 @@ def scripts(tmp_path, monkeypatch):
     ("./own.sh", "flagon serve"), ("./entry.sh", "/usr/bin/flagon"), ("./either.sh", "uwsgi own.ini"),
     ("./child.sh", ""), ("./none.sh", ""), ("./here.sh", ""), ("./more.sh", ""), ("./nowhere.sh", ""), ("kinto start", ""), ("X=1 ./boot.sh", ""),
 ])  # fmt: skip
-def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, line, words):
+def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, monkeypatch, line, words):
     """Else it is named, with the next step, where no application is found."""
-    from flagon import past_nginx
+    from flagon import commands, past_nginx
     from flagon.boot import Boot, NoApplication
 
     (scripts / "Procfile").write_text(f"web: {line}\n")
@@ -325,6 +325,8 @@ def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, lin
     for other in (Boot({}, str(scripts), ["sleep", "1"]), Boot({"SERVE_CMD": "off"}, str(scripts))):
         assert procfile.script(other) == []
     assert not procfile.next_step(Boot({}, str(scripts), ["sleep", "1"]))
+    monkeypatch.setattr(commands, "again", True)  # it was run, and ended in `flagon serve`
+    assert (procfile.script(boot), procfile.next_step(boot)) == ([], "")
 
 
 @pytest.mark.parametrize(("words", "says", "warns"), [
@@ -363,3 +365,54 @@ def test_what_a_command_and_a_hook_see_without_an_application(scripts):
     assert (seen["DATABASE_URL"], seen["PORT"]) == ("postgresql://u@h/d", "8080")
     assert seen.keys() >= {"FLAGON_VERSION", "FLAGON_DATABASE", "FLAGON_SQLITE_URL"}
     assert "SENDFILE" not in seen
+
+
+@pytest.mark.parametrize(("line", "named"), [
+    ("kinto migrate && kinto start", "kinto start"), ("exec env X=1 uv run --frozen airflow webserver -p 80", "env X=1 uv run --frozen airflow webserver -p 80"),
+    ("python -m shop serve", "python -m shop serve"), ("pserve live.ini", "pserve live.ini"), ("./kinto.sh", "kinto start --ini k.ini"),
+    ("python run.py runserver", "python run.py runserver"), ("celery -A x worker", ""), ("echo start", ""), ("flagon serve", ""), ("sleep 600", ""),
+    ("nginx start", ""), ("kinto migrate", ""), ("./own.sh", ""), ("bash", ""), ("cat <<E\nE\nkinto start", ""),
+])  # fmt: skip
+def test_what_looks_like_a_server_that_is_not_known_is_named(scripts, line, named):
+    from flagon import past_nginx
+
+    (scripts / "kinto.sh").write_text("#!/bin/sh\nkinto migrate\nexec kinto start --ini k.ini\n")
+    words = ["sh", "-c", line] if "&&" in line or "<<" in line else line.split()
+    said = past_nginx.line(words, {}, str(scripts))
+    assert (
+        (f"{named}` is no server that is known here" in said and "APP_MODULE=module:object" in said)
+        if named
+        else not said
+    )
+    assert ("What else" in said) is (named.startswith("kinto"))
+
+
+@pytest.mark.parametrize(("there", "said"), [(True, 1), (False, 0)])
+def test_a_prestart_that_is_not_there_is_not_said_to_be_left_out(tmp_path, monkeypatch, capfd, there, said):
+    """An old image's mark, as with `uwsgi own.ini`, and a command in the place of the start."""
+    from flagon import boot, hooks
+
+    (tmp_path / "own.ini").write_text("[uwsgi]\nmodule = app\n")
+    (tmp_path / "run").mkdir()
+    if there:
+        (tmp_path / "prestart.sh").write_text("true\n")
+    monkeypatch.setattr(hooks, "APPLICATION", str(tmp_path))
+    monkeypatch.setenv("RUNTIME_DIR", str(tmp_path / "run"))
+    made = boot.Boot(dict(os.environ), str(tmp_path), ["uwsgi", "own.ini"], keeps=False)
+    hooks.after(made, ["uwsgi", "own.ini"])
+    assert capfd.readouterr().out.count("prestart.sh is not run: a command was given") == said
+
+
+@pytest.mark.parametrize(("environ", "said", "not_said"), [
+    ({}, ["1 thread, uploads of any size, nginx's 404 below /static. THREADS, MAX_BODY_SIZE, STATIC_FILES say"], []),
+    ({"THREADS": "4", "MAX_BODY_SIZE": "1m"}, ["the default: nginx's 404 below /static. STATIC_FILES says otherwise"], ["1 thread", "any size"]),
+    ({"THREADS": "4"}, ["uploads of any size"], ["1 thread"]), ({"NGINX_MAX_UPLOAD": "1m"}, ["1 thread"], ["any size"]),
+    ({"THREADS": "4", "MAX_BODY_SIZE": "1m", "STATIC_FILES": "off"}, ["UWSGI_PROCESSES is seen: its names are read"], ["the default:"]),
+])  # fmt: skip
+def test_an_old_image_s_defaults_are_said_of_what_nobody_has_said(tmp_path, environ, said, not_said):
+    from flagon import handover
+    from flagon.boot import Boot
+
+    line = handover.old_defaults(Boot({"UWSGI_PROCESSES": "2", **environ}, str(tmp_path)))
+    assert all(text in line for text in said)
+    assert not any(text in line for text in not_said)
