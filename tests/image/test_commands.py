@@ -443,6 +443,25 @@ def test_a_procfile_s_line_is_run_as_a_command_is() -> None:
             assert words in log
 
 
+def test_a_procfile_s_script_is_run_once_where_nothing_else_is_found() -> None:
+    """As the same CMD would be: `exec gunicorn` at its end is the box. A check says so, commands have a SECRET_KEY."""
+    files: dict[str, str | bytes] = {"pkg/web.py": WHO, "Procfile": "web: sh boot.sh\n"}
+    files["boot.sh"] = "echo before the server\nexport X=4\nexec gunicorn -w 1 pkg.web:app\n"
+    with Box(image=RUNTIME, files=files) as box:
+        assert (box.get("/").headers["Server"], box.get("/").text.split()[0]) == ("nginx", "4")
+        log = box.logs()
+        assert (log.count("before the server"), "1 workers" in log) == (1, True)
+        assert box.stop()[1] == 0
+    for command, env in ((["check"], {}), ([], {"FLAGON_CHECK": "1"})):
+        done = run_once(command, env=env, image=RUNTIME, files=files)
+        assert (done.returncode, "`gunicorn -w 1 pkg.web:app`, Flagon serves pkg.web:app" in done.stdout) == (0, True)
+    assert len(run_once(["sh", "-c", "echo $SECRET_KEY"], image=RUNTIME, files=files).stdout.strip()) > 30
+    again = run_once(image=RUNTIME, files={**files, "boot.sh": "exec flagon serve\n"})
+    assert (again.returncode, again.stderr.count("line is run")) == (78, 1)
+    unknown = run_once(image=RUNTIME, files={**files, "Procfile": "web: kinto start\n"})
+    assert (unknown.returncode, 'CMD ["kinto", "start"]' in unknown.stderr) == (78, True)
+
+
 def test_a_boot_script_in_place_of_our_entrypoint() -> None:
     """`exec gunicorn` as process 1: the box, as uid 10001; its own words hold. SERVE_CMD=off: the real one."""
     files: dict[str, str | bytes] = {"wsgi.py": WHO, "boot.sh": BOOT}

@@ -47,6 +47,7 @@ COPY --from=build /opt/venv /opt/venv
 RUN mkdir /extra
 COPY app.py gunicorn.conf.py Procfile /app/
 COPY hook.py /docker-entrypoint.d/hook.py
+RUN cp /usr/bin/env /opt/flagon/venv/bin/elf
 ENV MIGRATE=auto MIGRATE_COMMAND="python -c 'import shoplib; print(1, shoplib.WORD)'" PROCESSES=clock
 """
     procfile = "clock: python -uc 'import shoplib, time; print(2, shoplib.WORD); time.sleep(3600)'\n"
@@ -60,6 +61,8 @@ ENV MIGRATE=auto MIGRATE_COMMAND="python -c 'import shoplib; print(1, shoplib.WO
         assert "packages: /opt/venv (found there)" in box.exec("flagon", "check")
         words = "import sys, shoplib; print(sys.prefix, shoplib.WORD)"
         assert box.exec("flagon", "python", "-c", words).strip() == "/opt/venv found"
+        # A binary that pip has put into ours is no script for their interpreter.
+        assert box.exec("flagon", "elf", "echo", "a binary").strip() == "a binary"
         box.kill("HUP")
         box.wait_log("workers with the new code")
         assert box.get("/").text == served
@@ -156,6 +159,7 @@ USERS = """
 mkdir /data /new && mkdir -m 755 /data/ && [ -d /new ] && ! mkdir /new 2>/dev/null
 adduser -D one && adduser -D -H -u 2001 -s /bin/sh -g 'A name' two && addgroup -g 3001 -S staff2
 adduser -SDH -G staff2 three && adduser -h /home/four -u2004 -D four
+useradd --uid 10001 --create-home seven && useradd -mu 10001 eight && ! useradd -u 2001 nine
 adduser --disabled-password --gecos '' five && adduser --system --group six && adduser five staff2
 id -u two three four five; id -gn one three six; id -Gn five; getent passwd two four | cut -d: -f5-
 """

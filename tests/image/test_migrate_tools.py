@@ -174,3 +174,11 @@ def test_a_django_project_is_migrated_by_its_own_command() -> None:
             assert "Applying auth.0001_initial" in box.logs()
             assert box.get("/ready").json()["checks"]["migrations"] == "skipped"
             assert "no such table" not in box.get("/admin/login/").text
+        # A manage.py that names no settings: by the one module that serves, or by the variable.
+        bare = "sed -i /setdefault/d manage.py && flagon migrate && flagon check"
+        for env, why in (
+            ({}, "the only WSGI module of"),
+            ({"DJANGO_SETTINGS_MODULE": "shop.settings"}, "DJANGO_SETTINGS"),
+        ):
+            done = run_once(["sh", "-c", bare], env=env, image=image)
+            assert (done.returncode, f"ok: shop.wsgi:application ({why}" in done.stdout) == (0, True)
