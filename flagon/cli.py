@@ -82,7 +82,7 @@ def script_of_procfile() -> list[str]:
 
 def serve(command: list[str] | None = None) -> int:
     """Boot, run supervisord in this interpreter until the end, return the recorded exit code."""
-    from flagon import access, dangers, guard, process_one, procfile
+    from flagon import access, dangers, guard, masking, process_one, procfile
     from flagon.handover import Box, application_environment
 
     if command is None and (words := script_of_procfile()):
@@ -103,7 +103,8 @@ def serve(command: list[str] | None = None) -> int:
     boot.warnings += (*procfile.lines(boot, command is not None), *filter(None, [process_one.line()]))
     if given and boot.served:
         off = "" if boot.served.always else "; SERVE_CMD=off runs it as it is"
-        boot.warnings.append(f"the command `{' '.join(given)}` is served through nginx and gunicorn instead{off}")
+        shown = masking.command(" ".join(given))
+        boot.warnings.append(f"the command `{shown}` is served through nginx and gunicorn instead{off}")
     box = Box(boot, environ, command)
     box.tell()
     environment = application_environment(boot)

@@ -24,6 +24,7 @@ SYSTEM_PATH = ("/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 GUNICORNS_FILE = "./gunicorn.conf.py"  # what gunicorn reads where nothing names a file
 OURS_BY_NAME = b"exec /opt/flagon/entrypoint.sh "
 SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
+MOST_WORDS, LONGEST = 1000, 65536  # of a start command that is read; a longer one is run as it is
 COMMAND, PROCFILE = "command line", "Procfile"  # whose a command is
 BLOCK = re.compile(r"^# /// script[ \t\r]*$", re.MULTILINE)
 VALUED_FLAGS = ("-X", "-W", "--check-hash-based-pycs")  # of python
@@ -206,8 +207,17 @@ def _program(words: list[str], environ: Mapping[str, str], directory: str) -> Se
 
 def served_instead(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     """What `words` mean if they start a development or bare server; None if they are a program to run."""
+    if len(words) > MOST_WORDS or sum(map(len, words)) > LONGEST:
+        return None
+    try:
+        return _served_instead(words, environ, directory)
+    except RecursionError:  # python -m python -m python ...
+        return None
+
+
+def _served_instead(words: list[str], environ: Mapping[str, str], directory: str) -> Serve | None:
     simple = _simple_shell(words, environ)
-    if not simple:
+    if not simple or len(simple) > MOST_WORDS:
         return None
     if simple[0] in OLD_START and os.path.basename(simple[0]) != "supervisord":
         return Serve(None, None, [], "flagon", always=True) if is_ours(shutil.which(simple[0]) or "") else None

@@ -10,7 +10,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import NoReturn
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.-]*\Z"
@@ -26,7 +26,9 @@ GRAMMAR = {
     "comment": r"#[^\n]*",
     "end": r"\n|\Z",
 }
-REFERENCE = r"\$\{([^}:]*)(?::-([^}]*))?\}"
+LONGEST = 131000  # bytes of NAME=value: the kernel takes no longer one (execve(2), MAX_ARG_STRLEN)
+WARNINGS = 20
+MOST = 1_500_000  # bytes of all of them: with those of the container less than the kernel takes
 ESCAPED = {"'": r"\\([\\'])", '"': r"\\([\\'\"abfnrtv])"}
 ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}  # the others mean themselves
 
@@ -61,6 +63,7 @@ class Reader:
 
     def __init__(self, text: str, environ: Mapping[str, str]) -> None:
         self._text, self._position, self._environ = text, 0, environ
+        self._line, self._counted, self._room = 1, 0, MOST
         self.variables: dict[str, str | None] = {}  # None: its name alone was there
         self.warnings: list[str] = []
 
@@ -70,11 +73,19 @@ class Reader:
             self._take("space")
             if self._position >= len(self._text):
                 return
-            number = self._text.count("\n", 0, self._position) + 1
+            self._line += self._text.count("\n", self._counted, self._position)
+            self._counted = self._position
             try:
                 self._entry()
             except Unreadable as why:
-                self.warnings.append(f".env line {number} {why}")
+                self._warn(f".env line {self._line} {why}")
+
+    def _warn(self, line: str) -> None:
+        """The first of them tell enough of a file that is something else."""
+        if len(self.warnings) < WARNINGS:
+            self.warnings.append(line)
+        elif len(self.warnings) == WARNINGS:
+            self.warnings.append(".env: there are more such lines")
 
     def _entry(self) -> None:
         if self._take("comment"):
@@ -96,7 +107,10 @@ class Reader:
             self.variables[name] = None  # takes back what a line above has said
         if value is None or not is_name(name):
             _refuse("is not NAME=value")
-        value = self._expanded(value)
+        value = self._expanded(value, LONGEST - len(name))
+        self._room -= len(name) + len(value)
+        if self._room < 0:
+            _refuse(f"makes more than {MOST} bytes of variables, which no program can be given,")
         if "\0" in value:
             _refuse("has a NUL, which no variable can hold,")
         self.variables[name] = value
@@ -122,16 +136,22 @@ class Reader:
         plain = self._take("text")
         return re.sub(r"(?<!\s)\s+#.*", "", plain[0]).rstrip() if plain else ""
 
-    def _expanded(self, value: str) -> str:
-        import re
+    def _expanded(self, value: str, most: int) -> str:
+        """With its `${NAME}` and `${NAME:-default}` filled in."""
+        pieces, length = [], 0
+        for piece in _pieces(value):
+            text = piece if isinstance(piece, str) else self._variable(*piece)
+            length += len(text.encode("utf-8", "surrogateescape"))
+            if length > most:
+                _refuse(f"is longer than {LONGEST} bytes, which no variable can be,")
+            pieces.append(text)
+        return "".join(pieces)
 
-        def variable(found: re.Match[str]) -> str:
-            for known in (self._environ, self.variables):
-                if found[1] in known:
-                    return known[found[1]] or ""
-            return found[2] or ""
-
-        return re.sub(REFERENCE, variable, value)
+    def _variable(self, name: str, default: str) -> str:
+        for known in (self._environ, self.variables):
+            if name in known:
+                return known[name] or ""
+        return default
 
     def _take(self, what: str) -> re.Match[str] | None:
         import re
@@ -141,6 +161,23 @@ class Reader:
         if found:
             self._position = found.end()
         return found
+
+
+def _pieces(value: str) -> Iterator[str | tuple[str, str]]:
+    """Texts, and (name, default) of the references between them: `${`, no } or :, perhaps `:-` and no }, `}`."""
+    begin = search = 0
+    while (start := value.find("${", search)) >= 0:
+        end = value.find("}", start)
+        if end < 0:
+            break
+        colon = value.find(":", start, end)
+        if colon >= 0 and value[colon + 1] != "-":
+            search = colon  # nor is any other ${ before it a reference
+            continue
+        yield value[begin:start]
+        yield value[start + 2 : end if colon < 0 else colon], "" if colon < 0 else value[colon + 2 : end]
+        begin = search = end + 1
+    yield value[begin:]
 
 
 def _refuse(why: str) -> NoReturn:
@@ -163,9 +200,10 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[dict[str, str], list[s
 
 def read(directory: str, environ: Mapping[str, str], name: str = ".env") -> tuple[dict[str, str], list[str]]:
     """The variables of `directory`/.env; none if there is no such file. An unreadable one is a warning."""
+    from flagon import text_file
+
     try:
-        with open(os.path.join(directory, name), encoding="utf-8") as file:
-            return parse(file.read(), environ)
+        return parse(text_file.strict(os.path.join(directory, name)), environ)
     except FileNotFoundError:
         return {}, []
     except (OSError, UnicodeDecodeError) as error:

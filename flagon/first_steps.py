@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from flagon import commands, text_file
+from flagon import commands, masking, text_file
 from flagon.wrappers import Step
 
 if TYPE_CHECKING:
@@ -77,10 +77,10 @@ def run(hooks: Hooks, step: Step, given: Mapping[str, str]) -> list[str]:
 def _look_at(hooks: Hooks, step: Step, code: str) -> None:
     """Whether the wrappers did what they are for."""
     if code != "0":
-        text = f"`{step.asked}` ended with code {code}: what it does to the environment is not there"
+        text = f"`{one_line(step.asked)}` ended with code {code}: what it does to the environment is not there"
         hooks.output.record("flagon", "warning", text)
     elif step.agents and not _site_folder(hooks.environment.get("PYTHONPATH", "")):
-        text = f"`{step.asked}` leaves no sitecustomize.py in PYTHONPATH: its agent is not loaded"
+        text = f"`{one_line(step.asked)}` leaves no sitecustomize.py in PYTHONPATH: its agent is not loaded"
         hooks.output.record("flagon", "warning", text)
 
 
@@ -90,5 +90,5 @@ def _site_folder(search: str) -> bool:
 
 def one_line(text: str) -> str:
     """A shell text for a log line."""
-    line = " ".join(text.split())
+    line = masking.command(" ".join(text.split()))
     return line if len(line) < 120 else line[:117] + "..."

@@ -10,7 +10,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 
-from flagon import commands, wrappers
+from flagon import commands, text_file, wrappers
 
 # Where supervisord looks (its documentation, "Running Supervisor"), and where Debian's has it.
 SEARCHED = ("supervisord.conf", "etc/supervisord.conf", "/etc/supervisord.conf", "/etc/supervisor/supervisord.conf")
@@ -63,8 +63,7 @@ def answer(words: list[str]) -> tuple[str, int]:
 def parser_of(path: str) -> configparser.RawConfigParser:
     """A file as supervisord reads it. Raises OSError, ValueError, configparser.Error."""
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
-    with open(path, encoding="utf-8") as file:
-        parser.read_file(file, path)
+    parser.read_string(text_file.strict(path), path)
     return parser
 
 
@@ -118,6 +117,8 @@ def _words(options: Mapping[str, str]) -> list[str]:
 
 def served(words: list[str], environ: Mapping[str, str], directory: str) -> commands.Serve | None:
     """What it serves; None if another supervisord is installed and its file starts no server that we know."""
+    if environ.get("SUPERVISOR_ENABLED"):  # a program of another's, or of its own file
+        return None
     given = _file(words[1:])
     ours = commands.is_ours(shutil.which(words[0]) or words[0])
     if given is None:
@@ -130,12 +131,13 @@ def served(words: list[str], environ: Mapping[str, str], directory: str) -> comm
     conf_d = sorted(glob.glob(os.path.join(CONF_D, "*.conf")))
     web: commands.Serve | None = None
     left_out = []
+    inner = {**environ, "SUPERVISOR_ENABLED": "1"}  # as supervisord tells its programs
     for name, options in _programs([*paths, *(one for one in conf_d if one not in paths)], environ):
         command = _words(options)
         if wrappers.starts_nginx(command):
             left_out.append(name)
         elif web is None and command and os.path.basename(command[0]) != "supervisord":
-            web = commands.served_instead(command, environ, options.get("directory") or directory)
+            web = commands.served_instead(command, inner, options.get("directory") or directory)
             if web and options.get("directory"):
                 web = web._replace(directory=web.directory or os.path.join(directory, options["directory"]))
             left_out += [name] if web else []

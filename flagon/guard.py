@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from flagon import commands, server_calls
+from flagon import commands, masking, server_calls
 from flagon.server_calls import callee
-from flagon.wsgi_source import FACTORIES, WSGI, is_main_guard, source_of, syntax
+from flagon.wsgi_source import FACTORIES, WSGI, is_main_guard, source_of, syntax, written
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -39,7 +39,7 @@ def lines(boot: Boot) -> list[str]:
     first, more = _first(path, whole=bool(script))
     if path is None or first is None:
         return []
-    text = ast.unparse(first).splitlines()[0]
+    text = masking.command((written(first) or "...").splitlines()[0])
     text = text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
     and_more = f" (and {more} more)" if more else ""
     where = "" if script else ', below `if __name__ == "__main__":`,'
@@ -62,7 +62,10 @@ def _first(path: str | None, whole: bool) -> tuple[ast.stmt | None, int]:
     bodies = (
         [tree.body] if whole else [node.body for node in tree.body if is_main_guard(node) and isinstance(node, ast.If)]
     )
-    found = [one for body in bodies for one in Missed(functions, whole, _made(tree)).of(body)]
+    try:
+        found = [one for body in bodies for one in Missed(functions, whole, _made(tree)).of(body)]
+    except RecursionError:  # a chain of a thousand elif
+        return None, 0
     return (found[0], len(found) - 1) if found else (None, 0)
 
 
@@ -155,6 +158,8 @@ def _used(body: list[ast.stmt], applications: frozenset[str]) -> frozenset[str]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+    if not made:
+        return frozenset()  # the block of each elif of a long chain
     arguments = {
         name.id
         for node in body

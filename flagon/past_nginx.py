@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 
-from flagon import commands, shell_pieces, wrappers
+from flagon import commands, masking, shell_pieces, wrappers
 from flagon.environments import OWN
 
 OURS = "/opt/flagon/entrypoint.sh"
@@ -66,8 +66,9 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
         )
     server, script = found
     if os.path.basename(server[0]) == "supervisord":
+        shown = masking.command(" ".join(words))
         return (
-            f"`{' '.join(words)}` runs a supervisord of its own, not the box's: no nginx, no health paths. Leave "
+            f"`{shown}` runs a supervisord of its own, not the box's: no nginx, no health paths. Leave "
             "apt-get install supervisor and this CMD out; its programs belong into supervisor.d/*.conf"
         )
     program = server[1] if server[0] == "exec" else server[0]
@@ -82,7 +83,7 @@ def line(words: list[str], environ: Mapping[str, str], directory: str) -> str:
     end = f"let {script} end in {put}" if script else f"let the last command be {put}"
     if " & " in " ".join(words):
         end += "; programs beside it belong into a Procfile (PROCESSES) or supervisor.d"
-    return f"`{' '.join(server)}` serves past nginx, without health paths, limits and reload: {end}"
+    return f"`{masking.command(' '.join(server))}` serves past nginx, without health paths, limits and reload: {end}"
 
 
 def _unknown(words: list[str], directory: str) -> str:
@@ -162,6 +163,8 @@ def handed_over(words: list[str], environ: Mapping[str, str], directory: str) ->
 
 
 def _is_script(path: str) -> bool:
+    if not os.path.isfile(path):
+        return False  # a pipe would have us wait
     try:
         with open(path, "rb") as file:
             return file.read(2) == b"#!" or path.endswith(".sh")

@@ -13,7 +13,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from flagon import environments, places, step
+from flagon import environments, places, step, text_file
 
 if TYPE_CHECKING:
     from flagon.boot import Boot
@@ -55,8 +55,7 @@ def wanted(directory: str) -> tuple[str, str]:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read()
+        return text_file.strict(path).removeprefix("\ufeff")
     except (OSError, UnicodeDecodeError) as error:
         raise CannotInstall(f"PIP_INSTALL: {path} cannot be read: {error}") from None
 
@@ -69,7 +68,7 @@ def _dependencies(path: str) -> list[str] | None:
         raise CannotInstall(f"PIP_INSTALL: {path} needs Python 3.11; write a requirements.txt") from None
     try:
         found = tomllib.loads(_read(path)).get("project", {}).get("dependencies")
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise CannotInstall(f"PIP_INSTALL: {path}: {error}") from None
     return [str(line) for line in found] if isinstance(found, list) else None
 

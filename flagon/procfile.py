@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 
-from flagon import commands, gunicorn_args
+from flagon import commands, gunicorn_args, masking, text_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +19,22 @@ LINE = r"([A-Za-z0-9_-]+):\s*(.+)\Z"  # Heroku's documentation, "The Procfile"
 def read(directory: str) -> dict[str, str]:
     """Process type -> command; {} if there is no Procfile that can be read."""
     try:
-        with open(os.path.join(directory, "Procfile"), encoding="utf-8") as file:
-            found = [re.match(LINE, line.strip()) for line in file if not line.lstrip().startswith("#")]
+        lines = text_file.strict(os.path.join(directory, "Procfile")).split("\n")
     except (OSError, UnicodeDecodeError):
         return {}
+    found = [re.match(LINE, line.strip()) for line in lines if not line.lstrip().startswith("#")]
     return {line[1]: line[2] for line in found if line}
+
+
+def unread(directory: str) -> str:
+    """Why a Procfile that is there cannot be read; empty where it can, or there is none."""
+    try:
+        text_file.strict(os.path.join(directory, "Procfile"))
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return ""
 
 
 def web(served: commands.Serve | None) -> gunicorn_args.Arguments | None:
@@ -34,7 +45,7 @@ def web(served: commands.Serve | None) -> gunicorn_args.Arguments | None:
 def served(directory: str, environ: Mapping[str, str]) -> commands.Serve | None:
     """What the `web:` line starts; None if there is none, or it is not understood."""
     line = read(directory).get("web", "")
-    if not line:
+    if not line or len(line) > commands.LONGEST:
         return None
     whole = commands.served_instead(["sh", "-c", line], environ, directory) or _last_of(line, environ, directory)
     return whole._replace(source=commands.PROCFILE) if whole else None
@@ -51,8 +62,9 @@ def _last_of(line: str, environ: Mapping[str, str], directory: str) -> commands.
     for words in reversed([words for words in found if words]):
         served = commands.served_instead(words, environ, directory)
         if served:
+            shown, taken = masking.command(line), masking.command(" ".join(words))
             said = (
-                f"Procfile: of `web: {line}` only `{' '.join(words)}` is served, and nothing else of it is run: "
+                f"Procfile: of `web: {shown}` only `{taken}` is served, and nothing else of it is run: "
                 "what runs beside it belongs into lines of its own (PROCESSES), what runs before it into prestart.sh"
             )
             return served._replace(steps=(), lines=(*served.lines, said))
@@ -98,13 +110,19 @@ def lines(boot: Boot, command: bool) -> list[str]:
     there = read(boot.directory)
     found = []
     if not command and (line := not_known(boot)):
+        shown = masking.command(line)
         found.append(
-            f"Procfile: `web: {line}` starts no server that is known here, and is not run. What it does "
+            f"Procfile: `web: {shown}` starts no server that is known here, and is not run. What it does "
             "before the server belongs into prestart.sh, its server's options into settings"
         )
+    if not there and (why := unread(boot.directory)):
+        found.append(f"Procfile cannot be read and is ignored: {why}")
+    if len(there.get("web", "")) > commands.LONGEST:
+        found = [f"Procfile: the line `web:` is longer than {commands.LONGEST} letters, and is not read"]
     if "release" in there and boot.values["MIGRATE"] == "off" and not boot.values["MIGRATE_COMMAND"]:
+        shown = masking.command(there["release"])
         found.append(
-            f"Procfile: `release: {there['release']}` is not run: MIGRATE=auto brings the schema to head at the start, "
+            f"Procfile: `release: {shown}` is not run: MIGRATE=auto brings the schema to head at the start, "
             "by MIGRATE_COMMAND if that is given"
         )
     return found

@@ -126,8 +126,7 @@ def _of_file(path: str, lines: list[str]) -> list[Program]:
     """The programs of one supervisor file. What is not theirs to say is left out, each with a line."""
     parser = configparser.RawConfigParser(inline_comment_prefixes=(";", "#"), strict=False)
     try:
-        with open(path, encoding="utf-8") as file:
-            parser.read_file(file, path)
+        parser.read_string(text_file.strict(path), path)
     except (OSError, UnicodeDecodeError, configparser.Error) as error:
         raise BadProgram(f"{path}: {str(error).splitlines()[0]}") from None
     found = []

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from flagon.server_calls import callee, is_application, is_serving
-from flagon.wsgi_source import syntax
+from flagon.wsgi_source import syntax, written
 
 # What is called -> where the port stands among plain arguments (None: nowhere), and the port that it means without one.
 SERVERS: dict[str, tuple[int | None, str | None]] = {
@@ -142,13 +142,13 @@ class _Script:
                 if value:
                     return value
             return UNKNOWN
-        if isinstance(node, ast.Subscript) and ast.unparse(node.value) in ("os.environ", "environ"):
+        if isinstance(node, ast.Subscript) and written(node.value) in ("os.environ", "environ"):
             return self.environ.get(str(self.meaning(node.slice, deep - 1)), UNKNOWN)
         return self._call(node, deep) if isinstance(node, ast.Call) else UNKNOWN
 
     def _call(self, node: ast.Call, deep: int) -> object:
         """int(...), str(...), os.environ.get(...), os.getenv(...)."""
-        name = ast.unparse(node.func)
+        name = written(node.func)
         if name in ("int", "str") and len(node.args) == 1 and not node.keywords:
             return self.meaning(node.args[0], deep)
         if name in ("os.environ.get", "environ.get", "os.getenv", "getenv") and node.args:
@@ -216,7 +216,7 @@ def _asked(tree: ast.Module, environ: Mapping[str, str], folder: str) -> Asked:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not is_serving(node) or callee(node) not in SERVERS:
             continue
-        name, owner = callee(node), ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        name, owner = callee(node), written(node.func.value) if isinstance(node.func, ast.Attribute) else ""
         if owner.partition(".")[0] in OTHERS:
             continue
         calls.append(f"{owner}.{name}()" if owner else f"{name}()")
@@ -227,10 +227,18 @@ def _asked(tree: ast.Module, environ: Mapping[str, str], folder: str) -> Asked:
         for word in node.keywords:
             if word.arg in ("ssl_context", "keyfile", "certfile") and not _is_nothing(word.value, script):
                 tls = f"{word.arg}= of {calls[-1]}"
-    found = {str(port) for port in ports}
+    found = {_number(port) for port in ports}
     port = found.pop() if len(found) == 1 else ""
-    good = port.isdecimal() and 0 < int(port) < 65536
-    return Asked(port if good else "", calls[0] if calls else "", tls, "" if good else hidden)
+    return Asked(port, calls[0] if calls else "", tls, "" if port else hidden)
+
+
+def _number(port: object) -> str:
+    """A port as a setting is written; "" of what is none."""
+    if isinstance(port, str) and not (port.isascii() and port.isdigit() and len(port) < 6):
+        return ""
+    if not isinstance(port, (str, int)) or isinstance(port, bool) or not 0 < int(port) < 65536:
+        return ""
+    return str(int(port))
 
 
 def _is_nothing(node: ast.expr, script: _Script) -> bool:

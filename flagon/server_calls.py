@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from flagon.wsgi_source import FACTORIES, SERVING, is_main_guard, syntax
+from flagon.wsgi_source import FACTORIES, SERVING, is_main_guard, syntax, written
 
 # Other things that are run: subprocess.run(), asyncio.run(main()).
 NO_SERVERS = frozenset(
@@ -102,9 +102,9 @@ def _arguments(call: ast.Call) -> str | None:
     try:
         for node in (*call.args, *(keyword.value for keyword in call.keywords)):
             ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError, MemoryError):  # TypeError: {[1]}
         return None
-    return ast.unparse(call)[len(ast.unparse(call.func)) :]
+    return written(call)[len(written(call.func)) :]
 
 
 def imported_object(path: str, package: str) -> str | None:

@@ -6,6 +6,8 @@ import os
 import re
 from collections.abc import Mapping
 
+from flagon import text_file
+
 PLACEHOLDER = re.compile(r"\$\((\w+)\)|%\((\S+?)\)|%([dnsp])")  # uWSGI documentation, "Configuring uWSGI"
 
 
@@ -16,8 +18,7 @@ class BadIni(Exception):
 def read(path: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
     """(option, value) of the [uwsgi] section; dashes for underscores. Raises BadIni."""
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().lstrip("\ufeff").splitlines()
+        lines = text_file.strict(path).lstrip("\ufeff").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadIni(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     options: list[tuple[str, str]] = []

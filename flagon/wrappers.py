@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flagon import shell_pieces
+from flagon import masking, shell_pieces
 
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 SHELLS = ("sh", "bash", "dash", "ash")
@@ -62,6 +62,8 @@ NO_NGINX = (
     "is left out: the box has its own nginx. Of /etc/nginx it reads conf.d/*.conf, and /app/nginx is for yours "
     "(docs/extending.md)"
 )
+
+MOST_WORDS = 1000  # of one command; a wrapper's own are tried one by one
 # A command's words, and the folder that a `cd` has led to ("": none) -> whether it is a server.
 IsServer = Callable[[list[str], str], bool]
 
@@ -113,6 +115,8 @@ def find(words: list[str], is_server: IsServer) -> Found | None:
     try:
         pieces = shell_pieces.split(shell[1])
     except shell_pieces.Unread:
+        return None
+    if any(len(piece.words) > MOST_WORDS for piece in pieces):
         return None
     text, pieces, lines = _without_nginx(shell[1], pieces)
     if not pieces or not _sound(pieces, is_server):
@@ -207,7 +211,7 @@ def _peeled(
             if name in AGENTS:
                 agents.append(name)
             if name in SAID:
-                lines.append(f"command line: `{' '.join(texts[begin:end])}` {SAID[name]}")
+                lines.append(f"command line: `{masking.command(' '.join(texts[begin:end]))}` {SAID[name]}")
         elif shell_text(texts[begin:]) and (inner := find(texts[begin:], is_server)):
             break
         else:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 from typing import Any
+
+from flagon import text_file
 
 OBJECTS = ("app", "application")
 FLASK = frozenset({"Flask", "APIFlask", "OpenAPI"})
@@ -93,23 +96,30 @@ def _names(body: list[ast.stmt], found: dict[str, str]) -> None:
 
 def is_main_guard(node: ast.stmt) -> bool:
     """`if __name__ == "__main__":`."""
-    return isinstance(node, ast.If) and "__name__" in ast.dump(node.test)
+    return isinstance(node, ast.If) and any(getattr(one, "id", "") == "__name__" for one in ast.walk(node.test))
 
 
 def syntax(path: str | None) -> ast.Module | None:
     """A file's syntax tree; None if there is none to be had. The last one is kept: a start asks several times."""
     try:
-        with open(path or "", "rb") as file:
-            text = file.read()
+        text = text_file.content(path or "")
         if text != _last[0]:
             _last[:] = text, ast.parse(text, path or "")
-    except (OSError, SyntaxError, ValueError, RecursionError):
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deep
         return None
     tree: ast.Module = _last[1]
     return tree
 
 
 _last: list[Any] = [b"", ast.parse("")]
+
+
+def written(node: ast.AST) -> str:
+    """As source text; "" of what is nested too deep for that."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return ""
 
 
 def find_object(path: str, first: str = "") -> str | None:
@@ -120,7 +130,8 @@ def find_object(path: str, first: str = "") -> str | None:
 
 def _offered(tree: ast.Module, first: str = "") -> str | None:
     found: dict[str, str] = {}
-    _names(tree.body, found)
+    with contextlib.suppress(RecursionError):  # a chain of a thousand elif; what is found by then counts
+        _names(tree.body, found)
     for name in (first, *OBJECTS):
         if found.get(name) in ("object", "made"):
             return name
@@ -194,8 +205,7 @@ def is_factory(path: str | None, name: str) -> bool:
 def broken(path: str) -> str | None:
     """The syntax error of a file as `line 3: invalid syntax`, or None."""
     try:
-        with open(path, "rb") as file:
-            ast.parse(file.read(), path)
+        ast.parse(text_file.content(path), path)
     except SyntaxError as error:
         from flagon import old_code
 
@@ -203,6 +213,8 @@ def broken(path: str) -> str | None:
         return f"line {error.lineno}: {error.msg}{'. ' + why.rstrip('.') if why else ''}"
     except (OSError, ValueError) as error:
         return str(error)
+    except (RecursionError, MemoryError):
+        pass  # nested too deep to be read here: whoever imports it will see
     return None
 
 

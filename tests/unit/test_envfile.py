@@ -3,6 +3,7 @@
 import io
 import os
 import random
+import time
 from unittest import mock
 
 import pytest
@@ -98,3 +99,49 @@ def test_random_files_mean_what_they_mean_to_dotenv():
         assert envfile.parse(text, {"B": "environment"})[0] == {
             name: value for name, value in wanted.items() if envfile.is_name(name)
         }, (seed, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "A0=xxxxxxxxxx\n" + "".join(f"A{i + 1}=${{A{i}}}${{A{i}}}\n" for i in range(60)),
+            "is longer than 131000 bytes",
+        ),
+        ("A=xxxxxxxxxx\n" + "A=${A}${A}\n" * 60, "is longer than 131000 bytes"),
+        (f"A={'x' * 100000}\n" + "".join(f"B{i}=${{A}}\n" for i in range(100)), "makes more than 1500000 bytes"),
+    ],
+)
+def test_references_in_references_stay_small(text, why):
+    variables, warnings = envfile.parse(text, {})
+    assert any(why in line for line in warnings)
+    assert len(warnings) <= envfile.WARNINGS + 1
+    assert sum(map(len, variables.values())) < 2_000_000
+
+
+@pytest.mark.parametrize("unit", ["${", "${a:-", "${a:", "${a}", "$", "${a:x}", "${${a:-}"])
+def test_references_take_linear_time(unit):
+    def cpu(count):
+        begun = time.thread_time()
+        envfile.parse("B=" + unit * count, {})
+        return time.thread_time() - begun
+
+    assert cpu(20000) < 1.0
+
+
+def test_many_lines_take_linear_time():
+    text = "=\n" * 20000
+    begun = time.thread_time()
+    assert len(envfile.parse(text, {})[1]) == envfile.WARNINGS + 1
+    assert time.thread_time() - begun < 3.0
+
+
+def test_a_file_without_an_end_is_a_warning(tmp_path):
+    (tmp_path / ".env").symlink_to("/dev/zero")
+    assert "larger than 4 MB" in envfile.read(str(tmp_path), {})[1][0]
+    (tmp_path / ".env").unlink()
+    os.mkfifo(tmp_path / ".env")
+    assert "it is a pipe" in envfile.read(str(tmp_path), {})[1][0]
+    (tmp_path / ".env").unlink()
+    (tmp_path / ".env").symlink_to("/dev/null")
+    assert envfile.read(str(tmp_path), {}) == ({}, [])

@@ -48,7 +48,6 @@ USED_WITH = {
 }
 # Not linear, and only ever given what the owner of the box has written: (module, name).
 OWNERS = {
-    ("flagon.envfile", "REFERENCE"): "the image's own .env",
     ("flagon.database", "UNEXPANDED"): "DATABASE_URL and its like, at the start",
     ("flagon.database_sources", "ADO_PAIR"): "the same",
     ("flagon.programs", "SUPERVISORS_OWN"): "supervisord's message about a program file of the image",

@@ -309,6 +309,7 @@ def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, mon
     from flagon import commands, past_nginx
     from flagon.boot import Boot, NoApplication
 
+    monkeypatch.setattr(commands, "again", False)
     (scripts / "Procfile").write_text(f"web: {line}\n")
     boot = Boot({}, str(scripts))
     found = procfile.script(boot)

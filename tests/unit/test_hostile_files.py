@@ -1,0 +1,109 @@
+"""Files and start commands of an image's author that are odd, huge or nested: no traceback, an end, no secret."""
+
+import os
+import time
+
+import pytest
+
+from flagon import commands, guard, masking, procfile, script_port, server_calls, text_file, uwsgi_ini, wsgi_source
+
+APP = "from flask import Flask\napp = Flask(__name__)\n"
+COUNT = 30000
+LINES = {
+    "words": "env " + "a " * COUNT,
+    "wrappers": "ddtrace-run " * COUNT + "gunicorn app:app",
+    "shells": "env " + "sh " * COUNT,
+    "uv": "uv run " + "--with gunicorn " * COUNT,
+    "options": "nice " + "-n 1 " * COUNT,
+    "references": "gunicorn " + "${a-" * COUNT,
+    "letters": "gunicorn -" + "R" * COUNT * 2 + "R app:app",
+    "itself": "python -m " * 450,
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_a_long_start_command_is_run_as_it_is(kind, tmp_path):
+    line = LINES[kind]
+    begun = time.thread_time()
+    for words in (["sh", "-c", line], line.split()):
+        commands.served_instead(words, {}, str(tmp_path))
+    (tmp_path / "Procfile").write_text("web: " + line)
+    procfile.served(str(tmp_path), {})
+    assert time.thread_time() - begun < 4.0
+
+
+def test_a_supervisord_that_starts_itself_is_read_once(tmp_path):
+    conf = tmp_path / "own.conf"
+    command = f'command=sh -c "supervisord -c {conf}"\n'
+    conf.write_text(f"[program:a]\n{command}[program:b]\n{command}[program:web]\ncommand=gunicorn app:app\n")
+    served = commands.served_instead(["supervisord", "-c", str(conf)], {}, str(tmp_path))
+    assert served
+    assert served.application == "app:app"
+    assert served.left_out == ("web",)
+
+
+SOURCES = {
+    "if": "if " + "+".join(["1"] * 2500) + ": pass\napp.run()\n",
+    "not": "if " + "not " * 90000 + "1: pass\napp.run()\n",
+    "elif": "if a: pass\n" + "elif b: pass\n" * 2500 + "app.run()\n",
+    "guarded elif": 'if __name__ == "__main__":\n if a: pass\n' + " elif b: pass\n" * 2500 + " app.run()\n",
+    "calls": 'if __name__ == "__main__":\n  x' + ".a()" * 900 + "\n  app.run()\n",
+    "port": "app.run(port=0x" + "f" * 50000 + ")\n",
+    "text port": f'app.run(port="{"9" * 50000}")\n',
+    "argument": "from z import create_app\napp = create_app({[1]}, " + "+".join(["1"] * 900) + ")\napp.run()\n",
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_nested_source_ends_in_no_traceback(kind, tmp_path):
+    path = str(tmp_path / "app.py")
+    (tmp_path / "app.py").write_text(APP + SOURCES[kind])
+    begun = time.thread_time()
+    for read in (
+        wsgi_source.find_object, wsgi_source.starts_a_server, wsgi_source.broken, wsgi_source.django_settings,
+        lambda path: script_port.asked(path, {}), lambda path: server_calls.imported_object(path, ""),
+        server_calls.at_import, lambda path: guard._first(path, False), lambda path: guard._first(path, True),
+    ):  # fmt: skip
+        read(path)
+    assert script_port.asked(path, {}).port in ("", "5000")
+    assert time.thread_time() - begun < 5.0
+
+
+def test_no_file_is_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    path = str(tmp_path / "pipe")
+    assert wsgi_source.find_object(path) is None
+    assert text_file.read(path) == ""
+    with pytest.raises(uwsgi_ini.BadIni, match="it is a pipe"):
+        uwsgi_ini.read(path, {})
+    (tmp_path / "Procfile").symlink_to("/dev/zero")
+    assert procfile.read(str(tmp_path)) == {}
+    assert procfile.unread(str(tmp_path)) == "it is larger than 4 MB"
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("env DB_PASSWORD=hunter2 PORT=80 gunicorn app:app", "env DB_PASSWORD=******** PORT=80 gunicorn app:app"),
+        ("x postgres://u:hunter2@h/db", "x postgres://u:********@h/db"),
+        ("x --dsn=postgres://u:hunter2@h", "x --dsn=********"),
+        ("migrate --password hunter2 && y", "migrate --password ******** && y"),
+        ('export API_KEY="hunter2 hunter2"; gunicorn', "export API_KEY=********; gunicorn"),
+        ("export A=1;PGPASSWORD=hunter2;x", "export A=1;PGPASSWORD=********;x"),
+        ("curl -u me:hunter2 http://x", "curl -u ******** http://x"),
+        ("connect(host='h', password='hunter2')", "connect(host='h', password=********)"),
+        ("SECRET_KEY_FILE=/run/key gunicorn -w 2 app:app", "SECRET_KEY_FILE=/run/key gunicorn -w 2 app:app"),
+        ("flask db upgrade && gunicorn 'app:create_app(1)'", "flask db upgrade && gunicorn 'app:create_app(1)'"),
+    ],
+)
+def test_a_command_line_is_shown_without_its_secrets(given, shown):
+    assert masking.command(given) == shown
+
+
+def test_what_is_said_of_a_procfile_has_no_secret(tmp_path):
+    line = "env DB_PASSWORD=hunter2 celery worker & gunicorn app:app --env TOKEN=hunter2"
+    (tmp_path / "Procfile").write_text("web: " + line)
+    served = procfile.served(str(tmp_path), {})
+    assert served
+    assert any("only `" in said for said in served.lines)
+    assert "hunter2" not in " ".join(served.lines)
