@@ -94,7 +94,8 @@ def _beside(words: list[str], boot: Boot) -> str:
 
     last = past_nginx.handed_over(words, os.environ, boot.directory) if boot.values["SERVE_CMD"] else []
     if last:
-        served = commands.served_instead(last, os.environ, boot.directory)
+        own = last[2:] if os.path.basename(last[0]) == "flagon" else last  # flagon serve gunicorn ...
+        served = commands.served_instead(own, os.environ, boot.directory) if own else None
         what = f" {served.application}" if served and served.application else ""
         return (
             f"at its end, `{shlex.join(last)}`, Flagon serves{what} (not loaded here: what the script does comes first)"

@@ -155,7 +155,7 @@ def handed_over(words: list[str], environ: Mapping[str, str], directory: str) ->
         return []
     for found in (shell_pieces.command(piece) for piece in reversed(pieces)):
         bare = found[1:] if found[:1] == ["exec"] else found
-        if bare and os.path.basename(bare[0]) == "flagon" and bare[1:] in ([], ["serve"]):
+        if bare and os.path.basename(bare[0]) == "flagon" and bare[1:2] in ([], ["serve"]):
             return bare
         if found and commands.served_instead(found, environ, directory) is not None:
             return bare if _taken(found) else []

@@ -293,7 +293,7 @@ def scripts(tmp_path, monkeypatch):
     for name, end in {
         "boot.sh": "flask db upgrade\nexec gunicorn -w 2 pkg.web:app", "child.sh": "gunicorn pkg.web:app", "own.sh": "exec flagon serve",
         "either.sh": "if x; then\n exec flask run\nelse\n exec uwsgi own.ini\nfi", "none.sh": "exec celery worker", "here.sh": "cat <<E\nE\nexec flagon",
-        "more.sh": "exec flagon migrate", "entry.sh": "set -e\nexec /usr/bin/flagon",
+        "more.sh": "exec flagon migrate", "entry.sh": "set -e\nexec /usr/bin/flagon", "words.sh": "exec flagon serve gunicorn -w 2 pkg.web:app",
     }.items():  # fmt: skip
         (folder / name).write_text(f"#!/bin/sh\n{end}\n")
     return folder
@@ -301,7 +301,7 @@ def scripts(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("line", "words"), [
     ("./boot.sh", "gunicorn -w 2 pkg.web:app"), ("bash boot.sh", "gunicorn -w 2 pkg.web:app"), ("exec sh ./boot.sh", "gunicorn -w 2 pkg.web:app"),
-    ("./own.sh", "flagon serve"), ("./entry.sh", "/usr/bin/flagon"), ("./either.sh", "uwsgi own.ini"),
+    ("./own.sh", "flagon serve"), ("./entry.sh", "/usr/bin/flagon"), ("./words.sh", "flagon serve gunicorn -w 2 pkg.web:app"), ("./either.sh", "uwsgi own.ini"),
     ("./child.sh", ""), ("./none.sh", ""), ("./here.sh", ""), ("./more.sh", ""), ("./nowhere.sh", ""), ("kinto start", ""), ("X=1 ./boot.sh", ""),
 ])  # fmt: skip
 def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, monkeypatch, line, words):
@@ -332,7 +332,7 @@ def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, mon
 
 @pytest.mark.parametrize(("words", "says", "warns"), [
     ("./boot.sh", "at its end, `gunicorn -w 2 pkg.web:app`, Flagon serves pkg.web:app (not loaded here", ""),
-    ("./own.sh", "at its end, `flagon serve`, Flagon serves (not", ""), ("./either.sh", "`uwsgi own.ini`, Flagon serves", ""),
+    ("./own.sh", "at its end, `flagon serve`, Flagon serves (not", ""), ("./words.sh", "Flagon serves pkg.web:app (not", ""), ("./either.sh", "`uwsgi own.ini`, Flagon serves", ""),
     ("./child.sh", "nothing of Flagon's serves beside it", "`gunicorn pkg.web:app` serves past nginx"), ("./none.sh", "nothing of Flagon's", ""),
 ])  # fmt: skip
 def test_a_check_says_what_a_script_comes_to(scripts, monkeypatch, capsys, words, says, warns):
