@@ -47,8 +47,10 @@ def _ends_with_container(boot: Boot) -> list[str]:
     home = boot.values["DATA_DIR"]
     name = path if path.startswith(f"{home}/") else os.path.join(home, os.path.basename(path))
     there = "" if name == path else f", with DATABASE_URL=sqlite:///{name}"
+    first = places.needs(home)
     return [
-        f"{path} lies on no volume: this SQLite database ends with the container. Run with -v flagon-data:{home}{there}"
+        f"{path} lies on no volume: this SQLite database ends with the container. Run with -v "
+        f"flagon-data:{home}{there}{first}"
     ]
 
 
@@ -105,12 +107,13 @@ def _folder(boot: Boot) -> list[str]:
                 closed.append(path)
             elif name in files and name.endswith(".py"):
                 sources.append(path)
-            elif not os.access(path, os.W_OK) and name in files and name.endswith(DATABASES):
-                databases += [path] * (path != boot.database.path)
+            elif name in files and name.endswith(DATABASES):
+                databases += [] if path == boot.database.path else places.unwritable(path)
             elif everything and name in WRITTEN and name in folders and not os.access(path, os.W_OK):
                 folders_of_old.append(path)
-    fixed = databases if not folders_of_old or not (databases or _writes(sources)) else folders_of_old + databases
-    return [*_said("read", closed), *_said("write", fixed)]
+    if folders_of_old and (databases or _writes(sources)):
+        return [*_said("read", closed), *_said("write", folders_of_old + databases)]
+    return [*_said("read", closed), *_said_of_sqlite(list(dict.fromkeys(databases)), boot.values["DATA_DIR"])]
 
 
 def _said(what: str, paths: list[str]) -> list[str]:
@@ -121,6 +124,19 @@ def _said(what: str, paths: list[str]) -> list[str]:
     uid = os.geteuid()
     advice = permissions.of_several(paths, uid, identity.was_root)
     return [f"uid {uid}, gid {os.getegid()} cannot {what} {', '.join(paths)}. {advice}"]
+
+
+def _said_of_sqlite(paths: list[str], data: str) -> list[str]:
+    """SQLite writes into the file and into its folder: to mend the one alone leaves it read-only."""
+    if not paths:
+        return []
+    from flagon import identity, permissions
+
+    uid = os.geteuid()
+    return [
+        f"uid {uid}, gid {os.getegid()} cannot write {', '.join(paths)}: SQLite writes into the file and its folder. "
+        f"{permissions.of_database(paths, uid, identity.was_root)}. Or keep the file in {data}"
+    ]
 
 
 def _writes(sources: list[str]) -> bool:

@@ -214,7 +214,7 @@ class Boot:
             if self.insists and self.closed and not folder:
                 raise BootError(f"{self.closed}; or set SECRET_KEY and DATABASE_URL")
             try:
-                key, source, warning = secrets_store.load_or_make(folder, self.keeps)
+                key, source, warning = secrets_store.load_or_make(folder, self.keeps, self.values["DATA_DIR"])
             except (secrets_store.Unreadable, OSError) as error:
                 if self.insists:
                     raise BootError(str(error)) from None

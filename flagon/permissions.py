@@ -45,20 +45,24 @@ def of_several(paths: Iterable[str], uid: int, was_root: bool) -> str:
     inside = _tops([path for path in wanted if places.mount_of(path) == "/"])
     if inside:
         names = " ".join(map(shlex.quote, inside))
-        owner = os.lstat(inside[0]).st_uid
-        run_as = f"-e RUN_AS={owner}" if owner else "-e RUN_AS=root, as in the old images"
-        how = f", or start the container with {run_as}" if was_root else ""
+        how = f", or start the container with {_run_as(inside[0])}" if was_root else ""
         lines.append(f"In the Dockerfile, before a USER line: RUN chown -R {uid} {names}{how}")
     return ". ".join(lines)
 
 
-def of_database(closed: Iterable[str], uid: int) -> str:
+def of_database(closed: Iterable[str], uid: int, was_root: bool = False) -> str:
     """The line for SQLite's files and their folder: of the folder itself and not of all that is in it."""
     paths = list(closed)
     mount = next((mount for path in paths if (mount := places.mount_of(path)) != "/"), "")
     if mount:
         return _of_mount(mount, os.lstat(paths[0]).st_uid, uid)
-    return f"In the Dockerfile, before a USER line: RUN chown {uid} {' '.join(map(shlex.quote, paths))}"
+    line = f"In the Dockerfile, before a USER line: RUN chown {uid} {' '.join(map(shlex.quote, paths))}"
+    return line + (f", or start the container with {_run_as(paths[0])}" if was_root else "")
+
+
+def _run_as(path: str) -> str:
+    owner = os.lstat(path).st_uid
+    return f"-e RUN_AS={owner}" if owner else "-e RUN_AS=root, as in the old images"
 
 
 def _of_mount(mount: str, owner: int, uid: int) -> str:

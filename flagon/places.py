@@ -259,6 +259,26 @@ def chown_once(mount: str, uid: int) -> str:
     return f"docker run --rm --user 0 --entrypoint chown -v VOLUME:{mount} IMAGE -R {uid} {mount}"
 
 
+def needs(directory: str, uid: int = -1, groups: frozenset[int] = frozenset()) -> str:
+    """What a new volume at `directory` wants first, where it would be closed to this user; empty if it would be open.
+
+    It takes owner and mode of the folder in the image, so a Dockerfile's own USER may not write it.
+    """
+    uid = os.geteuid() if uid < 0 else uid
+    groups = groups or frozenset((os.getegid(), *os.getgroups()))
+    try:
+        status = os.stat(directory)
+    except OSError:
+        return ""
+    shift = 6 if status.st_uid == uid else 3 if status.st_gid in groups else 0
+    if not uid or is_mount(directory) or status.st_mode >> shift & 3 == 3:
+        return ""
+    by_group = (
+        f", or start the container with --user {uid}:0" if status.st_mode & 0o30 == 0o30 and not status.st_gid else ""
+    )
+    return f". For uid {uid} first, in the Dockerfile before its USER line: RUN chown {uid} {directory}{by_group}"
+
+
 def closed_mount(directory: str) -> str:
     """Why a mounted directory cannot be written, and what mends it; empty where it can, or nothing is mounted there."""
     mount, uid = mount_of(directory), os.geteuid()
@@ -276,7 +296,11 @@ def closed_mount(directory: str) -> str:
     else:
         return ""
     owner = os.stat(directory).st_uid
+    status = os.stat(directory)
     other = f", or start the container with --user {owner}" if owner else ""
+    if not status.st_gid and status.st_mode & 0o30 == 0o30:
+        other += f", or with --user {uid}:0, as group 0 may write it"
+    other += f". A new volume takes the owner of the image's folder: RUN chown {uid} {directory} before the USER line"
     return (
         f"{directory} is mounted and cannot be written by uid {uid}: it {owned(directory)}. What is kept there would "
         f"end with this container. Once: {chown_once(mount, uid)}{other}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 
+from flagon import places
+
 KEY_BYTES = 48
 FOR_A_COMMAND = "random for this command"
 
@@ -34,15 +36,16 @@ def _read(path: str) -> str | None:
     return text
 
 
-def load_or_make(data: str | None, keep: bool = True) -> tuple[str, str, str | None]:
-    """(key, where it came from, warning line or None). `data` is a writable data directory or None.
+def load_or_make(data: str | None, keep: bool = True, wanted: str = "/data") -> tuple[str, str, str | None]:
+    """(key, where it came from, warning line or None). `data` is a writable data directory or None; `wanted` is
+    the one that would be it.
 
     Without `keep` nothing is written: the start will make it.
     """
     if data is None:
         warning = (
             "SECRET_KEY is not set and there is no writable data directory: a random one is used, "
-            "sessions end with this container. Set SECRET_KEY or mount a volume at /data"
+            f"sessions end with this container. Set SECRET_KEY or mount a volume at {wanted}{places.needs(wanted)}"
         )
         return random_key(), "random for this run", warning
     path = os.path.join(data, "secret_key")

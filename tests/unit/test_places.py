@@ -489,9 +489,58 @@ def test_folders_that_applications_write_to_are_named_with_the_ones_for_static_f
     (tmp_path / "shop" / "views" / "write.py").write_text("import os\nos.makedirs('media')\n")
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
     old, database = SimpleNamespace(seen="UWSGI_INI"), SimpleNamespace(path="", kind="none")
-    boot = SimpleNamespace(directory=str(tmp_path), settings=SimpleNamespace(old=old), database=database)
+    boot = SimpleNamespace(
+        directory=str(tmp_path), settings=SimpleNamespace(old=old), database=database, values={"DATA_DIR": "/data"}
+    )
     (said,) = access._folder(boot)
     named = ", ".join([str(tmp_path), *(f"{tmp_path}/{name}" for name in ("instance", "shop/media", "shop/static"))])
     assert f"cannot write {named}. " in said
     old.seen = ""
     assert access._folder(boot) == []
+
+
+@pytest.mark.parametrize(("mode", "owner", "group", "uid", "groups", "said"), [
+    (0o770, 10001, 0, 999, {999}, "RUN chown 999 {}, or start the container with --user 999:0"), (0o770, 10001, 0, 999, {999, 0}, ""), (0o770, 10001, 0, 10001, {5}, ""),
+    (0o755, 0, 0, 999, {999}, "RUN chown 999 {}"), (0o755, 0, 0, 999, {0}, "RUN chown 999 {}"), (0o777, 0, 5, 999, {999}, ""), (0o700, 7, 0, 8, {0}, "RUN chown 8 {}"), (0o770, 10001, 0, 0, {0}, ""),
+])  # fmt: skip
+def test_a_volume_takes_the_image_s_owner_so_a_user_line_wants_a_chown_first(
+    tmp_path, monkeypatch, mode, owner, group, uid, groups, said
+):
+    real = os.stat(tmp_path)
+    status = SimpleNamespace(st_mode=real.st_mode & ~0o777 | mode, st_uid=owner, st_gid=group)
+    monkeypatch.setattr(os, "stat", lambda path: status)
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    told = places.needs(str(tmp_path), uid, frozenset(groups))
+    assert told.endswith(said.format(tmp_path)) if said else told == ""
+    assert ("--user" in told) is ("--user" in said)
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    monkeypatch.setattr(os, "getegid", lambda: max(groups))
+    monkeypatch.setattr(os, "getgroups", lambda: list(groups))
+    monkeypatch.setattr(os.path, "exists", lambda path: True)
+    from flagon import secrets_store
+
+    assert told in (secrets_store.load_or_make(None, wanted=str(tmp_path))[2] or "")
+    monkeypatch.setattr(places, "mount_points", lambda: [str(tmp_path)])
+    assert places.needs(str(tmp_path), uid, frozenset(groups)) == "", "a volume is there: closed_mount speaks of it"
+
+
+@pytest.mark.parametrize(("closed", "line"), [
+    ({"site.db", "."}, "cannot write {0}/site.db, {0}: SQLite writes into the file and its folder. In the Dockerfile, before a USER line: RUN chown {1} {0}/site.db {0}"),
+    ({"."}, "cannot write {0}: SQLite writes into the file and its folder. In the Dockerfile, before a USER line: RUN chown {1} {0}"),
+    ({"deep/x.sqlite3-wal"}, "RUN chown {1} {0}/deep/x.sqlite3-wal"), ({"own.db"}, ""), (set(), ""),
+])  # fmt: skip
+def test_a_sqlite_file_in_the_application_s_folder_wants_its_folder_too(tmp_path, monkeypatch, closed, line):
+    """To give the file alone to the user ended the warning, and each write failed as before."""
+    for name in ("site.db", "deep/x.sqlite3", "deep/x.sqlite3-wal", "own.db", "app.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    denied = {os.path.normpath(tmp_path / name) for name in closed}
+    monkeypatch.setattr(os, "access", lambda path, mode: not (str(path) in denied and mode & os.W_OK))
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    boot = SimpleNamespace(
+        settings=SimpleNamespace(old=SimpleNamespace(seen="")), directory=str(tmp_path), values={"DATA_DIR": "/data"},
+        database=SimpleNamespace(path=str(tmp_path / "own.db")),
+    )  # fmt: skip
+    said = access._folder(boot)
+    assert len(said) == bool(line)
+    assert not line or (line.format(tmp_path, os.geteuid()) in said[0] and "keep the file in /data" in said[0])
