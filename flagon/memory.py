@@ -20,8 +20,10 @@ class Memory:
     def look(self, _: Any = None) -> None:
         """Called every five seconds."""
         now = time.monotonic()
-        if self.warned or not self.plugin.port.opened or now < self.next_look:
+        if self.warned or not self.plugin.port.opened or self.plugin.stop.under_way or now < self.next_look:
             return
+        if self.plugin.box.boot.settings.sources["WEB_CONCURRENCY"] != "computed":
+            return  # somebody has said how many workers: WORKER_MEMORY changes nothing
         self.next_look = now + PAUSE
         expected = self.plugin.box.values["WORKER_MEMORY"]
         self.workers = {pid for pid in self.workers if os.path.exists(f"/proc/{pid}")}

@@ -105,6 +105,13 @@ def next_step(boot: Boot) -> str:
     )
 
 
+def _instead(directory: str) -> str:
+    """What takes the place of a release line, which most often migrates."""
+    if any(os.path.exists(os.path.join(directory, name)) for name in ("migrations", "alembic", "alembic.ini")):
+        return "MIGRATE=auto brings the schema to head at the start, by MIGRATE_COMMAND if that is given"
+    return "what it does before a start belongs into prestart.sh, or into MIGRATE_COMMAND with MIGRATE=auto"
+
+
 def lines(boot: Boot, command: bool) -> list[str]:
     """What of a Procfile is not done, for the boot. `command`: the container was given one, in place of `web:`."""
     there = read(boot.directory)
@@ -121,8 +128,5 @@ def lines(boot: Boot, command: bool) -> list[str]:
         found = [f"Procfile: the line `web:` is longer than {commands.LONGEST} letters, and is not read"]
     if "release" in there and boot.values["MIGRATE"] == "off" and not boot.values["MIGRATE_COMMAND"]:
         shown = masking.command(there["release"])
-        found.append(
-            f"Procfile: `release: {shown}` is not run: MIGRATE=auto brings the schema to head at the start, "
-            "by MIGRATE_COMMAND if that is given"
-        )
+        found.append(f"Procfile: `release: {shown}` is not run: {_instead(boot.directory)}")
     return found

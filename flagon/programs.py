@@ -133,6 +133,11 @@ def _of_file(path: str, lines: list[str]) -> list[Program]:
     for section in parser.sections():
         kind, _, name = section.partition(":")
         if kind not in KINDS or name in OURS:
+            if kind == "eventlistener":  # the old images' quit_on_failure
+                lines.append(
+                    f"{path}: [{section}] is left out: a program that keeps dying ends the container by itself"
+                )
+                continue
             lines.append(f"{path}: [{section}] is ignored: the box has its own")
             continue
         here = os.path.dirname(path).replace("%", "%%")  # of his file, not of our copy

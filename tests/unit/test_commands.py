@@ -486,6 +486,10 @@ def test_a_procfile_is_read_as_a_command_is(served):
         lines = procfile.lines(boot, command=False)
         assert [one for one in lines if "release" in one], line
         assert len(lines) == 1 + said, lines
+        assert ["prestart.sh" in one for one in lines if "release" in one] == [True], "there is nothing to migrate"
+        os.mkdir(f"{served.directory}/migrations")
+        assert any("is not run: MIGRATE=auto" in one for one in procfile.lines(boot, command=False))
+        os.rmdir(f"{served.directory}/migrations")
         if "threads" in line:
             assert (boot.values["THREADS"], boot.settings.sources["THREADS"]) == (7, "Procfile")
 

@@ -120,11 +120,13 @@ def test_supervisor_files(folder, monkeypatch):
     )
     (folder / "etc/supervisord.conf").write_text(
         "[supervisord]\nnodaemon=true\n[program:uwsgi]\ncommand=u\n[eventlistener:e]\ncommand=e\n[group:g]\nprograms=a\n"
+        "[eventlistener:quit_on_failure]\ncommand=q\n"
     )
     found = programs.find(str(folder), (), str(folder))
     assert [section.section for section in found.sections] == ["program:a", "eventlistener:e", "group:g"]
     assert [line.partition(": ")[2] for line in found.lines] == [
         "user=root is ignored: everything runs as uid 10001", "[supervisord] is ignored: the box has its own", "[program:uwsgi] is ignored: the box has its own",
+        "[eventlistener:quit_on_failure] is left out: a program that keeps dying ends the container by itself",
     ]  # fmt: skip
     programs.write(found, str(folder))
     written = configparser.RawConfigParser()

@@ -27,7 +27,7 @@ def plugin(tmp_path):
     box = types.SimpleNamespace(
         run=str(tmp_path), output=Output(True, descriptor=writing), migrate=False, sqlite="",
         closing=fifo(str(tmp_path / "closing")),
-        boot=types.SimpleNamespace(debug=False, home=str(tmp_path), users=UsersNginx()), options={"workers": 2},
+        boot=types.SimpleNamespace(debug=False, home=str(tmp_path), users=UsersNginx(), settings=types.SimpleNamespace(sources={"WEB_CONCURRENCY": "computed"})), options={"workers": 2},
         values={"DRAIN_DELAY": 0.0, "STOP_TIMEOUT": 8.0, "WORKER_MEMORY": 1, "RESTART_LIMIT": 5},
     )  # fmt: skip
     plugin = Plugin(types.SimpleNamespace(options=types.SimpleNamespace(mood=1), process_groups={}), box)
@@ -308,6 +308,19 @@ def test_memory_is_warned_of_once(plugin, monkeypatch):
     assert "99 MB" in record["message"]
     assert "WORKER_MEMORY=99" in record["message"]
     assert plugin.memory.workers == {os.getpid()}
+
+
+@pytest.mark.parametrize("source", ["command line", "environment", "Procfile", "flask is one process", ""])
+def test_memory_is_no_advice_where_it_changes_no_number_or_at_a_stop(plugin, monkeypatch, source):
+    plugin.memory.workers = {os.getpid()}
+    monkeypatch.setattr(memory, "proportional_set_size", lambda pid: 99)
+    plugin.port.told = (Loaded(), False)
+    if source:
+        plugin.box.boot.settings.sources["WEB_CONCURRENCY"] = source
+    else:
+        plugin.stop.began = 1.0
+    plugin.memory.look()
+    assert plugin.said() == []
 
 
 def test_proportional_set_size():
