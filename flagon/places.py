@@ -259,13 +259,12 @@ def chown_once(mount: str, uid: int) -> str:
     return f"docker run --rm --user 0 --entrypoint chown -v VOLUME:{mount} IMAGE -R {uid} {mount}"
 
 
-def needs(directory: str, uid: int = -1, groups: frozenset[int] = frozenset()) -> str:
+def needs(directory: str) -> str:
     """What a new volume at `directory` wants first, where it would be closed to this user; empty if it would be open.
 
     It takes owner and mode of the folder in the image, so a Dockerfile's own USER may not write it.
     """
-    uid = os.geteuid() if uid < 0 else uid
-    groups = groups or frozenset((os.getegid(), *os.getgroups()))
+    uid, groups = os.geteuid(), {os.getegid(), *os.getgroups()}
     try:
         status = os.stat(directory)
     except OSError:
