@@ -56,7 +56,7 @@ def test_a_broken_application(files: dict[str, str], env: dict[str, str], words:
     for word in words:
         assert word in text, word
     # said once, not by every worker
-    assert text.count("cannot be loaded") + text.count("no WSGI application found") == 1
+    assert text.count("cannot be loaded") + text.count("no WSGI or ASGI application found") == 1
 
 
 def test_check_finds_bad_settings_too() -> None:

@@ -72,7 +72,7 @@ def test_the_same_for_every_verb(verb: str) -> None:
     "env",
     [
         {"FLAGON_TIMEOUT": "abc"},
-        {"FLAGON_THREADS": "0"},
+        {"FLAGON_THREADS": "257"},
         {"FLAGON_ACCESS_LOG": "perhaps"},
         {"FLAGON_TRUSTED_PROXIES": "10.0.0.0/99"},
         {"FLAGON_MAX_BODY_SIZE": "many"},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flagon import hooks, line_ends, procfile, programs, shell_words
+from flagon import hooks, line_ends, places, procfile, programs, shell_words
 from flagon.programs import BadProgram
 
 PROCFILE = "web: gunicorn app:app\nworker: python worker.py\nclock: A=1 python clock.py && true\nrelease: flask db upgrade\n# no: line\nnone\n"
@@ -400,6 +400,7 @@ def test_a_prestart_that_is_not_there_is_not_said_to_be_left_out(tmp_path, monke
     if there:
         (tmp_path / "prestart.sh").write_text("true\n")
     monkeypatch.setattr(hooks, "APPLICATION", str(tmp_path))
+    monkeypatch.setattr(places, "LONGEST_RUN", 1000)  # pytest's own folders are long
     monkeypatch.setenv("RUNTIME_DIR", str(tmp_path / "run"))
     made = boot.Boot(dict(os.environ), str(tmp_path), ["uwsgi", "own.ini"], keeps=False)
     hooks.after(made, ["uwsgi", "own.ini"])
