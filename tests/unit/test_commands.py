@@ -8,6 +8,7 @@ import shlex
 import sys
 
 import pytest
+import supervisor.options  # noqa: F401 - its classes keep the stderr of their import, which one test's capture closes
 
 from flagon import application, capacity, commands, ports, programs, script_port, users_nginx
 from flagon.boot import Boot, BootError
