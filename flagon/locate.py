@@ -11,6 +11,7 @@ from typing import NamedTuple
 from flagon import asgi_source, server_calls, wsgi_source
 from flagon.wsgi_source import FACTORIES, find_object, source_of
 
+SYNTAX = re.compile(r" \(line \d+: ")  # of what wsgi_source.broken says
 MODULES = ("app", "main", "wsgi", "application", "server", "run", "autoapp")
 # Where an application is made for its server, with the settings of production.
 MADE = ("wsgi", "run", "main", "autoapp")
@@ -86,10 +87,10 @@ def locate(directory: str, clues: list[Clue], environ: Mapping[str, str] | None 
     if plain:
         return _chosen(directory, plain, "ASGI")
     seen = "; ".join(looked) if looked else "no " + ", ".join(name + ".py" for name in MODULES) + " there"
-    raise NotFound(
-        f"no WSGI or ASGI application found in {directory}: looked at {seen}. "
-        "Set APP_MODULE=module:object, such as APP_MODULE=shop:app or APP_MODULE=shop.web:create_app()."
-    )
+    step = "Set APP_MODULE=module:object, such as APP_MODULE=shop:app or APP_MODULE=shop.web:create_app()."
+    if any(SYNTAX.search(text) for text in looked):
+        step = "What is no Python there is to be corrected, or APP_MODULE=module:object names another file."
+    raise NotFound(f"no WSGI or ASGI application found in {directory}: looked at {seen}. {step}")
 
 
 def _django(folder: str, environ: Mapping[str, str], looked: list[str]) -> Application | None:

@@ -34,7 +34,10 @@ def of_one(path: str, uid: int, file: bool = False) -> str:
     if file and there != path:
         return f"{whose}. In the Dockerfile, before a USER line: RUN chown {uid} {shlex.quote(there)}"
     quoted = shlex.quote(path)
-    return f"{whose}. In the Dockerfile, before a USER line: RUN mkdir -p {quoted} && chown -R {uid} {quoted}"
+    return (
+        f"{whose}. In the Dockerfile, before a USER line: RUN mkdir -p {quoted} && chown -R {uid} {quoted}, and a "
+        f"volume there, or what is kept in it ends with the container: docker run -v NAME:{quoted}"
+    )
 
 
 def of_several(paths: Iterable[str], uid: int, was_root: bool) -> str:
@@ -67,7 +70,7 @@ def _run_as(path: str) -> str:
 
 def _of_mount(mount: str, owner: int, uid: int) -> str:
     if owner:
-        return f"{mount} is mounted: start the container with -e RUN_AS={owner}, or give it to uid {uid}"
+        return f"{mount} is mounted: start the container with --user {owner}:0, or give it to uid {uid}"
     return (
         f"{mount} is mounted, so no Dockerfile changes it. Once: "
         f"docker run --rm --user 0 --entrypoint chown -v ...:{mount} IMAGE -R {uid} {mount}"

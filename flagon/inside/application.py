@@ -24,6 +24,7 @@ from flagon.inside import (
     middleware,
     own_routes,
     secret_keys,
+    sqlite_places,
     static_folders,
     static_urls,
     users_config,
@@ -169,9 +170,19 @@ def make_class(base: Any) -> Any:
             return {
                 "routes": own_routes.of(application, gunicorn_conf.HEALTH_PATHS + gunicorn_conf.TOP_FILES),
                 "statics": [[text[:LONGEST_NAME] for text in found[:3]] for found in folders],
-                "lines": [*lines, *self.threads(), *secret_keys.lines(application, self.cfg.workers)],
+                "lines": [
+                    *lines,
+                    *self.threads(),
+                    *secret_keys.lines(application, self.cfg.workers),
+                    *sqlite_places.lines(application, options),
+                ],
                 "handed": options["hand_over"],
             }
+
+        def own_state(self, application: Any) -> list[str]:
+            """Warnings of secrets and SQLite files that do not last."""
+            found = secret_keys.lines(application, self.cfg.workers)
+            return found + sqlite_places.lines(application, self.options)
 
         def threads(self) -> list[str]:
             """A warning if each of several workers runs threads that the application has started at import."""

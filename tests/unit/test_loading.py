@@ -166,7 +166,7 @@ def test_an_object_that_is_not_there_and_none_to_offer(module):
 
 
 @pytest.mark.parametrize(("path", "mounts", "words"), [
-    ("instance/x", [], ["RUN mkdir -p {0}/instance/x && chown -R {uid} {0}/instance/x", "{0} belongs to uid"]),
+    ("instance/x", [], ["RUN mkdir -p {0}/instance/x && chown -R {uid} {0}/instance/x, and a volume there", "docker run -v NAME:{0}/instance/x", "{0} belongs to uid"]),
     ("there.txt", [], ["RUN chown {uid} {0}/there.txt", "it belongs to uid"]),
     ("data/x", ["{0}/data"], ["{0}/data is mounted"]),
 ])  # fmt: skip

@@ -404,3 +404,12 @@ def test_a_django_project_that_cannot_be_served_is_named_and_still_migrated(tmp_
     layout = revisions.find(str(tmp_path), "x:y", environ)
     assert (layout.tool, layout.settings) == ("django", settings or "")
     assert (words in layout.unclear) is (settings is None)
+
+
+def test_a_syntax_error_is_to_be_corrected_and_no_question_of_the_object(tmp_path):
+    (tmp_path / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\ndef hello()\n    return 1\n")
+    with pytest.raises(locate.NotFound) as caught:
+        locate.locate(str(tmp_path), [])
+    assert "app.py (line 3: expected ':')" in str(caught.value)
+    assert "no Python there is to be corrected" in str(caught.value)
+    assert "Set APP_MODULE" not in str(caught.value)

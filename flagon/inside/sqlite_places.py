@@ -1,0 +1,95 @@
+"""SQLite files that an application's own settings name: what lies on no volume ends with the container."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+ENDINGS = (".db", ".sqlite", ".sqlite3", ".db3")
+
+
+def lines(application: Any, options: dict[str, Any]) -> list[str]:
+    """Warnings of the application's SQLite files: those on the container's own disk, and those that cannot be made.
+
+    Nothing of the one that DATABASE_URL names, of which the boot speaks, nor of those that are meant to be read.
+    """
+    try:
+        found = dict.fromkeys(_files(application))
+    except Exception:  # an application's own attributes may do anything
+        return []
+    known = options["database"]["path"]
+    said = [_line(path, options["directory"]) for path in found if path and path != known]
+    return [line for line in said if line]
+
+
+def _line(path: str, code: str) -> str:
+    from flagon import places
+
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder) or places.mount_of(path) != "/":
+        return ""
+    kept = f"sqlite:////data/{os.path.basename(path)} in the application's settings, with -v NAME:/data"
+    closed = places.unwritable(path)
+    if closed and not os.path.exists(path):
+        uid = os.geteuid()
+        return f"uid {uid} cannot make {path}: {folder} {places.owned(folder)}. Keep it in /data: {kept}"
+    if closed:
+        return ""  # the boot has named it (flagon/access.py)
+    holds_code = f"{code}/".startswith(f"{folder.rstrip('/')}/")
+    there = "" if holds_code else f"a volume there, docker run -v NAME:{folder}, or "
+    return (
+        f"{path} lies on no volume: what is stored in this SQLite file ends with the container. Wanted: {there}{kept}"
+    )
+
+
+def _files(application: Any) -> Iterator[str]:
+    """Absolute paths, as Flask's and Django's settings name them; empty for a database in memory, or no SQLite."""
+    django = sys.modules.get("django.conf")
+    if django is not None and django.settings.configured:
+        for one in dict(django.settings.DATABASES).values():
+            if str(one.get("ENGINE", "")).endswith("sqlite3") and one.get("NAME"):
+                yield _absolute(os.fspath(one["NAME"]), os.getcwd())
+        return
+    flask = _flask(application)
+    if flask is None:
+        return
+    binds = flask.config.get("SQLALCHEMY_BINDS") or {}
+    for one in (flask.config.get("SQLALCHEMY_DATABASE_URI"), *binds.values()):
+        yield _of_url(str(one.get("url") if isinstance(one, dict) else one or ""), _folder(flask))
+    plain = flask.config.get("DATABASE")  # of Flask's tutorial
+    if isinstance(plain, str) and plain.endswith(ENDINGS) and "://" not in plain:
+        yield _absolute(plain, os.getcwd())
+
+
+def _flask(application: Any) -> Any:
+    """Flask's object, below middleware; None if there is none."""
+    for _ in range(10):
+        if application is None or (hasattr(application, "instance_path") and hasattr(application, "config")):
+            return application
+        inner = (getattr(application, name, None) for name in ("app", "wsgi_app", "application"))
+        application = next((one for one in inner if callable(one)), None)
+    return None
+
+
+def _folder(flask: Any) -> str:
+    """Where a relative path begins: Flask-SQLAlchemy 3 takes the instance folder, 2 the application's package."""
+    state = getattr(flask, "extensions", {}).get("sqlalchemy")
+    return str(flask.instance_path if hasattr(state, "engines") else flask.root_path)
+
+
+def _of_url(url: str, folder: str) -> str:
+    if not url.startswith("sqlite"):
+        return ""
+    from flagon import database  # only for whom it concerns
+
+    try:
+        found = database.read(url, folder)
+    except ValueError:
+        return ""
+    return "" if database.is_read_only(found) else found.path
+
+
+def _absolute(path: str, folder: str) -> str:
+    return "" if path == ":memory:" or path.startswith("file:") else os.path.normpath(os.path.join(folder, path))
