@@ -29,11 +29,20 @@ class Lifespan:
         self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.task: asyncio.Task[None] | None = None
+        self.asked = "startup"
         self.until = 0.0  # when a worker that leaves must be gone
 
     async def _run(self) -> None:
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self.state}
-        await self.application(scope, self.told.get, self.answers.put)
+        await self.application(scope, self.told.get, self._send)
+
+    async def _send(self, message: Any) -> None:
+        """What the application answers. Raises RuntimeError at anything else: it takes the lifespan for a request."""
+        kind = message.get("type") if isinstance(message, dict) else message
+        if kind not in (f"lifespan.{self.asked}.complete", f"lifespan.{self.asked}.failed"):
+            raise RuntimeError(f"{kind!r:.100} does not answer lifespan.{self.asked}")
+        self.asked = "shutdown"
+        await self.answers.put(message)
 
     async def start(self, needed: bool, heartbeat: Callable[[], bool], say: Callable[[str], None]) -> bool:
         """Whether the application has a lifespan, and has started. Raises Failed.
@@ -76,7 +85,11 @@ class Lifespan:
 
     async def shutdown(self) -> None:
         """The application's end, within the time that the worker still has."""
-        if self.task is None or self.task.done():
+        if self.task is None:
+            return
+        if self.task.done():
+            if not self.task.cancelled() and (error := self.task.exception()):
+                self.log.error("the lifespan ended after the startup, so it has no shutdown: %r", error)
             return
         await self.told.put({"type": "lifespan.shutdown"})
         answer = asyncio.create_task(self.answers.get())

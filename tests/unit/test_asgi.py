@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -384,6 +385,55 @@ async def _fails_at_its_end(scope, receive, send):
     await send({"type": "lifespan.startup.complete"})
     await receive()
     raise RuntimeError("pool")
+
+
+def _answering(*messages, swallow=False):
+    async def application(scope, receive, send):
+        await receive()
+        for message in messages:
+            try:
+                await send(message)
+            except Exception:
+                if not swallow:
+                    raise
+
+    return application
+
+
+COMPLETE, PAGE = {"type": "lifespan.startup.complete"}, {"type": "http.response.start", "status": 200, "headers": []}
+
+
+@pytest.mark.parametrize("swallow", [False, True])
+@pytest.mark.parametrize("message", [
+    PAGE, {"type": "http.response.body", "body": b""}, {"type": "websocket.accept"}, {"type": "lifespan.shutdown.complete"}, {"type": None}, {}, None, "lifespan",
+], ids=repr)  # fmt: skip
+def test_an_application_that_answers_a_request_whatever_it_is_asked_has_no_lifespan(message, swallow):
+    """uvicorn's `auto`: its send() raises there, and it serves without."""
+    good, said = started(_answering(message, swallow=swallow))
+    assert good is False
+    assert "the application has no lifespan" in said[0]
+    with pytest.raises(lifespan.Failed, match="asgi_lifespan is on"):
+        started(_answering(message), needed=True)
+
+
+def test_what_is_no_answer_after_the_start_is_none_to_the_end():
+    """A second word about the start does not pass for the end of an end that goes on."""
+    ended = []
+
+    async def twice(scope, receive, send):
+        await receive()
+        await send(COMPLETE)
+        with contextlib.suppress(RuntimeError):
+            await send(COMPLETE)
+        await receive()
+        await asyncio.sleep(0.1)
+        ended.append("pool")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    assert (started(twice), ended) == ((True, []), ["pool"])
+    good, said = started(_answering(COMPLETE, PAGE))
+    assert good is True
+    assert "it has no shutdown: RuntimeError(\"'http.response.start' does not answer" in said[0]
 
 
 def test_the_lifespan():
