@@ -86,7 +86,7 @@ COPY --from=build /opt/flagon /opt/flagon
 COPY --from=bom /bom/runtime /opt/flagon/sbom
 COPY entrypoint.sh image/ensurepip image/healthcheck nginx.conf supervisord.conf /opt/flagon/
 # Files, not links: a Dockerfile may put its own in their place.
-COPY entrypoint.sh image/start.sh /
+COPY entrypoint.sh image/start.sh image/start-reload.sh /
 COPY image/supervisord /usr/bin/supervisord
 COPY image/stand-in /opt/flagon/bin/gunicorn
 COPY image/mkdir /opt/flagon/bin/mkdir

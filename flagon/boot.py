@@ -430,10 +430,10 @@ class Boot:
             settings.set("PRELOAD", False, "FLASK_DEBUG")
             self.warnings.append("PRELOAD has no effect: FLASK_DEBUG is on, and code is loaded again on save")
         if self.debug:
-            self.warnings.append(
-                "FLASK_DEBUG is on: code is loaded again on save, and local clients and DEBUG_CLIENTS "
-                f"({','.join(values['DEBUG_CLIENTS'])}) may run code in the debugger. NEVER in production"
-            )
+            clients = ",".join(values["DEBUG_CLIENTS"])
+            debugger = f", and local clients and DEBUG_CLIENTS ({clients}) may run code in the debugger"
+            more = "" if values["WORKER_CLASS"] == "asgi" else debugger
+            self.warnings.append(f"FLASK_DEBUG is on: code is loaded again on save{more}. NEVER in production")
 
     def _decide_trust(self) -> None:
         """Whose forwarding headers count, and which of them is the client's address: by the platform, if not given."""

@@ -243,6 +243,7 @@ def main(arguments: list[str]) -> int:
         print(USAGE, file=sys.stderr)
         return USAGE_ERROR
     commands.take_back_added()
+    commands.switch_reload_on(arguments, os.environ)
     try:
         if verb == "serve" and rest:
             if commands.served_instead(rest, os.environ, os.getcwd()) is None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 PYTHON = re.compile(r"(.*/)?python[0-9.]*\Z")
 # What the deprecated images start with: it means `serve`, unless the user has put a file of their own there.
-OLD_START = ("/start.sh", "/usr/bin/supervisord", "supervisord", "/start-reload.sh")
+DEBUG = "FLASK_DEBUG"
+RELOADS = "/start-reload.sh"  # of the uvicorn images: code is loaded again on save
+OLD_START = ("/start.sh", "/usr/bin/supervisord", "supervisord", RELOADS)
 SYSTEM_PATH = ("/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 GUNICORNS_FILE = "./gunicorn.conf.py"  # what gunicorn reads where nothing names a file
 OURS_BY_NAME = b"exec /opt/flagon/entrypoint.sh "
@@ -71,6 +73,19 @@ def is_ours(path: str) -> bool:
             return OURS_BY_NAME in file.read(2000)
     except OSError:
         return False
+
+
+def starts_as_old(words: list[str], environ: Mapping[str, str]) -> bool:
+    """Whether the command is an old image's own, bare or in the shell form of CMD: prestart.sh comes first."""
+    simple = _simple_shell(words, environ)
+    return bool(simple) and simple[0] in OLD_START
+
+
+def switch_reload_on(words: list[str], environ: MutableMapping[str, str]) -> None:
+    """FLASK_DEBUG where nobody gives it and the command is the reloading start of the uvicorn images."""
+    words = words[1:] if words[:1] == ["serve"] else words
+    if (_simple_shell(words, environ) or [""])[0] == RELOADS and is_ours(RELOADS) and not environ.get(DEBUG):
+        environ[DEBUG] = "1"
 
 
 def _option(words: list[str], *names: str) -> str | None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from flagon import boot as boot_module
 from flagon import commands, early, line_ends, step, text_file, timeline
 from flagon.boot import Boot
-from flagon.commands import OLD_START
+from flagon.commands import starts_as_old
 from flagon.environments import Environment
 from flagon.logs import Output
 
@@ -162,7 +162,7 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], 
     run = Hooks(boot.output, _environment(boot), boot.origin, boot.run)
     run.entrypoint_folder()
     for prestart in prestart_scripts(directory, given):
-        if command and command[0] not in OLD_START:
+        if command and not starts_as_old(command, environ):
             if os.path.isfile(prestart):
                 boot.output.record("prestart", "info", f"{prestart} is not run: a command was given", always=True)
         else:

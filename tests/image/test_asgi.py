@@ -175,3 +175,19 @@ def test_from_the_uvicorn_images(image: str) -> None:
         assert "hooked" in log
         assert "worker_class = 'uvicorn.workers.UvicornWorker' is ignored: gunicorn's own asgi takes its place" in log
         assert box.get("/").text == "fastapi"
+
+
+@pytest.mark.timeout(120)
+def test_the_reloading_start_of_the_uvicorn_images(image: str) -> None:
+    """`CMD /start-reload.sh`, in the shell form: prestart.sh first, then what is saved is seen."""
+    source = "async def app(scope, receive, send):\n    await send({{'type': 'http.response.start', 'status': 200, 'headers': []}})\n    await send({{'type': 'http.response.body', 'body': b'{}'}})\n"
+    tree = {"main.py": source.format("first"), "prestart.sh": "echo hooked\n"}
+    with Box(image=image, files=tree, command=["sh", "-c", "/start-reload.sh"]) as box:
+        log = box.logs()
+        assert "hooked" in log
+        assert "FLASK_DEBUG is on: code is loaded again on save. NEVER in production" in log
+        assert "1 workers x 1 event loop" in log
+        assert box.get("/").text == "first"
+        assert box.folder
+        (box.folder / "main.py").write_text(source.format("second"))
+        wait_until(lambda: box.get("/").text == "second", 30)

@@ -49,6 +49,37 @@ def served(tmp_path):
 GUNICORN = "gunicorn app:app"
 
 
+@pytest.mark.parametrize(("words", "given", "now"), [
+    (["/start-reload.sh"], None, "1"), (["/start-reload.sh"], "", "1"), (["serve", "/start-reload.sh"], None, "1"),
+    (["sh", "-c", "exec /start-reload.sh"], None, "1"), (["/bin/sh", "-c", "/start-reload.sh"], "0", "0"),
+    (["/start.sh"], None, None), (["serve"], None, None), ([], None, None), (["./start-reload.sh"], None, None),
+    (["sh", "-c", "/start-reload.sh &"], None, None), (["echo", "/start-reload.sh"], None, None),
+])  # fmt: skip
+def test_the_reloading_start_of_the_uvicorn_images(monkeypatch, words, given, now):
+    monkeypatch.setattr(commands, "is_ours", lambda path: path in ("/start.sh", "/start-reload.sh"))
+    environ = {} if given is None else {"FLASK_DEBUG": given}
+    commands.switch_reload_on(words, environ)
+    assert environ.get("FLASK_DEBUG") == now
+
+
+def test_a_reloading_start_of_the_users_own_is_run(monkeypatch):
+    monkeypatch.setattr(commands, "is_ours", lambda path: False)
+    environ = {}
+    commands.switch_reload_on(["/start-reload.sh"], environ)
+    assert environ == {}
+    assert commands.served_instead(["/start-reload.sh"], environ, "/app") is None
+
+
+@pytest.mark.parametrize(("words", "old"), [
+    (["/start.sh"], True), (["/start-reload.sh"], True), (["/usr/bin/supervisord", "-c", "own.conf"], True),
+    (["/bin/sh", "-c", "/start.sh"], True), (["bash", "-c", "exec /start-reload.sh"], True), (["sh", "-c", "supervisord"], True),
+    (["gunicorn", "main:app"], False), (["sh", "-c", "gunicorn main:app"], False), (["sh", "-c", "/start.sh | tee log"], False),
+    (["sh", "-c", ""], False),
+])  # fmt: skip
+def test_before_which_commands_prestart_is_run(words, old):
+    assert commands.starts_as_old(words, {}) == old
+
+
 @pytest.mark.parametrize(("words", "application", "port"), [
     (["python", "app.py"], "app.py", None),
     (["python3", "app.py"], "app.py", None),
