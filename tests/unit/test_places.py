@@ -495,6 +495,7 @@ def test_folders_that_applications_write_to_are_named_with_the_ones_for_static_f
     (said,) = access._folder(boot)
     named = ", ".join([str(tmp_path), *(f"{tmp_path}/{name}" for name in ("instance", "shop/media", "shop/static"))])
     assert f"cannot write {named}. " in said
+    assert f"RUN chown -R {os.geteuid()} {tmp_path}" in said, "that folder and the uid in force, not nginx and /app"
     old.seen = ""
     assert access._folder(boot) == []
 
