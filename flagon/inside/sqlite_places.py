@@ -75,8 +75,8 @@ def _flask(application: Any) -> Any:
 
 def _folder(flask: Any) -> str:
     """Where a relative path begins: Flask-SQLAlchemy 3 takes the instance folder, 2 the application's package."""
-    state = getattr(flask, "extensions", {}).get("sqlalchemy")
-    return str(flask.instance_path if hasattr(state, "engines") else flask.root_path)
+    kind = type(getattr(flask, "extensions", {}).get("sqlalchemy"))  # its `engines` wants an application's context
+    return str(flask.instance_path if hasattr(kind, "engines") else flask.root_path)
 
 
 def _of_url(url: str, folder: str) -> str:

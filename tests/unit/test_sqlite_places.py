@@ -12,8 +12,16 @@ from flagon import places
 from flagon.inside import sqlite_places
 
 
+class Three:
+    """Flask-SQLAlchemy's object, of version 3."""
+
+    @property
+    def engines(self):
+        raise RuntimeError("Working outside of application context.")
+
+
 def flask(folder, engines=True, **config):
-    state = types.SimpleNamespace(**({"engines": {}} if engines else {}))
+    state = Three() if engines else object()
     found = types.SimpleNamespace(
         config=config, instance_path=f"{folder}/instance", root_path=f"{folder}/app", extensions={"sqlalchemy": state}
     )
