@@ -11,6 +11,8 @@ import os
 import sys
 from typing import Any
 
+from flagon.inside import static_hooks
+
 DIGEST = 16  # bytes
 SALT = os.urandom(16)  # of the master's: what lies in shared memory says nothing of the secret
 # Of the first worker that has loaded the application since the start or the last reload; zeros where none has.
@@ -37,12 +39,7 @@ def of(application: Any) -> bytes:
     try:
         if django is not None and django.settings.configured:
             return _bytes(django.settings.SECRET_KEY)
-        for _ in range(10):  # below middleware
-            if application is None or hasattr(application, "secret_key"):
-                break
-            inner = (getattr(application, name, None) for name in ("app", "wsgi_app", "application"))
-            application = next((one for one in inner if callable(one)), None)
-        return _bytes(getattr(application, "secret_key", None))
+        return _bytes(getattr(static_hooks.below(application, "secret_key"), "secret_key", None))
     except Exception:  # an application's own attributes may do anything
         return b""
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from flagon.inside import static_hooks
+
 ENDINGS = (".db", ".sqlite", ".sqlite3", ".db3")
 
 
@@ -52,7 +54,7 @@ def _files(application: Any) -> Iterator[str]:
             if str(one.get("ENGINE", "")).endswith("sqlite3") and one.get("NAME"):
                 yield _absolute(os.fspath(one["NAME"]), os.getcwd())
         return
-    flask = _flask(application)
+    flask = static_hooks.below(application, "instance_path", "config")
     if flask is None:
         return
     binds = flask.config.get("SQLALCHEMY_BINDS") or {}
@@ -61,16 +63,6 @@ def _files(application: Any) -> Iterator[str]:
     plain = flask.config.get("DATABASE")  # of Flask's tutorial
     if isinstance(plain, str) and plain.endswith(ENDINGS) and "://" not in plain:
         yield _absolute(plain, os.getcwd())
-
-
-def _flask(application: Any) -> Any:
-    """Flask's object, below middleware; None if there is none."""
-    for _ in range(10):
-        if application is None or (hasattr(application, "instance_path") and hasattr(application, "config")):
-            return application
-        inner = (getattr(application, name, None) for name in ("app", "wsgi_app", "application"))
-        application = next((one for one in inner if callable(one)), None)
-    return None
 
 
 def _folder(flask: Any) -> str:

@@ -83,6 +83,16 @@ def inner(middleware: Any) -> list[Any]:
     return [one for one in found if callable(one) and not isinstance(one, type) and one is not middleware]
 
 
+def below(application: Any, *names: str) -> Any:
+    """The object that has these attributes, at or below middleware that was put around it; None if there is none."""
+    for _ in range(10):
+        if application is None or all(hasattr(application, name) for name in names):
+            return application
+        found = (getattr(application, name, None) for name in ("app", "wsgi_app", "application"))
+        application = next((one for one in found if callable(one)), None)
+    return None
+
+
 def overridden(application: Any) -> list[str]:
     """What of Flask's way to a view the application has replaced, in a subclass or on the object."""
     own = vars(application)

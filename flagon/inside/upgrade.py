@@ -8,7 +8,7 @@ import traceback
 from typing import Any
 
 from flagon import CONFIGURATION_ERROR
-from flagon.inside import database, loading, logs, notice
+from flagon.inside import database, loading, logs, notice, static_hooks
 from flagon.inside.report import say
 from flagon.inside.revisions import Migrations
 
@@ -86,11 +86,9 @@ def within_application(layout: Migrations, options: dict[str, Any]) -> None:
 
 def flask_inside(application: Any) -> Any:
     """The Flask application below middleware that was put around it. Raises loading.LoadError if there is none."""
-    for _ in range(10):
-        if hasattr(application, "app_context"):
-            return application
-        inner = (getattr(application, name, None) for name in ("app", "wsgi_app", "application"))
-        application = next((one for one in inner if callable(one)), None)
+    found = static_hooks.below(application, "app_context")
+    if found is not None:
+        return found
     raise loading.LoadError("APP_MODULE is no Flask application: set MIGRATE_COMMAND, such as `flask db upgrade`")
 
 
