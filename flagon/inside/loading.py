@@ -361,7 +361,11 @@ def _package(path: str) -> str:
 
     module = inside.partition("/")[0].removesuffix(".py")
     with suppress(Exception):  # of a broken installation
-        names = metadata.packages_distributions().get(module, ())
+        names = metadata.packages_distributions().get(module) or [  # Python 3.10 looks into top_level.txt alone
+            one.name
+            for one in metadata.distributions()
+            if any(file.parts[0] in (module, f"{module}.py") for file in one.files or ())
+        ]
         said = " and ".join(f"{name} {metadata.version(name)}" for name in dict.fromkeys(names))
         if said:
             return f"\nThat comes from the installed {said} (Python {old_code.THIS})."
