@@ -35,6 +35,20 @@ def by_nginx(box: Box, path: str, text: str) -> requests.Response:
     return reply
 
 
+def own_route(box: Box, path: str) -> None:
+    """The framework has told of it; what the application has not is ours."""
+    assert (box.get(path).status_code, box.get(path).text) == (200, f"own {path[1:]}")
+    assert box.get("/up").json()["status"] == "ok"
+
+
+def falcon(box: Box) -> None:
+    own_route(box, "/health")
+
+
+def pyramid(box: Box) -> None:
+    own_route(box, "/health")
+
+
 def package(box: Box) -> None:
     by_nginx(box, "/static/style.css", "p { color: teal }")
 
@@ -60,12 +74,14 @@ def bottle(box: Box) -> None:
     assert box.get("/file").text == "a file\n"
     piece = box.get("/file", headers={"Range": "bytes=2-5"})
     assert (piece.status_code, piece.text) == (206, "file")
+    own_route(box, "/livez")
 
 
 def django(box: Box) -> None:
     by_nginx(box, "/assets/garden.css", "garden style")
     assert box.get("/file").text == "garden style\n"
     assert "Server" in box.get("/none").headers
+    own_route(box, "/healthz")
 
 
 def threads(box: Box) -> None:
@@ -181,8 +197,8 @@ CORPUS: dict[str, tuple[str, str, dict[str, str], Callable[[Box], None] | None]]
     "blueprints": ("", "wsgi:application", {}, blueprints),
     "mounted": ("mounted", "application:application", {}, mounted),
     "bottle": ("bottle", "server:app", {}, bottle),
-    "falcon": ("falcon", "app:api", {}, None),
-    "pyramid": ("pyramid", "run:app", {}, None),
+    "falcon": ("falcon", "app:api", {}, falcon),
+    "pyramid": ("pyramid", "run:app", {}, pyramid),
     "django": ("django", "garden.wsgi:application", {}, django),
     "plain": ("plain", "app:application", {}, None),
     "threads": ("threads", "app:app", {}, threads),

@@ -6,5 +6,11 @@ class Index:
         response.text = "falcon"
 
 
+class Health:
+    def on_get(self, request, response):
+        response.text = "own health"
+
+
 api = falcon.App()
 api.add_route("/", Index())
+api.add_route("/health", Health())
