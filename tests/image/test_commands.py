@@ -469,6 +469,11 @@ def test_a_boot_script_in_place_of_our_entrypoint() -> None:
     """`exec gunicorn` as process 1: the box, as uid 10001; its own words hold. SERVE_CMD=off: the real one."""
     files: dict[str, str | bytes] = {"wsgi.py": WHO, "boot.sh": BOOT}
     options = ["--entrypoint", "sh"]
+    with Box(image=RUNTIME, command=["sh", "./boot.sh"], files=files) as box:
+        answer = box.get("/")
+        assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
+        assert "migrating as 10001" in box.logs(), "as the image's command it is no root's"
+        assert "1 workers" in box.logs()
     with Box(image=RUNTIME, args=options, command=["boot.sh"], files=files) as box:
         answer = box.get("/")
         assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
@@ -531,9 +536,10 @@ def test_a_boot_script_where_another_gunicorn_is_first_on_path() -> None:
 
 
 def test_healthcheck_where_another_command_runs() -> None:
-    with Box(image=RUNTIME, command=["sleep", "60"], wait=False) as box:
+    with Box(image=RUNTIME, args=["--health-interval", "1s"], command=["sleep", "60"], wait=False) as box:
         wait_until(lambda: box.exec("cat", "/proc/1/cmdline").startswith("sleep"), 10, "sleep")
         assert box.exec("/opt/flagon/healthcheck") == "another command runs here, nothing to ask\n"
+        wait_until(lambda: box.state("Health.Status") == "healthy", 15, "for who waits for it, as compose does")
     # A box that has not come up is no other command.
     files = {"wsgi.py": WHO, "prestart.sh": "sleep 60\n"}
     with Box(image=RUNTIME, files=files, wait=False) as box:

@@ -106,6 +106,7 @@ def test_one_worker_and_a_warning(box: Box) -> None:
     lines = [record["message"] for record in box.records() if record["level"] == "warning"]
     assert any("FLASK_DEBUG is on" in line and "NEVER in production" in line for line in lines)
     assert any("1 workers x 4 threads (FLASK_DEBUG is on;" in line for line in box.lines())
+    assert [record for record in box.records() if record["logger"] == "nginx"] == [], "nothing of nginx's own"
 
 
 def test_a_syntax_error_is_shown_and_heals(box: Box) -> None:

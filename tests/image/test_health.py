@@ -259,7 +259,8 @@ def app(environ, start_response):
 
 
 def test_an_application_that_loads_for_long_says_so() -> None:
-    with Box(files={"main.py": SLOW}, env={"WEB_CONCURRENCY": "3"}, wait=False) as box:
+    """And is not ended over TIMEOUT, which is for requests."""
+    with Box(files={"main.py": SLOW}, env={"WEB_CONCURRENCY": "3", "TIMEOUT": "1"}, wait=False) as box:
         box.wait_log("Booting worker")
         assert "the application is loading" in box.exec("/opt/flagon/healthcheck", check=False)
         line = box.wait_log("still being loaded")

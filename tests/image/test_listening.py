@@ -33,6 +33,7 @@ def test_8080_and_80_where_nothing_is_given() -> None:
     with Box(ports=[80], args=["--sysctl", "net.ipv4.ip_unprivileged_port_start=0"]) as box:
         assert box.get("/").status_code == 200
         assert box.get("/", port=80).status_code == 200
+        assert [record for record in box.records() if record["logger"] == "nginx"] == [], "nothing of nginx's own"
 
 
 def test_only_8080_where_80_may_not_be_bound() -> None:

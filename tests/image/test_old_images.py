@@ -404,6 +404,9 @@ def test_what_its_user_cannot_read_or_write_is_named() -> None:
         assert "/app/closed, /app/secret.ini" in line
         assert "RUN_AS" in line
         assert "/app, /app/static, /app/app.db" in box.wait_log("cannot write")
+        checked = box.exec("flagon", "check")
+        assert "cannot read /app/closed, /app/secret.ini" in checked
+        assert "cannot write /app, /app/static, /app/app.db" in checked
     with old({**STATIC, "app/secret.ini": "x"}, *lines, env={"UWSGI_PROCESSES": "1", "RUN_AS": "root"}) as box:
         assert "cannot" not in box.logs()
 

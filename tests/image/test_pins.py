@@ -37,6 +37,7 @@ PINS = [
     ("gunicorn==21.2.0", "import time\ntime.sleep(8)  # longer than its heartbeat's time\n" + OLD_FLASK, "3."),
     ("gunicorn==23.0.0", OLD_FLASK, "3."),
     ("sqlalchemy==1.4.54", OLD_SQLALCHEMY, "1.4.54 1"),
+    ("gunicorn==22.0.0", "import time\ntime.sleep(8)\n" + OLD_FLASK, "3."),
 ]  # fmt: skip
 
 

@@ -292,6 +292,8 @@ auth_basic_user_file /app/passwords;
 uwsgi_param HTTP_X_DN "CN=$host";
 fastcgi_param PLACE here;
 uwsgi_read_timeout 1200s;
+location /api/ { client_max_body_size 1k; try_files /-/none @app; }
+location /admin { include fragments/app.conf; }
 """
 TELLS = """
 from flask import Flask, request
@@ -300,19 +302,27 @@ NAMES = ("REMOTE_USER", "HTTP_X_DN", "PLACE", "HTTP_X_REMOTE_USER", "AUTH_TYPE")
 @app.get("/")
 def index(): return {name: request.environ[name] for name in NAMES if name in request.environ}
 app.add_url_rule("/health", "health", index)
+@app.route("/api/<name>", methods=["GET", "POST"])
+def api(name): return name
+app.add_url_rule("/admin/<name>", "admin", api)
 """
 
 
 @pytest.mark.parametrize("wire", ["fastcgi", "gthread"])
 def test_what_nginx_tells_the_application_for_the_user_s_files(wire: str) -> None:
-    files = {"app.py": TELLS, "passwords": "alice:{PLAIN}secret", "nginx/server.d/a.conf": GUARDED}
+    files = {"app.py": TELLS, "passwords": "alice:{PLAIN}secret", "nginx/server.d/a.conf": GUARDED, "static/a.txt": "a"}
     told = {"HTTP_X_DN": "CN=127.0.0.1", "PLACE": "here"}
     claims = {
         "Remote-User": "bob", "X-Remote-User": "bob", "X-DN": "CN=bob", "Place": "there",
         "X-Flagon-Parameter-Place": "there", "X-Flagon-Parameter-Remote-User": "bob",
     }  # fmt: skip
     with Box({"WORKER_CLASS": wire}, files=files) as box:
-        assert box.get("/").status_code == 401
+        for path in ("/", "/static/a.txt", "/api/x", "/admin/x"):
+            assert box.get(path).status_code == 401, path
+        # locations of the user's own that reach the application, as the page about them has them
+        for path, text in (("/static/a.txt", "a"), ("/api/x", "x"), ("/admin/x", "x")):
+            assert box.get(path, auth=("alice", "secret")).text == text
+        assert box.post("/api/x", auth=("alice", "secret"), data=bytes(2000)).status_code == 413
         for headers in ({}, claims):
             assert box.get("/", auth=("alice", "secret"), headers=headers).json() == {**told, "REMOTE_USER": "alice"}
             # nobody was asked for the password
