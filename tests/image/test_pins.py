@@ -45,7 +45,8 @@ PINS = [
 def test_pins(packages: str, text: str, answer: str) -> None:
     lines = f"FROM {RUNTIME}\nRUN pip install {packages}\nCOPY app.py /app/\n"
     files = {"app.py": text, "static/x.txt": "x"}
-    with child_image(lines, files) as image, Box(image=image, env={"TIMEOUT": "1"}) as box:
+    env = {"TIMEOUT": "1", "WEB_CONCURRENCY": "1"}  # a reload loads once for each worker
+    with child_image(lines, files) as image, Box(image=image, env=env) as box:
         assert box.get("/").text.startswith(answer)
         if OLD_FLASK in text:
             assert box.get("/file").text == text
