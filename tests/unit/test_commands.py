@@ -781,6 +781,22 @@ def test_a_procfile_leaves_the_workers_to_the_box(served, tmp_path):
     assert boot.size_reason == f"{boot.size.reason}; threads: {LINE}"
 
 
+@pytest.mark.parametrize(("command", "procfile", "arguments"), [
+    ("exec gunicorn --bind :$PORT --workers 1 --threads 8 --timeout 0 app:app", "", ""), ("", "gunicorn --bind :$PORT --workers 1 --threads 8 --timeout 0 app:app", ""),
+    ("exec gunicorn --bind :$PORT --workers 1 --threads 8 app:app", "", "--timeout 0"),
+])  # fmt: skip
+def test_a_command_without_a_time_limit(served, tmp_path, command, procfile, arguments):
+    """As a well known sample for Cloud Run has it, and copies of it: 0 is no limit, and the rest is what it says."""
+    if procfile:
+        (tmp_path / "Procfile").write_text(f"web: {procfile}\n")
+    environ = {"PORT": "8081", **({"GUNICORN_CMD_ARGS": arguments} if arguments else {})}
+    boot = sized(served, ["/bin/sh", "-c", command] if command else None, environ)
+    (tmp_path / "Procfile").unlink(missing_ok=True)
+    values = boot.values
+    assert (values["WEB_CONCURRENCY"], values["THREADS"], values["TIMEOUT"], values["PORT"]) == (1, 8, 86400, 8081)
+    assert not [line for line in [*boot.warnings, *boot.settings.warnings] if "imeout" in line]
+
+
 def test_one_thread_has_a_queue(served):
     assert sized(served, ["gunicorn", "app:app"], {}).values["BACKLOG"] == 64
     assert sized(served, ["gunicorn", "--backlog", "0", "app:app"], {}).values["BACKLOG"] == 1

@@ -60,6 +60,13 @@ def test_a_file_that_is_named_is_read(boot, command, environ, more):
         assert values["MAX_BODY_SIZE"] == 32 << 20
 
 
+def test_no_time_limit_in_a_file(boot):
+    found = boot({"gunicorn.conf.py": "timeout = 0\ngraceful_timeout = 0\n"})
+    values = took(found)
+    assert (values["TIMEOUT"], values["GRACEFUL_TIMEOUT"]) == (86400, 1)
+    assert not [line for line in [*found.warnings, *found.settings.warnings] if "imeout" in line]
+
+
 @pytest.mark.parametrize(("command", "environ", "words"), [
     ("gunicorn -c none.py app:app", {}, ["command line: -c none.py", "/none.py"]), ("gunicorn -c python:no.such app:app", {}, ["-c python:no.such", "No module named 'no'"]),
     (None, {"GUNICORN_CMD_ARGS": "-c none.py"}, ["GUNICORN_CMD_ARGS: -c none.py"]), (None, {"GUNICORN_CONF": "none.py"}, ["GUNICORN_CONF=none.py: there is no file"]),
@@ -135,6 +142,13 @@ def test_the_ports_of_bind(boot, bind, command, expected):
     found = boot({"app.py": FLASK, "g.py": f"bind = {bind}\n"}, command)
     assert [one.port for one in ports.beside(found)] == expected
     assert ("unix" in bind) == bool(ports.sockets(found))
+
+
+def test_the_port_of_a_file_that_nobody_names(boot):
+    """The old images' own place for it, with the port that their users publish."""
+    found = boot({"app.py": FLASK, "gunicorn_conf.py": "bind = '0.0.0.0:8000'\nloglevel = 'warning'\n"})
+    (beside,) = ports.beside(found)
+    assert (beside.port, "bind in " in beside.why, found.values["PORT"]) == (8000, True, None)
 
 
 def test_a_bind_that_a_given_port_beats_is_named(boot):

@@ -38,6 +38,15 @@ def test_a_procfile(folder):
     assert procfile.read("/nowhere") == {}
 
 
+def test_a_procfile_of_windows(folder):
+    (folder / "Procfile").write_bytes(b"web: gunicorn -w 2 app:app\r\nworker: python worker.py\r\n")
+    found = procfile.served(str(folder), {})
+    assert (found.application, found.gunicorn[:2]) == ("app:app", ["-w", "2"])
+    assert dict(programs.find(str(folder), ("worker",), "/run/x").scripts) == {
+        "worker": "#!/bin/sh\nexec python worker.py\n"
+    }
+
+
 @pytest.mark.parametrize(("line", "application", "more"), [
     ("gunicorn app:app", "app:app", {}), ("gunicorn -w 3 --threads=2 shop.web:create_app()", "shop.web:create_app()", {"WEB_CONCURRENCY": "3", "THREADS": "2"}),
     ("python -m gunicorn app:app -t 30", "app:app", {"TIMEOUT": "30"}), ("newrelic-admin run-program gunicorn app:app", "app:app", {}),

@@ -183,16 +183,29 @@ def test_a_file_on_a_read_only_file_system_is_meant_to_be_read(tmp_path, monkeyp
     assert places.unwritable(str(tmp_path / "app.db")) == []
 
 
-def test_tables_without_revisions_are_named(tmp_path):
-    """create_all() has made them: `flagon migrate` alone would fail over tables that are there."""
+def announced(tmp_path, given):
+    """What the boot says of the schema."""
     said = []
-    ready = Readiness(sqlite_with(tmp_path), None)
     log = types.SimpleNamespace(warning=lambda text, *words: said.append(text % words))
-    readiness.announce(ready, str(tmp_path), log)
+    readiness.announce(Readiness(given, None), str(tmp_path), log)
     deadline = time.monotonic() + 5
     while not said and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert "stamp head" in said[0]
+    return said[0]
+
+
+def test_tables_without_revisions_are_named(tmp_path):
+    """create_all() has made them: `flagon migrate` alone would fail over tables that are there."""
+    assert "stamp head" in announced(tmp_path, sqlite_with(tmp_path))
+
+
+def test_a_fresh_file_is_named_at_the_boot_with_what_fills_it(tmp_path):
+    given = sqlite_with(tmp_path)
+    (tmp_path / "app.db").unlink()
+    given["database"]["absolute"] = True
+    line = announced(tmp_path, given)
+    assert "run `flagon migrate` or set MIGRATE=auto" in line
+    assert "stamp head" not in line, "there are no tables yet"
 
 
 def test_a_database_in_memory_has_no_file_to_be_behind(tmp_path):
