@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn
 
-from flagon import USAGE_ERROR
+from flagon import USAGE_ERROR, counted
 from flagon.boot import Boot, BootError
 from flagon.copies import copy, fresh_name, write
 from flagon.database import masked, read
@@ -143,4 +143,4 @@ def _to_output(source: str, scratch: tuple[str, ...]) -> int:
 
 
 def _bytes(size: int) -> str:
-    return f"{size:,} bytes"
+    return counted(size, "byte")

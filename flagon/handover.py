@@ -15,6 +15,7 @@ from flagon import (
     application,
     cache,
     channels,
+    counted,
     listening,
     logs,
     places,
@@ -242,9 +243,10 @@ class Box:
         values, database = self.values, self.boot.database
         source = self.boot.settings.sources["DATABASE_URL"]
         connections = values["WEB_CONCURRENCY"] * values["THREADS"]
-        bears = f"; up to {connections} connections, one a thread"
+        bears = f"; up to {counted(connections, 'connection')}, one a thread"
         if values["WORKER_CLASS"] == "asgi":
-            bears = f"; {values['WEB_CONCURRENCY']} processes, each with a pool of its own"
+            processes = counted(values["WEB_CONCURRENCY"], "process", "processes")
+            bears = f"; {processes}, each with a pool of its own"
         bears = bears if database.kind != "sqlite" else ""
         return f"database: {masked(database.given)} ({source}{bears}); MIGRATE={values['MIGRATE']}"
 
@@ -253,11 +255,11 @@ class Box:
         boot, values, say = self.boot, self.values, self.output.record
         wire = "FastCGI" if boot.fastcgi else f"HTTP by {values['WORKER_CLASS']}"
         loops = values["WORKER_CLASS"] == "asgi"
-        threads = "x 1 event loop" if loops else f"x {values['THREADS']} threads"
+        threads = "x 1 event loop" if loops else f"x {counted(values['THREADS'], 'thread')}"
         say("flagon", "info", f"flagon {__version__} serves {application.shown(boot)} ({boot.application.why})")
         say(
             "flagon", "info",
-            f"{values['WEB_CONCURRENCY']} workers {threads} ({boot.size_reason}); "
+            f"{counted(values['WEB_CONCURRENCY'], 'worker')} {threads} ({boot.size_reason}); "
             f"wire: {wire} ({boot.settings.sources['WORKER_CLASS']}); "
             f"uid {os.geteuid()}, gid {os.getegid()}, run directory {self.run}",
         )  # fmt: skip

@@ -7,6 +7,8 @@ import os
 import resource
 from typing import NamedTuple
 
+from flagon import counted
+
 MEGABYTE = 1 << 20
 # A cgroup v1 without a limit says a number near 2**63; more than this is none.
 NO_LIMIT = 1 << 50
@@ -117,7 +119,7 @@ def size(found: Machine, worker_memory: int) -> Size:
         limit = f"memory at {worker_memory} MB a worker"
     reason = (
         f"{found.cpu:g} CPU from {found.cpu_source}, {found.memory} MB from {found.memory_source}: "
-        f"{workers} workers by {limit}"
+        f"{counted(workers, 'worker')} by {limit}"
     )
     return Size(workers, max(1, min(4, int(found.cpu))), reason)
 

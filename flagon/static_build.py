@@ -18,7 +18,7 @@ import stat
 import sys
 from typing import Any
 
-from flagon import USAGE_ERROR, compression, identity, published
+from flagon import USAGE_ERROR, compression, counted, identity, published
 from flagon.boot import HOME, STARTER
 from flagon.css import references, rewrite
 from flagon.statics import COPIES, DIGEST
@@ -81,7 +81,8 @@ def build(folders: list[str], place: str, lowered: identity.Lowered) -> list[str
         source.digest([other for other in sources.values() if other is not source])
         size = source.write(os.path.join(new, str(number)))
         manifest[source.folder] = {"number": number, "files": source.manifest()}
-        report.append(f"{source.folder}: {len(source.names)} files, {size[0]} bytes; {size[1]} with brotli")
+        files, plain = counted(len(source.names), "file"), counted(size[0], "byte")
+        report.append(f"{source.folder}: {files}, {plain}; {size[1]:,} with brotli")
         report += [f"{source.folder}: left out, as {reason}: {path}" for path, reason in source.left_out.items()]
     with open(os.path.join(new, "manifest.json"), "w", encoding="utf-8") as file:
         json.dump(manifest, file, sort_keys=True, separators=(",", ":"))

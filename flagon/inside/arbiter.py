@@ -10,6 +10,7 @@ from typing import Any
 
 from gunicorn.arbiter import Arbiter as GunicornArbiter
 
+from flagon import counted
 from flagon.inside import notice, secret_keys
 
 # Alive above the number of workers: one that loads, one that leaves. The box is sized for little more.
@@ -48,7 +49,8 @@ class Roll:
             notice.send({"event": "rolling", "loaded": loaded, "wanted": wanted})
         self._retire(wanted - loaded)
         if loaded >= wanted:
-            self._tell(True, f"{loaded} workers with the new code after {time.monotonic() - self.began:.1f} s")
+            took = time.monotonic() - self.began
+            self._tell(True, f"{counted(loaded, 'worker')} with the new code after {took:.1f} s")
             return bool(self.leaving)
         if loaded == len(new) and len(workers) < wanted + ABOVE:
             arbiter.spawn_worker()
@@ -86,7 +88,8 @@ class Roll:
         loaded = sum(other.age > self.mark for other in self.arbiter.WORKERS.values())
         if loaded and self.failures < TRIES:
             return False
-        self._tell(False, f"the application does not load in a worker; {loaded} workers have the new code")
+        of_all = f"{loaded} of {counted(self.arbiter.num_workers, 'worker')}"
+        self._tell(False, f"the application does not load in a worker; {of_all} loaded the new code")
         return True
 
     def _tell(self, good: bool, message: str) -> None:

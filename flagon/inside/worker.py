@@ -13,6 +13,7 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
+from flagon import counted
 from flagon.inside import closing, compress, fastcgi, files, green, health, hooks, pages
 from flagon.inside.response import FileWrapper
 from flagon.inside.server import Server
@@ -124,7 +125,7 @@ class FastCGIWorker(Worker):  # type: ignore[misc]
         with self.count_lock:
             self.counted += 1
         if self.counted >= self.max_requests and self.alive:
-            self.log.info("Recycling after %s requests", self.counted)
+            self.log.info("Recycling after %s", counted(self.counted, "request"))
             self._end()
 
     def _watch(self) -> None:

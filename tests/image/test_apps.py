@@ -91,8 +91,8 @@ def threads(box: Box) -> None:
 
 
 def socketio(box: Box) -> None:
-    line = box.wait_log("workers x")
-    assert "1 workers x 100 threads (flask-socketio keeps its clients in one process's memory; threads: " in line
+    line = box.wait_log("worker x")
+    assert "1 worker x 100 threads (flask-socketio keeps its clients in one process's memory; threads: " in line
     assert "flask-socketio: each client holds a thread)" in line
     url = box.url("/socket.io/?EIO=4&transport=websocket").replace("http", "ws", 1)
     peers = [websocket.create_connection(url, timeout=10) for _ in range(20)]
@@ -158,7 +158,7 @@ def extensions(box: Box) -> None:
 
 
 def asgi(box: Box) -> None:
-    assert "wire: HTTP by asgi (" in box.wait_log("workers x")
+    assert "wire: HTTP by asgi (" in box.wait_log(" x 1 event loop")
 
 
 def fastapi(box: Box) -> None:

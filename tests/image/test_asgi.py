@@ -186,7 +186,7 @@ def test_the_reloading_start_of_the_uvicorn_images(image: str) -> None:
         log = box.logs()
         assert "hooked" in log
         assert "FLASK_DEBUG is on: code is loaded again on save. NEVER in production" in log
-        assert "1 workers x 1 event loop" in log
+        assert "1 worker x 1 event loop" in log
         assert box.get("/").text == "first"
         assert box.folder
         (box.folder / "main.py").write_text(source.format("second"))

@@ -415,7 +415,7 @@ def test_first_steps_wrappers_and_an_agent(agent: dict[str, str]) -> None:
         assert answer.headers["Server"] == "nginx"
         log = box.logs()
         assert "first as 10001" in log
-        assert "1 workers" in log
+        assert "1 worker" in log
         assert log.count("SERVE_CMD=off") == 1
         assert "no such" not in box.exec("flagon", "reload")
         assert box.get("/").text == "7 1 early - 10001 src"
@@ -442,7 +442,7 @@ def test_a_procfile_s_line_is_run_as_a_command_is() -> None:
     with Box(image=RUNTIME, files=files) as box:
         assert box.get("/").text == "3 - - - 10001 src"
         log = box.logs()
-        for words in ("mine", "ended with code 1, and `;` goes on", "1 workers", "`release: db up` is not run"):
+        for words in ("mine", "ended with code 1, and `;` goes on", "1 worker", "`release: db up` is not run"):
             assert words in log
 
 
@@ -453,7 +453,7 @@ def test_a_procfile_s_script_is_run_once_where_nothing_else_is_found() -> None:
     with Box(image=RUNTIME, files=files) as box:
         assert (box.get("/").headers["Server"], box.get("/").text.split()[0]) == ("nginx", "4")
         log = box.logs()
-        assert (log.count("before the server"), "1 workers" in log) == (1, True)
+        assert (log.count("before the server"), "1 worker" in log) == (1, True)
         assert box.stop()[1] == 0
     for command, env in ((["check"], {}), ([], {"FLAGON_CHECK": "1"})):
         done = run_once(command, env=env, image=RUNTIME, files=files)
@@ -478,7 +478,7 @@ def test_a_boot_script_in_place_of_our_entrypoint() -> None:
         answer = box.get("/")
         assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
         assert "migrating as 0" in box.logs()
-        assert "1 workers" in box.logs()
+        assert "1 worker" in box.logs()
         assert box.exec("/opt/flagon/healthcheck") == ""
         # Not process 1: the real ones, and no loop.
         assert re.match(r"gunicorn \(version", box.exec("gunicorn", "--version"))

@@ -105,7 +105,7 @@ def test_what_is_saved_is_seen(box: Box) -> None:
 def test_one_worker_and_a_warning(box: Box) -> None:
     lines = [record["message"] for record in box.records() if record["level"] == "warning"]
     assert any("FLASK_DEBUG is on" in line and "NEVER in production" in line for line in lines)
-    assert any("1 workers x 4 threads (FLASK_DEBUG is on;" in line for line in box.lines())
+    assert any("1 worker x 4 threads (FLASK_DEBUG is on;" in line for line in box.lines())
     assert [record for record in box.records() if record["logger"] == "nginx"] == [], "nothing of nginx's own"
 
 

@@ -53,7 +53,7 @@ def test_a_package_with_its_uwsgi_ini() -> None:
     ini = "[uwsgi]\nmodule = app.main\ncallable = app\nprocesses = 2\n"
     with old({**PACKAGE, "app/uwsgi.ini": ini}) as box:
         assert box.get("/").text == "Hello from a package"
-        assert "2 workers x 1 threads" in box.wait_log("workers x")
+        assert "2 workers x 1 thread (" in box.wait_log("workers x")
 
 
 def test_a_package_before_the_demo_file() -> None:
@@ -97,9 +97,7 @@ def test_a_factory_in_module_name_and_the_variables_of_the_gunicorn_images() -> 
     ) as box:
         assert box.get("/").text == "Hello World from Flask"
         log = box.logs()
-        assert (
-            "1 workers x 1 threads (WORKERS_PER_CORE and MAX_WORKERS say so; threads: WORKERS_PER_CORE is seen)" in log
-        )
+        assert "1 worker x 1 thread (WORKERS_PER_CORE and MAX_WORKERS say so; threads: WORKERS_PER_CORE is seen)" in log
         assert "HOST=127.0.0.1 is ignored" in log
         assert "Meinheld is dead" in log
 
@@ -118,7 +116,7 @@ def test_a_gunicorn_conf_by_its_variable() -> None:
 def test_what_the_file_says_is_below_every_variable() -> None:
     files = {"main.py": UNF_MAIN, "gunicorn_conf.py": "workers = 2\nthreads = 3\ntimeout = 33\n"}
     with Box({"THREADS": "2", "GUNICORN_CMD_ARGS": "--workers 1"}, files=files) as box:
-        assert "1 workers x 2 threads" in box.wait_log("workers x")
+        assert "1 worker x 2 threads" in box.wait_log("worker x")
         assert "threads in gunicorn's configuration file is ignored: THREADS says otherwise" in box.wait_log(
             "threads in"
         )

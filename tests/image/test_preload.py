@@ -226,4 +226,4 @@ def test_what_is_made_once_at_import() -> None:
         with Box(files={"app.py": AT_RANDOM}, **more) as box:
             assert users(box) == {"ann"}
             assert "secret key is" not in box.logs()
-            assert ("1 workers x" in box.logs()) is ("command" in more)
+            assert ("1 worker x" in box.logs()) is ("command" in more)

@@ -179,7 +179,7 @@ def test_a_hook_may_change_settings() -> None:
         files={"app.py": APP, "prestart.sh": "export WEB_CONCURRENCY=1\nexport THREADS=7\nunset HOOK_GONE\n"},
         env={"HOOK_GONE": "1"},
     ) as box:
-        assert "1 workers x 7 threads" in box.wait_log("workers x")
+        assert "1 worker x 7 threads" in box.wait_log("worker x")
         assert box.get("/hooks").json() == {}
 
 

@@ -95,7 +95,7 @@ def test_a_request_that_runs_finishes() -> None:
         change(box, app("two"))
         code, text = reload(box)
         assert code == 0, text
-        assert "1 workers with the new code" in text
+        assert "1 worker with the new code" in text
         assert box.get("/").json()["version"] == "two"
         thread.join(20)
         assert answers[0].json()["version"] == "one"
