@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ from flagon import (
 )
 from flagon.boot import HOME, Boot, BootError
 from flagon.handover import application_environment, nginx_box, write_fragments, write_nginx
-from flagon.inside import packages, revisions
+from flagon.inside import oom, packages, revisions
 from flagon.launch_options import launch_options
 from flagon.logs import nginx_line
 from flagon.site import Loaded
@@ -185,6 +186,8 @@ def _application(boot: Boot) -> list[str]:
         # A session of its own, without a terminal: it could type into that of whoever asks (TIOCSTI).
         stdin=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
+    if why := oom.why(done.returncode):
+        raise hooks.Failed(f"the application {boot.application.target} cannot be loaded: {why}", 128 + signal.SIGKILL)
     return [] if done.returncode == 0 else [done.stderr.strip() or f"the import ended with code {done.returncode}"]
 
 

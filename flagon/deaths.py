@@ -14,15 +14,15 @@ from typing import Any, NamedTuple
 from supervisor.datatypes import RestartWhenExitUnexpected
 from supervisor.states import ProcessStates
 
-from flagon import CONFIGURATION_ERROR, serving
-from flagon.logs import message_of, nginx_line
+from flagon import CONFIGURATION_ERROR, counted, serving
+from flagon.inside import oom
+from flagon.logs import RECENT, last_words, nginx_line, says_little
 
 WINDOW = 60.0  # seconds in which RESTART_LIMIT counts
 FIRST_PAUSE = 0.5  # seconds before the second restart; it doubles, and all pauses together stay below half the window
 DOUBT = 0.3  # seconds for our own stop signal to arrive, where every process was sent one
 COULD_NOT_START = 127  # what a shell says of a command that it cannot find
-RECENT, LONGEST_WORDS = 20, 500  # lines of a program in which its error is looked for; characters of it
-ERROR = re.compile(r"[A-Za-z_][\w.]{0,100}(?:Error|Exception|Interrupt|Exit)\b|[Ff]atal|FATAL")
+AT_ITS_END = 5.0  # seconds before its death: what a program said earlier is not why it died
 DENIED = re.compile(r"(?:Permission denied|EACCES)[^'\"]{0,20}['\"]([^'\"]{1,400})['\"]")
 OF_A_SHELL = ": Permission denied"  # behind the path, as shells and their commands say it
 OF_SQLITE = ("unable to open database file", "attempt to write a readonly database")  # without the path
@@ -68,32 +68,40 @@ def pause(earlier: int, limit: int) -> float:
     return min(FIRST_PAUSE * 2.0 ** min(earlier - 1, 16), WINDOW / 2 / limit) if earlier else 0.0
 
 
+class Heard(NamedTuple):
+    """A line of a program's."""
+
+    at: float
+    of_child: bool
+    line: bytes
+
+
 class Deaths:
     """Counts them by program, and decides."""
 
     def __init__(self, plugin: Any) -> None:
         self.plugin = plugin
         self.limit: int = plugin.box.values["RESTART_LIMIT"]
-        self.last_words: dict[str, str] = {}
-        self._heard: dict[str, deque[bytes]] = {}
+        self._heard: dict[str, deque[Heard]] = {}
         self._at: dict[str, list[float]] = {}
         self._due: list[tuple[float, Any]] = []
         self._doubtful: list[tuple[float, Any, Death]] = []
         self._one_shots: dict[str, list[int]] = {}  # program -> exit codes with which it is done
 
-    def heard(self, name: str, lines: list[bytes]) -> None:
-        """What a program has said that may be why it dies."""
-        if not lines:
-            return
-        self.last_words[name] = message_of(lines[-1])[:LONGEST_WORDS]
-        self._heard.setdefault(name, deque(maxlen=RECENT)).extend(lines[-RECENT:])
+    def heard(self, name: str, lines: list[bytes], of_child: bool = False) -> None:
+        """What a program, or a process that it has forked, has said that may be why it dies."""
+        now = time.monotonic()
+        heard = self._heard.setdefault(name, deque(maxlen=RECENT))
+        heard.extend(Heard(now, of_child, line) for line in lines if not says_little(line))
 
-    def _last_words(self, name: str) -> str:
-        """Its error, if one is among its last lines, or the last: a traceback on standard error comes before what its
-        buffered standard output still held."""
-        last = self.last_words.pop(name, "")
-        said = (message_of(line) for line in reversed(self._heard.pop(name, ())))
-        return next((text[:LONGEST_WORDS] for text in said if ERROR.match(text)), last)
+    def _last_words(self, name: str, killed: bool = False) -> str:
+        """What it said at its end, and nothing from before: that is not why it died.
+
+        `killed`: by a signal. What its children said (requests, in gunicorn's workers) is no word of its own then.
+        """
+        since = time.monotonic() - AT_ITS_END
+        heard = self._heard.pop(name, ())
+        return last_words([one.line for one in heard if one.at > since and not (killed and one.of_child)])
 
     def take_over(self) -> None:
         """Every death is counted here: supervisord restarts nothing by itself."""
@@ -113,8 +121,9 @@ class Deaths:
             # A killed nginx master leaves workers that hold the port.
             os.killpg(process.pid, signal.SIGKILL)
         if self.plugin.migration.ended(death):
-            return
-        if death.name not in CORE and death.status in self._one_shots.get(death.name, ()):
+            self._heard.pop(death.name, None)
+        elif death.name not in CORE and death.status in self._one_shots.get(death.name, ()):
+            self._heard.pop(death.name, None)
             self.plugin.output.record("flagon", "info", f"{death.name} is done")
         elif death.like_a_stop and self.plugin.port.opened:
             until = time.monotonic() + DOUBT
@@ -130,7 +139,7 @@ class Deaths:
         recent = [at for at in self._at.get(WORKER, []) if now - at < WINDOW]
         self._at[WORKER] = [*recent, now]
         if len(recent) >= self.limit:
-            times = f"{len(recent) + 1} times in {WINDOW:g} s"
+            times = f"{counted(len(recent) + 1, 'time')} in {WINDOW:g} s"
             self.plugin.end(
                 status, f"{WORKER} could not serve any more, {times}: the container ends with code {status}"
             )
@@ -159,12 +168,14 @@ class Deaths:
         recent = [at for at in self._at.get(name, []) if now - at < WINDOW]
         self._at[name] = [*recent, now]
         plugin.reload.gunicorn_died(name)
-        said = self._last_words(name)
+        said = self._last_words(name, death.status < 0)
         if name == "nginx" and first_life and "[emerg]" in said:  # another start would end in the same way
             reason = nginx_line(said)[1]
             plugin.end(CONFIGURATION_ERROR, f"nginx cannot start: {reason}: the container ends with code 78")
             return
         words = f"; its last line: {said}" if said and not plugin.failure else ""
+        if why := "" if plugin.failure and death.status > 0 else oom.why(death.status):
+            words = f"; {why}"
         again = plugin.port.opened or plugin.migration.may_be_tried_again(death)
         if again and len(recent) < self.limit:
             wait = pause(len(recent), self.limit)
@@ -175,12 +186,12 @@ class Deaths:
             return
         if plugin.migration.lived_with(death):
             return
-        times = f" {len(recent) + 1} times in {WINDOW:g} s" if again and recent else ""
+        times = f" {counted(len(recent) + 1, 'time')} in {WINDOW:g} s" if again and recent else ""
         when = times if plugin.port.opened or plugin.migration.is_it(name) else " before it served"
         code = death.code
         if name == "gunicorn" and code == BOOT_ERROR and not plugin.port.opened:  # as `flagon check` has it
             code = CONFIGURATION_ERROR
-        advice = self._of_files(said, death.status) if words else ""
+        advice = self._of_files(said, death.status) if words and not why else ""
         plugin.end(code, f"{name} {death.how}{when}: the container ends with code {code}{words}{advice}")
 
     def _of_files(self, said: str, status: int = 1) -> str:

@@ -51,9 +51,10 @@ class Hooks:
                 self.source(path)
                 continue
             words = self.origin.runs(path) if path.endswith(".py") else [shell_for(path), self._runnable(path)]
-            code = step.run(words, self.environment, self.output, os.path.basename(path))
+            heard = step.words_of()
+            code = step.run(words, self.environment, self.output, os.path.basename(path), heard=heard)
             if code:
-                raise Failed(f"{path} ended with code {code}", code)
+                raise Failed(f"{path} ended with code {code}{step.why(code, heard)}", code)
 
     def prestart(self, path: str, told: bool) -> None:
         """Source the script if it is there. `told`: say so, too, if it is not. Raises Failed, step.Stopped.
@@ -90,9 +91,10 @@ class Hooks:
             seen.append(pid)
             self._take_over(pid)
 
-        code = step.run(words, self.environment, self.output, logger, paused)
+        heard = step.words_of()
+        code = step.run(words, self.environment, self.output, logger, paused, heard)
         if not seen:
-            raise Failed(f"{what} ended with code {code}: the container ends with it", code)
+            raise Failed(f"{what} ended with code {code}: the container ends with it{step.why(code, heard)}", code)
 
     def _take_over(self, pid: int) -> None:
         with open(self.state, encoding="utf-8", errors="surrogateescape") as file:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import dropwhile, islice
 
 from flagon.printable import SHOWN, visible
@@ -41,9 +41,12 @@ CALM = re.compile(
     rb'"level": ?"(debug|info)"|"logger": ?"access"'  # JSON
     rb"|^\S+ (debug|info) |^\S+ \w+ access |^\S+ \S+ \[(debug|info|notice)\] "  # ours as text, nginx's
     rb"|\[emerg\] \S+ still could not bind"  # why was said before
+    rb"|^\S+ \S+ \[\w+\] \d+#\d+: \*\d+ "  # nginx's, of one client's connection
 )
 # What nginx does with every larger body or response is no warning.
 ROUTINE = re.compile(r"an? (?:client request body|upstream response) is buffered to a temporary file ")
+RECENT, LONGEST_WORDS = 20, 500  # lines of a program in which its error is looked for; characters of it
+ERROR = re.compile(r"[A-Za-z_][\w.]{0,100}(?:Error|Exception|Interrupt|Exit)\b|[Ff]atal|FATAL")
 HEADER = re.compile(r' header(?: line)?: "([\w-]{0,64})')
 
 
@@ -187,6 +190,16 @@ def message_of(line: bytes) -> str:
 def says_little(line: bytes) -> bool:
     """A line that cannot be why a program died: of the access log, or below a warning, or about the line before it."""
     return CALM.search(line, 0, 200) is not None
+
+
+def last_words(lines: Iterable[bytes]) -> str:
+    """A program's error, if one is among these last lines of it, or the last that says something; at most so long.
+
+    A traceback on standard error comes before what a buffered standard output still held.
+    """
+    said = [text for line in lines if not says_little(line) and (text := message_of(line).strip())]
+    error = next((text for text in reversed(said) if ERROR.match(text)), "")
+    return (error or "".join(said[-1:]))[:LONGEST_WORDS]
 
 
 def nginx_line(text: str) -> tuple[str, str]:

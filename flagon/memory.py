@@ -6,6 +6,8 @@ import os
 import time
 from typing import Any
 
+from flagon.inside import oom
+
 PAUSE = 60.0  # seconds between two looks, the first is soon after boot
 
 
@@ -19,6 +21,7 @@ class Memory:
 
     def look(self, _: Any = None) -> None:
         """Called every five seconds."""
+        oom.more()  # a worker's, which gunicorn's master has told
         now = time.monotonic()
         if self.warned or not self.plugin.port.opened or self.plugin.stop.under_way or now < self.next_look:
             return

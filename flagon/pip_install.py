@@ -144,7 +144,8 @@ def _scripts_of_base(folder: str) -> None:
 def _must(boot: Boot, words: list[str], environment: dict[str, str]) -> None:
     code = step.run(words, environment, boot.output, "pip")
     if code:
-        raise CannotInstall(f"PIP_INSTALL: `{' '.join(words)}` ended with code {code}; its lines are above")
+        why = step.why(code, ())
+        raise CannotInstall(f"PIP_INSTALL: `{' '.join(words)}` ended with code {code}{why}; its lines are above")
 
 
 def _prune(home: str, key: str) -> None:

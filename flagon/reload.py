@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from flagon.boot import BootError
+from flagon.inside import oom
 from flagon.logs import Lines
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ class Reload:
         self.plugin.pipes.drain()
         if self.plugin.stop.under_way:
             self._finish(False, "the box is stopping")
-        elif os.waitstatus_to_exitcode(status):
-            self._finish(False, "the application does not load")
+        elif code := os.waitstatus_to_exitcode(status):
+            why = oom.why(code)
+            self._finish(False, f"the application does not load{why and '; '}{why}")
         elif self._again:
             self._askers += self._later
             self._later, self._again, self.state = [], False, "idle"

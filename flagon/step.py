@@ -7,13 +7,20 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 
-from flagon.logs import Lines, Output
+from flagon.inside import oom
+from flagon.logs import RECENT, Lines, Output, last_words
 
 STOPS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 TICK = 0.1  # seconds between two looks for a stop signal: they are held back until supervisord has its handlers
 PATIENCE = 5.0  # seconds for the program to end by itself once it is told to
+
+
+def words_of() -> deque[bytes]:
+    """Where `run` puts what a program says, for `why`."""
+    return deque(maxlen=RECENT)
 
 
 class Stopped(Exception):
@@ -26,10 +33,12 @@ def run(
     output: Output,
     logger: str,
     paused: Callable[[int], None] | None = None,
+    heard: deque[bytes] | None = None,
 ) -> int:
     """Run to the end; its exit code, 128 + signal if one ended it. Raises Stopped, OSError if it cannot be started.
 
     `paused` is called with the pid when the program has stopped itself (SIGSTOP): it may then be looked at.
+    `heard` is given the lines that it says.
     """
     reading, writing = os.pipe()
     null = os.open(os.devnull, os.O_RDONLY)
@@ -46,12 +55,20 @@ def run(
     finally:
         os.close(writing)
         os.close(null)
-    lines = Lines(output, logger)
+    lines = Lines(output, logger, heard.extend if heard is not None else None)
     try:
         return _wait(pid, reading, lines, paused)
     finally:
         lines.close()
         os.close(reading)
+
+
+def why(code: int, heard: Iterable[bytes]) -> str:
+    """Why a program ended with this code, to follow what says so: the kernel's reason, else its error or last line."""
+    if of_kernel := oom.why(code):
+        return f"; {of_kernel}"
+    said = last_words(heard) if code else ""
+    return f"; its last line: {said}" if said else ""
 
 
 def _wait(pid: int, reading: int, lines: Lines, paused: Callable[[int], None] | None) -> int:

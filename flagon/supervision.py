@@ -16,7 +16,7 @@ from supervisor.states import SupervisorStates
 from flagon import early, site, timeline
 from flagon.channels import Messages, Pipes, WakeUp
 from flagon.deaths import Deaths
-from flagon.logs import Lines, Output, says_little
+from flagon.logs import Lines, Output
 from flagon.memory import Memory
 from flagon.migration import PROGRAM, Migration
 from flagon.port import Port
@@ -55,7 +55,7 @@ class Plugin:
         options.get_socket_map = lambda: sockets
         self.wake_up = WakeUp(sockets)
         self.messages = Messages(self.box.events, self._on_message, sockets)
-        self.pipes = Pipes(lambda: self.lines_of("gunicorn"), sockets)
+        self.pipes = Pipes(lambda: self.lines_of("gunicorn", of_child=True), sockets)
         self.reload = Reload(self)
         options.logger.log = self._on_own_line
         self._real_waitpid, options.waitpid = options.waitpid, self._waitpid
@@ -125,11 +125,11 @@ class Plugin:
         if not any(word in text for word in QUIET):
             self.output.record("supervisord", LEVELS.get(level, "debug"), text)
 
-    def lines_of(self, name: str) -> Lines:
-        """A joiner of lines for one pipe of a program; the last that says something is kept for its obituary."""
+    def lines_of(self, name: str, of_child: bool = False) -> Lines:
+        """A joiner of lines for one pipe of a program, or of its child; the last ones are kept for its obituary."""
 
         def tap(lines: list[bytes]) -> None:
-            self.deaths.heard(name, [line for line in lines if not says_little(line)])
+            self.deaths.heard(name, lines, of_child)
 
         return Lines(self.output, name, tap)
 

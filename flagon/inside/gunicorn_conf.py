@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from typing import Any
+from typing import Any, NoReturn
 
 import gunicorn
 from gunicorn.errors import HaltServer
@@ -28,6 +28,7 @@ from flagon.inside import (
 HEALTH_PATHS = ["/up", "/health", "/healthz", "/livez", "/ready", "/readyz"]
 TOP_FILES = ["/robots.txt", "/favicon.ico"]
 DEATHS_BEFORE_LOADED = 3
+OUT_OF_MEMORY = 128 + 9
 LONGEST_FIELD = 1 << 20  # bytes: more than nginx lets through. gunicorn takes 0 for 8,190
 # Exit codes of a worker that cannot serve any more: ours, where a thread died, and gunicorn's for an exception.
 LOST = (health.LOST_THREAD, 255)
@@ -134,8 +135,12 @@ def post_worker_init(worker: Any) -> None:
 
 def child_exit(arbiter: Any, worker: Any) -> None:
     """In the master: name the requests that a dead worker had; give up on an application that kills its workers."""
-    if getattr(worker, "flagon_killed", False) and oom.more():
-        worker.log.error("worker %s was killed for want of memory (OOM): it is replaced", worker.pid)
+    out_of_memory = getattr(worker, "flagon_killed", False) and oom.more()
+    if out_of_memory:
+        fewer = ", or have fewer workers: WEB_CONCURRENCY" if worker.cfg.workers > 1 else ""
+        worker.log.error(
+            "worker %s was killed for want of memory (OOM), it is replaced: %s%s", worker.pid, oom.advice(), fewer
+        )
     board = getattr(worker, "board", None)
     if board is not None:
         for request in board.requests():
@@ -151,6 +156,16 @@ def child_exit(arbiter: Any, worker: Any) -> None:
     if not worker.flagon_loaded[0] and not ever_loaded[0]:
         arbiter.flagon_unloaded_deaths = getattr(arbiter, "flagon_unloaded_deaths", 0) + 1
         if arbiter.flagon_unloaded_deaths >= DEATHS_BEFORE_LOADED:
+            if out_of_memory:
+                _end_for_memory(arbiter.cfg.flagon)
             worker.log.critical("%s workers in a row died while they loaded the application", DEATHS_BEFORE_LOADED)
             raise HaltServer("the application ends its workers while it is loaded", arbiter.WORKER_BOOT_ERROR)
     worker.flagon_loaded.close()
+
+
+def _end_for_memory(options: dict[str, Any]) -> NoReturn:
+    """The application does not fit into the memory: no configuration error, but the end that a killed program has."""
+    what = f"the application {options['target']} ({options['why']}) cannot be loaded"
+    text = f"{what}: the kernel killed the worker that loads it for want of memory (OOM); {oom.advice()}"
+    notice.send({"event": "failed", "message": text})
+    raise HaltServer("no memory to load the application", OUT_OF_MEMORY)

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from flagon.inside import database, notice, packages, report, revisions, sqlite_copy, tool, upgrade
+from flagon.inside import database, notice, oom, packages, report, revisions, sqlite_copy, tool, upgrade
 from flagon.inside.migration_lock import ANSWER_LIMIT, CONNECT_LIMIT, POLL, Away, Busy, Lock, away, hold
 from flagon.inside.report import say
 from flagon.inside.upgrade import AWAY, FAILED
@@ -132,8 +132,11 @@ class Migration:
         environment = {**os.environ, **self.options["direct_environment"]}
         words = [sys.executable, *sys.argv[:2], "--command" if self.command else "--upgrade"]
         code = tool.run(words, self.options["directory"], environment, own_session=self.once)
+        why = oom.why(code)
+        if code < 0 or why:
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            say(f"the migration {how}{why and ': '}{why}", "error")
         if code < 0:
-            say(f"the migration was killed by {signal.Signals(-code).name}", "error")
             return ENDED_BY_SIGNAL - code
         if code == 0 and layout.known and self.at_head(layout) is False:
             if self.command:  # Flask-DB's own says 0 whatever Alembic says

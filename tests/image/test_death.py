@@ -229,3 +229,49 @@ def test_a_worker_that_runs_out_of_memory_is_replaced_and_said_to_have(wire: str
         wait_until(lambda: box.ask("/tell").status_code == 200, 10, "another worker")
         assert docker("inspect", "-f", "{{.RestartCount}}", box.name).stdout.strip() == "0"
         assert box.stop()[1] == 0
+
+
+HOG = "kept = []\nfor _ in range(400):\n    kept.append(bytearray(b'x' * 1_000_000))\n"
+WSGI = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'ok']\n"
+SMALL = ["-m", "120m", "--memory-swap", "120m"]
+# What needs more memory than there is: files, environment, command, and what the end says of it.
+HUNGRY = [
+    ({"main.py": HOG + WSGI}, {}, [], "the application main:app (found in /app/main.py) cannot be loaded: the kernel killed the worker"),
+    ({"main.py": HOG + WSGI}, {"PRELOAD": "on"}, [], "gunicorn was killed by SIGKILL before it served"),
+    ({"main.py": HOG + WSGI}, {}, ["check"], "the application main:app cannot be loaded: the kernel killed it"),
+    ({"main.py": WSGI, "prestart.sh": "python hog.py\n", "hog.py": HOG}, {}, [], "/app/prestart.sh ended with code 137"),
+    ({"main.py": WSGI, "hog.py": HOG}, {"MIGRATE": "auto", "MIGRATE_COMMAND": "python hog.py"}, [], "the migration ended with code 137: the kernel killed it"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("files", "env", "command", "words"), HUNGRY, ids=["load", "preload", "check", "prestart", "migrate"])  # fmt: skip
+def test_what_needs_more_memory_than_there_is_ends_with_137_and_is_told(
+    files: dict[str, str], env: dict[str, str], command: list[str], words: str
+) -> None:
+    done = run_once(command, env, SMALL, files=files)
+    said = done.stdout + done.stderr
+    assert done.returncode == 137
+    assert words in said
+    assert "(OOM)" in said
+    assert "the container's limit is 120 MB (/sys/fs/cgroup/" in said
+    assert "docker run -m" in said
+
+
+def test_the_last_line_is_of_the_end_and_of_the_program_itself() -> None:
+    """A print of a worker's, and one of long ago, are not why gunicorn's master was killed."""
+    files = {"main.py": MARKED + "print('KeyError: a line of the application', flush=True)\n"}
+    with Box(env={"RESTART_LIMIT": "0"}, files=files) as box:
+        kill(box, "gunicorn")
+        assert box.wait_exit(10) == 137
+        (critical,) = [r["message"] for r in box.records() if r["level"] == "critical"]
+        assert critical == "gunicorn was killed by SIGKILL: the container ends with code 137"
+
+
+def test_a_failed_prestart_says_its_last_line() -> None:
+    files = {"main.py": MARKED, "prestart.sh": "echo waiting\necho 'no database at db:5432' >&2\nexit 3\n"}
+    done = run_once(files=files)
+    assert done.returncode == 3
+    assert (
+        "/app/prestart.sh ended with code 3: the container ends with it; its last line: no database at db:5432"
+        in done.stderr
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from flagon import hooks, line_ends, places, procfile, programs, shell_words
+from flagon import hooks, line_ends, places, procfile, programs, shell_words, step
 from flagon.programs import BadProgram
 
 PROCFILE = "web: gunicorn app:app\nworker: python worker.py\nclock: A=1 python clock.py && true\nrelease: flask db upgrade\n# no: line\nnone\n"
@@ -429,3 +429,11 @@ def test_an_old_image_s_defaults_are_said_of_what_nobody_has_said(tmp_path, envi
     line = handover.old_defaults(Boot({"UWSGI_PROCESSES": "2", **environ}, str(tmp_path)))
     assert all(text in line for text in said)
     assert not any(text in line for text in not_said)
+
+
+@pytest.mark.parametrize(("heard", "code", "why"), [
+    ([b"connecting", b"psql: could not connect", b""], 3, "; its last line: psql: could not connect"), ([], 3, ""), ([b"done"], 0, ""),
+    ([b"Traceback (most recent call last):", b"KeyError: 'HOST'", b"buffered"], 1, "; its last line: KeyError: 'HOST'"), ([b"x" * 900], 1, "; its last line: " + "x" * 500),
+])  # fmt: skip
+def test_why_a_hook_failed_is_its_error_or_its_last_line(heard, code, why):
+    assert step.why(code, heard) == why

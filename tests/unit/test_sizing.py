@@ -6,9 +6,10 @@
 import math
 
 import pytest
-from fakes import view_of_os
+from fakes import put, view_of_os
 
 from flagon import sizing
+from flagon.inside import oom
 from flagon.sizing import BOX_MEMORY, WORKERS_MAX, Machine
 from flagon.table import SETTINGS
 
@@ -177,7 +178,10 @@ def test_nginx_workers(cpu, nginx):
 ])  # fmt: skip
 def test_the_reason_names_sources_and_the_limit_that_counted(cpu, memory, limit):
     size = sizing.size(Machine(cpu, "/some/file", memory, "MemTotal"), 100)
-    assert size.reason == f"{cpu} CPU from /some/file, {memory} MB from MemTotal: {size.workers} workers by {limit}"
+    assert (
+        size.reason
+        == f"{cpu} CPU from /some/file, {memory} MB from MemTotal: {size.workers} worker{'s' * (size.workers > 1)} by {limit}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -215,3 +219,34 @@ def test_open_files(monkeypatch, soft, hard, refused, result, raised):
     monkeypatch.setattr(sizing.resource, "setrlimit", setrlimit)
     assert sizing.open_files() == result
     assert calls == ([raised] if raised else [])
+
+
+@pytest.mark.parametrize(("files", "group", "kills"), [
+    ({"memory.events": "low 0\noom 3\noom_kill 2\noom_group_kill 0\n"}, "", 2), ({"memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 4\n"}, "", 4),
+    ({"box/a/memory.events": "oom_kill 5\n"}, "0::/box/a\n", 5), ({"memory/box/memory.oom_control": "oom_kill 6\n"}, "4:cpu:/box\n3:cpuset,memory:/box\n", 6),
+    ({"memory.events": "oom_kill many\n"}, "", 0), ({}, "nonsense\n", 0), ({}, "0::/gone\n", 0),
+])  # fmt: skip
+def test_kills_for_want_of_memory_are_counted_in_either_cgroup(tmp_path, monkeypatch, files, group, kills):
+    root = put(tmp_path / "cgroup", files)
+    (tmp_path / "self").write_text(group)
+    monkeypatch.setattr(oom, "FILES", (f"{root}/memory.events", f"{root}/memory/memory.oom_control"))
+    monkeypatch.setattr(oom, "OWN_GROUP", str(tmp_path / "self"))
+    assert oom.count() == kills
+
+
+def test_a_program_is_said_to_have_wanted_memory_if_the_kernel_has_killed_one_since(monkeypatch):
+    kills = [1]
+    monkeypatch.setattr(oom, "count", lambda: kills[0])
+    monkeypatch.setattr(oom, "_seen", 1)
+    monkeypatch.setattr(sizing, "machine", lambda: Machine(1, "affinity", 40, "/sys/fs/cgroup/memory.max"))
+    assert oom.why(-9) == oom.why(137) == ""
+    kills[0] = 2
+    assert oom.why(1) == ""
+    said = oom.why(-9)
+    assert said.startswith(
+        "the kernel killed it for want of memory (OOM): the container's limit is 40 MB (/sys/fs/cgroup/memory.max). "
+    )
+    assert "docker run -m" in said
+    assert oom.why(-9) == ""
+    monkeypatch.setattr(sizing, "machine", lambda: Machine(1, "affinity", 512, "MemTotal"))
+    assert oom.advice() == "the machine has 512 MB, and the container no limit of its own. It needs a larger machine"

@@ -68,7 +68,7 @@ def test_a_workers_pipe_is_read_to_its_end(plugin):
     watch.handle_read_event()
     assert [record["message"] for record in plugin.said()] == ["one", "two parts", "last words"]
     assert reading not in plugin.sockets
-    assert plugin.deaths.last_words["gunicorn"] == "last words"
+    assert plugin.deaths._last_words("gunicorn") == "last words"
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
 
@@ -358,3 +358,47 @@ def test_nginx_that_cannot_start_at_all_is_not_tried_again(plugin, line, status,
             return
         plugin.lines_of("nginx").feed(NGINX_LINE)
         message = "nginx "
+
+
+def test_a_line_of_long_ago_is_no_last_line_and_a_workers_is_not_the_masters(plugin, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(deaths.time, "monotonic", lambda: now[0])
+    process = types.SimpleNamespace(config=types.SimpleNamespace(name="beat"), pid=2**22 + 1)
+    plugin.port.told = (Loaded(), False)
+    plugin.lines_of("beat").feed(b"ValueError: of the morning\n")
+    now[0] += 6
+    plugin.deaths._judge(process, deaths.Death("beat", 3))
+    assert plugin.said()[-1]["message"] == "beat ended with code 3: restarted"
+    plugin.lines_of("beat").feed(b"ready\nno more disk\n")
+    now[0] += 1
+    plugin.deaths._judge(process, deaths.Death("beat", 3))
+    assert plugin.said()[-1]["message"].endswith("; its last line: no more disk")
+    plugin.lines_of("gunicorn").feed(b"of the master\n")
+    plugin.lines_of("gunicorn", of_child=True).feed(b"TypeError: a request's\n")
+    assert plugin.deaths._last_words("gunicorn", killed=True) == "of the master"
+    plugin.lines_of("gunicorn", of_child=True).feed(b"TypeError: while it loads\n")
+    assert plugin.deaths._last_words("gunicorn") == "TypeError: while it loads"
+    plugin.lines_of("nginx").feed(b"2026/11/22 19:26:07 [error] 12#12: *3 a request failed\n")
+    assert plugin.deaths._last_words("nginx") == ""
+
+
+def test_a_run_that_is_done_leaves_no_last_line_to_the_next(plugin):
+    process = types.SimpleNamespace(config=types.SimpleNamespace(name="once"), pid=2**22 + 1)
+    plugin.deaths._one_shots["once"] = [0]
+    plugin.lines_of("once").feed(b"done well\n")
+    plugin.deaths.ended(process, 0)
+    assert plugin.deaths._last_words("once") == ""
+
+
+def test_a_program_that_the_kernel_killed_for_memory_is_said_to_be(plugin, monkeypatch):
+    monkeypatch.setattr(deaths.oom, "more", lambda: True)
+    plugin.lines_of("gunicorn").feed(b"as always\n")
+    process = types.SimpleNamespace(config=types.SimpleNamespace(name="gunicorn"), pid=2**22 + 1)
+    plugin.deaths._judge(process, deaths.Death("gunicorn", -9))
+    assert plugin.exit_code == 137
+    said = plugin.said()[-1]["message"]
+    assert (
+        "gunicorn was killed by SIGKILL before it served: the container ends with code 137; the kernel killed it for want of memory (OOM): "
+        in said
+    )
+    assert "as always" not in said
