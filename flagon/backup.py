@@ -37,10 +37,14 @@ class Place(NamedTuple):
     copies: str
     scratch: tuple[str, ...]
     hint: str = ""  # where nobody has named a database
+    others: tuple[str, ...] = ()  # nor these, which are there too
 
 
-def place(verb: str) -> Place:
-    """The database of the serving box, resolved as it does. Raises Failed, BootError, SettingsError."""
+def place(verb: str, copied: str = "") -> Place:
+    """The database of the serving box, resolved as it does; `copied` is what is restored from.
+
+    Raises Failed, BootError, SettingsError.
+    """
     boot = Boot(os.environ, os.getcwd())
     boot.choose_places(fresh=False)
     boot.resolve_secrets()
@@ -48,8 +52,10 @@ def place(verb: str) -> Place:
         boot.find_application()  # a relative path in the URL is taken from its folder
     database = boot.database
     unnamed = database.kind == "none"
+    others: tuple[str, ...] = ()
     if unnamed:  # FLAGON_SQLITE_URL, and what an earlier version gave
-        database = read(f"sqlite:///{boot.embedded}")
+        path, others = _unnamed(boot, verb, copied)
+        database = read(f"sqlite:///{path}")
     if database.kind == "postgresql":
         raise Failed(f"`flagon {verb}` is for SQLite; DATABASE_URL is {masked(database.given)}.\n{POSTGRES_RECIPE}")
     if database.kind != "sqlite":
@@ -61,7 +67,27 @@ def place(verb: str) -> Place:
     home = os.path.dirname(database.path)
     scratch = [folder for folder in (boot.data, "/tmp", "/var/tmp", boot.run) if folder]
     hint = f"{UNNAMED} NAME flagon {verb}" if unnamed else ""
-    return Place(database.path, os.path.join(boot.data or home, "backups"), tuple(scratch), hint)
+    return Place(database.path, os.path.join(boot.data or home, "backups"), tuple(scratch), hint, others)
+
+
+def _unnamed(boot: Boot, verb: str, copied: str) -> tuple[str, tuple[str, ...]]:
+    """The file where no DATABASE_URL names one, and others that are there. Raises Failed where it could be several.
+
+    A restore goes into none that is only guessed: it would be lost there, or overwrite what is not meant.
+    """
+    from flagon import sqlite_found
+
+    home = boot.values["DATA_DIR"]
+    folders = (home,) if verb == "restore" else (home, boot.directory)
+    there = sqlite_found.files(folders, os.path.join(home, "backups"))
+    there = [path for path in there if not copied or os.path.realpath(path) != os.path.realpath(copied)]
+    if boot.embedded in there or not there:
+        return boot.embedded, tuple(path for path in there if path != boot.embedded)
+    if verb == "backup" and len(there) == 1:
+        return there[0], ()
+    lines = "\n".join(f"  {sqlite_found.command(path, verb)}" for path in there)
+    several = "these SQLite files are" if len(there) > 1 else "this SQLite file is"
+    raise Failed(f"DATABASE_URL is not set, and {several} there: say which one is meant.\n{lines}")
 
 
 def guarded(verb: Callable[[], int]) -> int:
@@ -104,6 +130,13 @@ def run(arguments: list[str]) -> int:
 def _backup(target: str) -> int:
     found = place("backup")
     source = found.path
+    if found.others:
+        from flagon import sqlite_found
+
+        text = f"{source} is copied, and not {', '.join(found.others)}: name one by"
+        print(f"flagon: {text} {sqlite_found.command(found.others[0], 'backup')}", file=sys.stderr)
+    elif found.hint and os.path.exists(source):
+        print(f"flagon: DATABASE_URL is not set: {source} is the SQLite file that is there", file=sys.stderr)
     if not os.path.exists(source):
         raise Failed(f"there is no database yet: {source}{found.hint}")
     if os.path.exists(source + sqlite_copy.SUFFIX):

@@ -32,7 +32,7 @@ def run(arguments: list[str]) -> int:
     if arguments[0] == "-" and os.isatty(0):
         print("flagon: no database is read from a terminal: send a file, with < app.db", file=sys.stderr)
         return USAGE_ERROR
-    return guarded(lambda: _restore(arguments[0], place("restore")))
+    return guarded(lambda: _restore(arguments[0], place("restore", arguments[0])))
 
 
 def _restore(file: str, found: Place) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from typing import Any
 
 from flagon.inside import static_hooks
 
+SAID = "sqlite.json"  # in the run directory: the files, for `flagon backup`
 ENDINGS = (".db", ".sqlite", ".sqlite3", ".db3")
 
 
@@ -22,8 +25,20 @@ def lines(application: Any, options: dict[str, Any]) -> list[str]:
     except Exception:  # an application's own attributes may do anything
         return []
     known = options["database"]["path"]
+    _keep([path for path in found if path], os.path.join(options["run"], SAID))
     said = [_line(path, options["directory"]) for path in found if path and path != known]
     return [line for line in said if line]
+
+
+def _keep(paths: list[str], place: str) -> None:
+    """Write them down; a worker that was started later says the same, or what a reload has changed."""
+    if not paths and not os.path.exists(place):
+        return
+    draft = f"{place}.{os.getpid()}"
+    with contextlib.suppress(OSError, UnicodeEncodeError):
+        with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            json.dump(paths, file)
+        os.replace(draft, place)
 
 
 def _line(path: str, code: str) -> str:

@@ -211,3 +211,26 @@ def test_postgres_is_told_its_own_tools(verb: list[str]) -> None:
     assert done.returncode == 1
     assert done.stderr.endswith(recipe)
     assert "hidden" not in done.stderr
+
+
+LITERAL = """import sqlite3
+from flask import Flask
+app = Flask(__name__)
+app.config["DATABASE"] = "/data/shop.sqlite"
+for name in ("shop.sqlite", "other.sqlite"):
+    sqlite3.connect(f"/data/{name}").execute("CREATE TABLE IF NOT EXISTS rows (x)")
+"""
+
+
+def test_a_database_that_only_the_application_s_code_names(volume: str) -> None:
+    """The serving application's settings say which one; without them both are named, with the command for each."""
+    files, data = {"app.py": LITERAL}, ["-v", f"{volume}:/data"]
+    with Box(files=files, args=data) as box:
+        box.wait_log("Booting worker")
+        done = docker("exec", box.name, "flagon", "backup")
+        assert done.stdout.startswith("/data/backups/shop-")
+        assert "/data/shop.sqlite is the SQLite file that is there" in done.stderr
+    stopped = run_once(["backup"], args=data, files=files)
+    assert stopped.returncode == 1
+    for name in ("shop", "other"):
+        assert f"-e DATABASE_URL=sqlite:////data/{name}.sqlite -v VOLUME:/data IMAGE flagon backup" in stopped.stderr

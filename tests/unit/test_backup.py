@@ -20,6 +20,7 @@ import pytest
 
 from flagon import backup, copies, restore
 from flagon.backup import Place
+from flagon.boot import NOT_EMBEDDED
 from flagon.inside import sqlite_copy, sqlite_lock
 
 ROOT = Path(__file__).parents[2]
@@ -225,6 +226,52 @@ def test_no_database_yet_and_wrong_usage(tmp_path: Path) -> None:
     for verb in (["backup", "x"], ["backup", "--to"], ["backup", "--to", ""], ["restore"], ["restore", "--x"]):
         done = flagon(tmp_path, *verb)
         assert (done.returncode, done.stderr.startswith(b"usage: flagon ")) == (64, True), verb
+
+
+def test_a_file_that_the_application_s_code_names_is_found(tmp_path: Path) -> None:
+    """Nobody has given DATABASE_URL: it lies in the data directory or beside the code, under any name."""
+    out = tmp_path / ".out"
+    out.mkdir()
+    shop = make(tmp_path / "data" / "my shop", "shop")
+    done = flagon(tmp_path, "backup", "--to", str(out / "a.db"))
+    assert done.returncode == 0
+    assert f"DATABASE_URL is not set: {shop} is the SQLite file" in done.stderr.decode()
+    assert mark(out / "a.db") == "shop"
+    refused = flagon(tmp_path, "restore", str(out / "a.db"))
+    assert refused.returncode == 1
+    assert (
+        f"docker run --rm -e 'DATABASE_URL=sqlite:///{shop}' -v VOLUME:{tmp_path}/data IMAGE flagon restore FILE"
+        in refused.stderr.decode()
+    )
+    assert flagon(tmp_path, "backup").returncode == 0  # in data/backups, which is no second one
+    assert flagon(tmp_path, "backup").returncode == 0
+    blog = make(tmp_path / "instance" / "blog.sqlite", "blog")
+    done = flagon(tmp_path, "backup")
+    assert (done.returncode, b"these SQLite files are there" in done.stderr) == (1, True)
+    for path in (shop, blog):
+        assert f"DATABASE_URL=sqlite:///{path}" in done.stderr.decode()
+    own = make(tmp_path / "data" / "app.db", "own")
+    (tmp_path / "data" / NOT_EMBEDDED).touch()  # since the application's first start
+    done = flagon(tmp_path, "backup", "--to", str(out / "b"))
+    assert (done.returncode, mark(out / "b")) == (0, "own")
+    assert f"{own} is copied, and not {shop}, {blog}" in done.stderr.decode()
+
+
+def test_what_the_serving_application_has_said_comes_first(tmp_path: Path) -> None:
+    shop, _ = make(tmp_path / "data" / "shop.db", "shop"), make(tmp_path / "data" / "old.db", "old")
+    out = tmp_path / ".out"
+    out.mkdir()
+    place = tmp_path / "run" / "flagon" / "sqlite.json"
+    place.parent.mkdir(parents=True)
+    for said in ('["/gone.db", 7, "%s", "x"]' % shop, '["%s"]' % shop):  # noqa: UP031
+        place.write_text(said)
+        done = flagon(tmp_path, "backup", "--to", str(out / "a.db"))
+        assert (done.returncode, mark(out / "a.db")) == (0, "shop")
+        (out / "a.db").unlink()
+    for nonsense in ("{", "[" * 5000, '{"a": 1}', "[]"):
+        place.write_text(nonsense)
+        done = flagon(tmp_path, "backup")
+        assert (done.returncode, b"these SQLite files are there" in done.stderr) == (1, True)
 
 
 def test_a_damaged_database_is_not_called_a_backup(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 # Tables, a row a line, however long.
 # ruff: noqa: E501
 
+import json
 import sys
 import types
 
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def said(folder, application, path=""):
-    options = {"directory": str(folder / "app"), "database": {"path": path}}
+    options = {"directory": str(folder / "app"), "database": {"path": path}, "run": str(folder / "other")}
     return sqlite_places.lines(application, options)
 
 
@@ -92,3 +93,13 @@ def test_a_folder_that_cannot_be_written_is_named(folder, monkeypatch):
     (line,) = said(folder, flask(folder, SQLALCHEMY_DATABASE_URI="sqlite:///blog.db"))
     assert f"cannot make {folder}/instance/blog.db: {folder}/instance belongs to uid" in line
     assert "sqlite:////data/blog.db" in line
+
+
+def test_what_is_found_is_written_down_for_a_backup(folder):
+    place = folder / "other" / "sqlite.json"
+    said(folder, flask(folder))
+    assert not place.exists()
+    said(folder, flask(folder, SQLALCHEMY_DATABASE_URI=f"sqlite:///{folder}/volume/a.db"))
+    assert (json.loads(place.read_text()), place.stat().st_mode & 0o777) == ([f"{folder}/volume/a.db"], 0o600)
+    said(folder, flask(folder))
+    assert json.loads(place.read_text()) == []
