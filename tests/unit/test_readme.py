@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,40 @@ def test_nothing_is_left_open():
     assert not re.findall(r"^(?:[A-Z]{4,}|TODO.*)$", text, re.MULTILINE)
 
 
-def test_each_claim_links_to_a_test():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| (.+) \| (.+) \|$", text.split("## What is claimed")[1].split("\n## ")[0], re.MULTILINE)[2:]
+def claims(page: str, heading: str) -> list[tuple[str, str]]:
+    """The rows below a heading: (claim, proof)."""
+    text = (ROOT / page).read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0]
+    return re.findall(r"^\| (.+) \| (.+) \|$", text, re.MULTILINE)[2:]
+
+
+README_CLAIMS = claims("README.md", "## What is claimed")
+ALL_CLAIMS = claims("docs/tested-behaviour.md", "# Tested behaviour")
+
+
+@pytest.mark.parametrize(("folder", "rows"), [("tests/", README_CLAIMS), ("../tests/", ALL_CLAIMS)])
+def test_each_claim_links_to_a_test(folder, rows):
     assert len(rows) > 15
     for claim, proof in rows:
         for target in re.findall(r"\]\(([^)]+)\)", proof) or [""]:
-            assert target.startswith("tests/"), claim
-            assert "def test_" in (ROOT / target).read_text(encoding="utf-8"), claim
+            assert target.startswith(folder), claim
+            assert "def test_" in (ROOT / target.removeprefix("../")).read_text(encoding="utf-8"), claim
+
+
+def test_the_readme_s_claims_stand_in_the_whole_table():
+    assert {(claim, proof.replace("](", "](../")) for claim, proof in README_CLAIMS} < set(ALL_CLAIMS)
+    assert f"has {len(ALL_CLAIMS)} rows" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_server_page_starts_each_image_the_same_way():
+    """Its first start and its script differ in name, port, image, and in when the restart policy is set."""
+    text = (ROOT / "docs/server.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    first, next_one = (set(line.split()) for line in text.splitlines() if line.startswith("docker run -d"))
+    assert first ^ next_one == {
+        "shop", "--restart", "unless-stopped", "127.0.0.1:8081:8080", "shop:1",
+        "shop-next", '"127.0.0.1:$new:8080"', '"$1"',
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("block", re.findall(r"^```sh\n(.*?)^```", (ROOT / "docs/server.md").read_text(), re.M | re.S))
+def test_the_server_page_s_shell_parses(block):
+    subprocess.run(["sh", "-n"], input=block, text=True, check=True)
