@@ -33,6 +33,21 @@ CONDITIONS = (
     ("if_modified_since", "$upstream_cache_last_modified"),
 )
 
+# What the client sees of Cache-Control: what the application has said, without what the worker adds for nginx, which
+# nginx itself copies where it sends a file (X-Accel-Redirect).
+SAID = """\
+map $upstream_http_x_flagon_control $flagon_said {
+    volatile;
+    default $upstream_http_x_flagon_control;
+    "" $upstream_http_cache_control;
+}
+map $upstream_http_x_accel_redirect $flagon_control {
+    volatile;
+    default "";
+    "" $flagon_said;
+}
+"""
+
 
 def room(values: dict[str, Any], spool: Spool, memory: int) -> int:
     """How many bytes kept pages may take, in a box of `memory` MB."""
@@ -42,7 +57,7 @@ def room(values: dict[str, Any], spool: Spool, memory: int) -> int:
     return max(2**20, most)
 
 
-def options(values: dict[str, Any], spool: str, size: int) -> dict[str, Any]:
+def options(values: dict[str, Any], spool: str, size: int, by_page: bool) -> dict[str, Any]:
     """What a worker needs to know of the cache: flagon.inside.pages.Pages."""
     share = size // 2 // values["WEB_CONCURRENCY"]
     return {
@@ -50,6 +65,7 @@ def options(values: dict[str, Any], spool: str, size: int) -> dict[str, Any]:
         "share": share,
         "largest": min(share, size // LARGEST),
         "reserved": share // RESERVED if values["CACHE_LOCK"] else 0,
+        "by_page": by_page,
     }
 
 
@@ -60,7 +76,7 @@ def prepare(run: str, spool: str) -> None:
     os.symlink(place, os.path.join(run, KEPT))
 
 
-def http(values: dict[str, Any], run: str, size: int) -> str:
+def http(values: dict[str, Any], run: str, size: int, by_page: bool = True) -> str:
     """For http level: where pages are kept, which requests meet them, what X-Cache says."""
     text = (
         f"fastcgi_cache_path {run}/{KEPT} keys_zone={ZONE}:2m max_size={size} inactive=1d use_temp_path=off;\n"
@@ -72,6 +88,8 @@ def http(values: dict[str, Any], run: str, size: int) -> str:
         "map $upstream_cache_status $flagon_x_cache {\n    volatile;\n    default $upstream_http_x_flagon_cache;\n"
         "    HIT hit;\n    REVALIDATED hit;\n    STALE stale;\n    UPDATING stale;\n}\n"
     )
+    if by_page:
+        text += SAID
     for name, own in CONDITIONS:
         text += (
             f"map $upstream_cache_status $flagon_{name} {{\n    volatile;\n    default $http_{name};\n"
@@ -99,12 +117,17 @@ fastcgi_param HTTP_IF_UNMODIFIED_SINCE $http_if_unmodified_since if_not_empty;
 fastcgi_param HTTP_RANGE $http_range if_not_empty;
 fastcgi_param HTTP_IF_RANGE $http_if_range if_not_empty;
 fastcgi_hide_header X-Flagon-Cache;
+fastcgi_hide_header X-Flagon-Control;
 fastcgi_cache $flagon_cache;
 fastcgi_cache_key "$request_method $flagon_with_cookies$flagon_scheme://$flagon_host$request_uri";
 fastcgi_cache_background_update on;
 fastcgi_cache_revalidate on;
-fastcgi_cache_use_stale error timeout http_500 http_503;
 """
+# Which page may be served stale in an error's place: the worker says so with each page (flagon/inside/pages.py). nginx
+# reads that in Cache-Control alone, so that one is hidden, and `add_header` gives the client the application's.
+BY_PAGE = "fastcgi_hide_header Cache-Control;\n"
+# Files of the user's may have an `add_header` or `expires`, under which that would be lost: there all pages may.
+ALL = "fastcgi_cache_use_stale error timeout http_500 http_503;\n"
 
 # In `location @locked`, for the paths of CACHE_LOCK. Where a page turns out not to be kept, those who wait get it one
 # after the other, and nginx looks every half second only: so nobody waits for longer than this.

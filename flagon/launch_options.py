@@ -100,6 +100,13 @@ def _users_parameters(boot: Boot) -> list[str]:
     return users_parameters.names(boot.users.said, boot.fastcgi)
 
 
+def _pages(boot: Boot, spool: str) -> dict[str, Any] | None:
+    if not boot.values["CACHE"]:
+        return None
+    size = cache.room(boot.values, boot.spool, boot.memory)
+    return cache.options(boot.values, spool, size, by_page=not boot.users.any)
+
+
 def packages_options(boot: Boot) -> dict[str, Any]:
     """What is said of a module that is missing (flagon/inside/packages.py)."""
     origin = boot.origin
@@ -155,7 +162,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "static_manifest": statics.MANIFEST if values["STATIC_FILES"] else "",
         "static_host": values["STATIC_HOST"] or "",
         "compression": "" if values["COMPRESSION"] == "off" else values["COMPRESSION"],
-        "pages": cache.options(values, spool, cache.room(values, boot.spool, boot.memory)) if values["CACHE"] else None,
+        "pages": _pages(boot, spool),
         "spa": bool(boot.values["SPA_INDEX"]),
         "debug": boot.debug,
         "database": database_options(boot.database),

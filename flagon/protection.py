@@ -48,9 +48,11 @@ def slots(values: dict[str, Any], of_all: list[str]) -> str:
     return text + "\n".join(of_all) + "\nlimit_conn_status 429;\n"  # or 503: @refused in nginx.conf
 
 
-def headers(values: dict[str, Any], caches: bool) -> tuple[str, str]:
+def headers(values: dict[str, Any], caches: bool, by_page: bool) -> tuple[str, str]:
     """(maps, add_header lines): a header of the application's own wins, an empty value adds none."""
     rows = [("X-Request-ID", "$flagon_request_id")]
+    if by_page:
+        rows.append(("Cache-Control", "$flagon_control"))
     if caches:
         rows.append(("X-Cache", "$flagon_x_cache"))
     maps = ""

@@ -291,7 +291,10 @@ def _fastcgi(box: Box) -> str:
     if own not in dict(parameters):
         parameters.append((own, '""'))
     lines += [f"fastcgi_param {name} {value};" for name, value in parameters] + _users_parameters(box)
-    return "\n".join(lines) + "\n" + (cache.REQUESTS if _caches(box) else "")
+    text = "\n".join(lines) + "\n"
+    if not _caches(box):
+        return text
+    return text + cache.REQUESTS + (cache.BY_PAGE if _by_page(box) else cache.ALL)
 
 
 def _upstream(box: Box) -> str:
@@ -371,13 +374,18 @@ def _caches(box: Box) -> bool:
     return box.fastcgi and bool(box.values["CACHE"])
 
 
+def _by_page(box: Box) -> bool:
+    """Whether the worker says of each page if it may be served stale in an error's place."""
+    return _caches(box) and not box.users.any
+
+
 def _locks(box: Box) -> bool:
     return _caches(box) and bool(box.values["CACHE_LOCK"])
 
 
 def fragments(box: Box) -> dict[str, str]:
     """File name -> text of every fragment."""
-    maps, headers = protection.headers(box.values, _caches(box))
+    maps, headers = protection.headers(box.values, _caches(box), _by_page(box))
     return {
         "main.conf": _main(box),
         "events.conf": f"worker_connections {box.values['WORKER_CONNECTIONS']};\n",
@@ -390,7 +398,7 @@ def fragments(box: Box) -> dict[str, str]:
         "http.conf": _upstream(box)
         + _health_map(box)
         + statics.maps(box.files)
-        + (cache.http(box.values, box.run, box.cache_room) if _caches(box) else ""),
+        + (cache.http(box.values, box.run, box.cache_room, _by_page(box)) if _caches(box) else ""),
         "locked.conf": "include fragments/throttle.conf;\n" + _app_pass(box) + cache.LOCK if _locks(box) else "",
         "logs.conf": _logs(box),
         "listen.conf": _listen(box),

@@ -13,7 +13,7 @@ from flagon.inside.body import BodyCut, RequestBody
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import ClientGone, ProtocolError, Records
 from flagon.inside.files import CONDITIONS
-from flagon.inside.pages import END_NOT_KEPT, SAFE, url
+from flagon.inside.pages import END_NOT_KEPT, SAFE, page, url
 from flagon.inside.response import HeaderError, Overload, Response, Shortfall
 from flagon.inside.slots import Slot
 
@@ -33,6 +33,7 @@ class Exchange:
         "_found",
         "_keep",
         "_locked",
+        "_page",
         "_server",
         "_slot",
         "_unbuffered",
@@ -49,6 +50,7 @@ class Exchange:
         self._keep = False
         self._found: str | None = None  # what nginx's cache said; empty: not asked, None: not in this location
         self._locked = False  # of a path that CACHE_LOCK names
+        self._page = ""  # nginx's name of the page whose age is over
         self._changes = ""  # the url whose page may be untrue afterwards
 
     def run(self) -> bool:
@@ -70,6 +72,8 @@ class Exchange:
             self._changes, response.asks_pages = url(environ), True
         elif found:
             response.ending, response.asks_pages = END_NOT_KEPT, found == "EXPIRED"
+            if found == "EXPIRED":
+                self._page = page(environ)
         try:
             if environ.get("HTTP_UPGRADE", "").lower() == "websocket":
                 self._refuse_upgrade(response)
@@ -189,7 +193,7 @@ class Exchange:
             return ""
         if self._changes:
             pages.changed(self._changes, status)
-        return "" if self._found is None else pages.lines(self._found, status, headers, size, self._locked)
+        return "" if self._found is None else pages.lines(self._found, status, headers, size, self._locked, self._page)
 
     def begin_stream(self, unbuffered: bool, events: bool) -> bool:
         """A response that is not whole begins; False if it is unbuffered and STREAMS_MAX run already."""

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import re
+import struct
 import threading
 import time
 from typing import Any
@@ -18,8 +19,16 @@ NOT_KEPT = "X-Accel-Expires: 0\r\n"
 END_NOT_KEPT = NOT_KEPT + "\r\n"
 SAFE = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))  # RFC 9110, section 9.2.1
 STATUSES = ("200", "301", "308", "404", "410")  # RFC 9110, section 15.1, without those that need more care
-# To these nginx answers with the page that it has, if it asked because that one's age was over.
+# To these nginx may answer with the page that it has, if it asked because that one's age was over.
 IN_PLACE = ("304", "500", "503")
+# For nginx: it goes on with the page in an error's place only where this is no status at all, and logs the line.
+STALE = "Status: kept page "
+# A page with s-maxage is never served stale in an error's place (RFC 9111, section 5.2.2.10), any other one is for as
+# long as it is there. nginx has this from the last Cache-Control, and keeps it with the page; no client sees it.
+STRICT = re.compile(r"(?:^|[\s,])s-maxage\b", re.IGNORECASE)
+FOR_LONG = 10**9
+HEADER = struct.Struct("=Qqqq")  # ngx_http_file_cache_header_t: version, valid_sec, updating_sec, error_sec
+VERSION = 5  # NGX_HTTP_CACHE_VERSION
 SHARED = re.compile(r"(?:^|[\s,])(?:public|s-maxage\s*=)", re.IGNORECASE)
 NEVER = re.compile(
     r"(?:^|[\s,])(?:no-store|private|no-cache|must-revalidate|proxy-revalidate)\b"
@@ -109,28 +118,58 @@ class Pages:
               stays near its size however many pages are asked for
     largest   bytes of one page
     reserved  bytes of the share for pages that others wait for (CACHE_LOCK): a flood of other paths does not take them
+    by_page   nginx is told of each page whether it may be served stale in an error's place; else all may
     """
 
-    def __init__(self, folder: str, share: int, largest: int, reserved: int = 0) -> None:
+    def __init__(self, folder: str, share: int, largest: int, reserved: int = 0, by_page: bool = True) -> None:
         self.folder, self.share, self.largest, self.reserved = folder, share, largest, reserved
+        self.by_page = by_page
         self._lock = threading.Lock()
         self._until = 0.0
         self._taken = 0
 
-    def lines(self, found: str, status: str, headers: Headers, size: int | None, locked: bool = False) -> str:
+    def lines(
+        self, found: str, status: str, headers: Headers, size: int | None, locked: bool = False, page: str = ""
+    ) -> str:
         """Header lines for nginx: of an answer that has Cache-Control, or is to a question of nginx's own.
 
         found   what nginx's cache said to this request ($upstream_cache_status); empty if the request never met it
         size    bytes of the body; None: not known yet
         locked  others may wait for this page
+        page    nginx's name of the page that it has, if it asked because that one's age was over
         """
         if found == "EXPIRED" and status[:3] in IN_PLACE:
-            return ""
+            if not self.by_page:
+                return ""
+            if status[:3] == "304":
+                return self._on_error(headers) if _control(headers) else ""
+            if self._may_be_stale(page):
+                return f"{STALE}in place of {status[:3]}\r\n"
         if found and storable(status, headers):
             seconds = age(headers)
             if seconds != 0 and self._fits(size, found == "EXPIRED", locked):
-                return "X-Flagon-Cache: miss\r\n" + ("" if seconds is None else f"X-Accel-Expires: {seconds}\r\n")
+                told = "X-Flagon-Cache: miss\r\n" + ("" if seconds is None else f"X-Accel-Expires: {seconds}\r\n")
+                if self.by_page:
+                    said = ", ".join(_values(headers, "cache-control"))
+                    told += f"X-Flagon-Control: {said}\r\n" + self._on_error(headers)
+                return told
         return NOT_KEPT * bool(found) + "X-Flagon-Cache: bypass\r\n" * bool(SHARED.search(_control(headers)))
+
+    def _on_error(self, headers: Headers) -> str:
+        """The line that nginx keeps with a page: for how long that one may be served stale in an error's place."""
+        return f"Cache-Control: stale-if-error={0 if STRICT.search(_control(headers)) else FOR_LONG}\r\n"
+
+    def _may_be_stale(self, page: str) -> bool:
+        """What nginx itself goes by, if the answer is an error that it may replace.
+
+        Of pages kept by Vary the first one's: a wrong guess costs the client the application's own error page.
+        """
+        try:
+            with open(f"{self.folder}/{page}", "rb") as file:
+                version, valid, _, error = HEADER.unpack(file.read(HEADER.size))
+        except (OSError, struct.error):
+            return False
+        return bool(version == VERSION and valid + error >= time.time())
 
     def _fits(self, size: int | None, in_place: bool, locked: bool) -> bool:
         """Whether a page finds room now. One that takes the place of another one needs none."""
@@ -155,9 +194,18 @@ class Pages:
         if status[0] not in "23":
             return
         for kind in ("GET ", "HEAD ", "GET cookies ", "HEAD cookies "):
-            name = hashlib.md5((kind + url).encode("latin-1"), usedforsecurity=False).hexdigest()
             with contextlib.suppress(OSError):
-                os.unlink(f"{self.folder}/{name}")
+                os.unlink(f"{self.folder}/{_name(kind + url)}")
+
+
+def _name(key: str) -> str:
+    return hashlib.md5(key.encode("latin-1"), usedforsecurity=False).hexdigest()
+
+
+def page(environ: dict[str, Any]) -> str:
+    """nginx's name of the page that a request asks for (fastcgi_cache_key)."""
+    cookies = "cookies " if environ.get("HTTP_COOKIE") else ""
+    return _name(f"{environ['REQUEST_METHOD']} {cookies}{url(environ)}")
 
 
 def url(environ: dict[str, Any]) -> str:

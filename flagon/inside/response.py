@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from flagon.inside import accel
 from flagon.inside.compress import SMALLEST, Compression
 from flagon.inside.fastcgi import LARGEST_CONTENT, stdout
+from flagon.inside.pages import STALE
 
 # RFC 9110 section 7.6.1; nginx, not the application, speaks for the connection.
 HOP_BY_HOP = frozenset(
@@ -16,7 +17,7 @@ HOP_BY_HOP = frozenset(
 )
 SPECIAL = HOP_BY_HOP | {
     "content-length", "content-type", "x-accel-buffering", "status", "cache-control", "x-accel-expires",
-    "x-flagon-cache", accel.NAME,
+    "x-flagon-cache", "x-flagon-control", accel.NAME,
 }  # fmt: skip
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -118,7 +119,7 @@ class Response:
                     buffering = value.lower()
                 elif lower == "cache-control":
                     self.asks_pages = True
-                elif lower in ("status", "x-accel-expires", "x-flagon-cache"):
+                elif lower in ("status", "x-accel-expires", "x-flagon-cache", "x-flagon-control"):
                     continue  # CGI's own word, ours is the first line; ours are the last lines
                 elif lower == accel.NAME:
                     if type(value) is not accel.Internal and (why := self._wire.refuses_redirect(value)):
@@ -133,7 +134,10 @@ class Response:
         if self.length is None and whole is not None and not self._bodyless():
             self.length = whole
             lines.append(f"Content-Length: {whole}")
-        lines.append(self._cache_lines() + "\r\n" if self.asks_pages else self.ending)
+        ending = self._cache_lines() + "\r\n" if self.asks_pages else self.ending
+        if ending.startswith(STALE):  # nginx answers in our place
+            return ending.encode()
+        lines.append(ending)
         try:
             return "\r\n".join(lines).encode("latin-1")
         except UnicodeEncodeError:

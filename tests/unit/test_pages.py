@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+import struct
 
 import pytest
 
 from flagon import cache
 from flagon.inside import pages as module
-from flagon.inside.pages import NOT_KEPT, Pages, storable, url
+from flagon.inside.pages import NOT_KEPT, Pages, page, storable, url
 from flagon.room import Spool
 
 PUBLIC = [("Cache-Control", "public, max-age=60")]
@@ -17,7 +18,7 @@ OWN = "X-Accel-Expires: 5\r\n"
 
 @pytest.fixture
 def pages(tmp_path):
-    return Pages(str(tmp_path), share=100_000, largest=50_000)
+    return Pages(str(tmp_path), share=100_000, largest=50_000, by_page=False)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,60 @@ def test_what_nginx_is_told(pages, found, status, headers, size, lines):
 
 
 @pytest.mark.parametrize(
+    ("control", "seconds"),
+    [
+        (["public, max-age=60"], 10**9),
+        (["public", "max-age=60"], 10**9),
+        (["public, max-age=60, stale-if-error=5"], 10**9),
+        (["public, max-age=60, x-s-maxage=5"], 10**9),
+        (["s-maxage=60"], 0),
+        (["public, max-age=60,S-MaxAge = 60"], 0),
+        (["public, max-age=60", "s-maxage=60"], 0),
+        (["s-maxage=60, stale-if-error=60"], 0),
+    ],
+)
+def test_nginx_is_told_of_each_page_whether_it_may_be_stale_in_an_errors_place(tmp_path, control, seconds):
+    """And what the client is to see, as nginx reads the one in the header that the client has the other in."""
+    pages = Pages(str(tmp_path), share=100_000, largest=50_000)
+    headers = [("Cache-Control", value) for value in control]
+    told = f"Cache-Control: stale-if-error={seconds}\r\n"
+    lines = pages.lines("MISS", "200 OK", headers, 10)
+    assert lines.startswith(MISS)
+    assert lines.endswith(f"X-Flagon-Control: {', '.join(control)}\r\n{told}")
+    # that its page still holds: nginx keeps what the 304 says
+    assert pages.lines("EXPIRED", "304 X", headers, 0) == told
+    assert pages.lines("EXPIRED", "304 X", [], 0) == ""
+
+
+@pytest.mark.parametrize(
+    ("header", "stale"),
+    [
+        ((5, 990, 0, 10**9), True),
+        ((5, 990, 0, 10), True),
+        ((5, 990, 0, 9), False),
+        ((5, 990, 60, 0), False),
+        ((6, 990, 0, 10**9), False),
+        ((), False),
+        (None, False),
+    ],
+)
+def test_an_error_gives_way_to_the_page_only_if_nginx_will_send_that(tmp_path, monkeypatch, header, stale):
+    """It goes by the beginning of the page's file; what cannot be read there lets the error through."""
+    monkeypatch.setattr(module.time, "time", lambda: 1000)
+    pages = Pages(str(tmp_path), share=100_000, largest=50_000)
+    environ = {"REQUEST_METHOD": "GET", "HTTP_COOKIE": "a=b", "wsgi.url_scheme": "http", "REQUEST_URI": "/\xfc"}
+    name = page(environ | {"HTTP_HOST": "a.example"})
+    if header is not None:
+        path = tmp_path / hashlib.md5("GET cookies http://a.example/\xfc".encode("latin-1")).hexdigest()
+        path.write_bytes(struct.pack("<4q", *header) + b"rest" if header else b"short")
+    for status in ("500", "503"):
+        lines = pages.lines("EXPIRED", f"{status} X", PUBLIC, 10, page=name)
+        assert lines == (f"Status: kept page in place of {status}\r\n" if stale else BYPASS)
+    assert pages.lines("MISS", "500 X", [], 10, page=name) == NOT_KEPT
+    assert pages.lines("EXPIRED", "502 X", [], 10, page=name) == NOT_KEPT
+
+
+@pytest.mark.parametrize(
     ("control", "more", "seconds"),
     [
         ("public, max-age=60", {}, None),
@@ -164,13 +219,13 @@ def test_a_worker_has_only_so_much_kept_in_a_while(pages, monkeypatch):
 
 
 def test_one_page_is_kept_however_small_the_share(tmp_path):
-    pages = Pages(str(tmp_path), share=1000, largest=1000)
+    pages = Pages(str(tmp_path), share=1000, largest=1000, by_page=False)
     assert pages.lines("MISS", "200 OK", PUBLIC, 1000) == MISS
     assert pages.lines("MISS", "200 OK", PUBLIC, 0) == BYPASS
 
 
 def test_a_flood_of_other_paths_leaves_room_for_pages_that_others_wait_for(tmp_path):
-    pages = Pages(str(tmp_path), share=100_000, largest=25_000, reserved=25_000)
+    pages = Pages(str(tmp_path), share=100_000, largest=25_000, reserved=25_000, by_page=False)
     assert [pages.lines("MISS", "200 OK", PUBLIC, 20_000) for _ in range(4)] == [MISS] * 3 + [BYPASS]
     assert [pages.lines("MISS", "200 OK", PUBLIC, 20_000, True) for _ in range(2)] == [MISS, BYPASS]
 
@@ -219,12 +274,14 @@ def test_the_room(size, memory, in_memory, free, room):
 @pytest.mark.parametrize("workers", [1, 3, 8, 512])
 def test_the_shares_of_all_workers_are_half_the_room(workers):
     values = {"WEB_CONCURRENCY": workers, "CACHE_LOCK": ()}
-    options = cache.options(values, "/spool", 16 * 2**20)
+    options = cache.options(values, "/spool", 16 * 2**20, by_page=True)
     assert options["folder"] == "/spool/cache"
     assert workers * options["share"] <= 8 * 2**20
     assert options["largest"] <= min(options["share"], 2**20)
     assert options["reserved"] == 0
-    assert cache.options(values | {"CACHE_LOCK": ("/",)}, "/spool", 16 * 2**20)["reserved"] == options["share"] // 4
+    assert (
+        cache.options(values | {"CACHE_LOCK": ("/",)}, "/spool", 16 * 2**20, True)["reserved"] == options["share"] // 4
+    )
 
 
 def test_only_pages_are_removed(tmp_path):

@@ -273,7 +273,7 @@ def test_a_page_of_the_users_own_comes_before_ours():
 def test_the_table_of_what_our_location_says_of_the_wire():
     """users_parameters.py knows by it which directive of a user's has no effect."""
     for fastcgi, wire in ((True, "fastcgi"), (False, "proxy")):
-        text = render.fragments(box(fastcgi=fastcgi))
+        text = render.fragments(box(fastcgi=fastcgi, users=UsersNginx(server=("/a.conf",))))
         named = {one.words[0].partition("_")[2] for one in directives(text["wire.conf"] + text["app.conf"])} - {""}
         said = users_parameters.SAID[wire] | (users_parameters.CACHED if fastcgi else frozenset())
         assert named == said
