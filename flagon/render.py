@@ -202,6 +202,7 @@ def _health_pass(box: Box, path: str) -> str:
         f"    fastcgi_pass {evaluated(f'unix:{box.run}/{socket}.sock')};\n"
         "    fastcgi_keep_conn on;\n"
         "    fastcgi_read_timeout 5s;\n"
+        "    fastcgi_ignore_client_abort on;\n"  # who asks with `printf | nc -N` is answered, as nothing here lasts
         "    fastcgi_pass_request_headers off;\n"
         "    fastcgi_pass_request_body off;\n"
         "    fastcgi_param REQUEST_METHOD $request_method;\n"

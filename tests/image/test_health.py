@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from collections import Counter
@@ -59,6 +60,38 @@ def test_any_host(starter: Box, path: str, host: str) -> None:
 def test_http_1_0_without_a_host(starter: Box) -> None:
     answer = raw(starter.host_port(), b"GET /up HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+LATE = """
+import time
+def app(environ, start_response):
+    time.sleep(0.3)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"late"]
+"""
+PATIENT = "location /patient/ { fastcgi_ignore_client_abort on; include fragments/app.conf; }\n"
+
+
+def half_closed(box: Box, path: str) -> bytes:
+    """What a client gets that closes its side right after the request, as `printf ... | nc -N` does."""
+    with socket.create_connection(("127.0.0.1", box.host_port()), timeout=10) as wire:
+        wire.sendall(f"GET {path} HTTP/1.1\r\nHost: box.test\r\nConnection: close\r\n\r\n".encode())
+        wire.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: wire.recv(65536), b""))
+
+
+@pytest.mark.parametrize("wire", ["fastcgi", "gthread"])
+def test_a_client_that_closes_its_side_after_the_request_is_answered(wire: str) -> None:
+    """By health always; by the application where a file of the user's says so, with the words of docs/extending.md."""
+    own = PATIENT if wire == "fastcgi" else "proxy_ignore_client_abort on;\n"
+    with Box({"WORKER_CLASS": wire}, files={"main.py": LATE, "nginx/server.d/own.conf": own}) as box:
+        for path in (*LIVE, *READY):
+            for _ in range(3):
+                assert half_closed(box, path).startswith(b"HTTP/1.1 200 ")
+        assert b"late" in half_closed(box, "/patient/x")
+        if wire == "fastcgi":
+            assert half_closed(box, "/else") == b""
+        assert "has no effect" not in box.logs()
 
 
 def test_no_redirect_for_plain_http(starter: Box) -> None:
