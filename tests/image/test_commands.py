@@ -473,7 +473,7 @@ def test_a_boot_script_in_place_of_our_entrypoint() -> None:
         answer = box.get("/")
         assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
         assert "migrating as 10001" in box.logs(), "as the image's command it is no root's"
-        assert "1 workers" in box.logs()
+        assert "1 worker" in box.logs()
     with Box(image=RUNTIME, args=options, command=["boot.sh"], files=files) as box:
         answer = box.get("/")
         assert (answer.headers["Server"], answer.text.split()[4]) == ("nginx", "10001")
