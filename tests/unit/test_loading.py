@@ -95,6 +95,7 @@ def test_missing_dependency(module):
 @pytest.mark.parametrize(("statement", "advice"), [
     ("import psycopg2_is_not_here", "Add psycopg2_is_not_here to requirements.txt"),
     ("raise ModuleNotFoundError('x', name='psycopg2')", "Add psycopg2-binary to requirements.txt"),
+    ("raise ModuleNotFoundError('x', name='psycopg')", "Add psycopg[binary] to requirements.txt"),
     ("raise ModuleNotFoundError('x', name='PIL.Image')", "Add pillow to requirements.txt"),
     ("raise ModuleNotFoundError('x', name='flask_login')", "Add flask-login to requirements.txt"),
     ("raise ImportError('no pq wrapper available.\\nAttempts made: ...')", "install psycopg[binary]"),

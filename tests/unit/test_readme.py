@@ -23,6 +23,15 @@ def test_nothing_is_left_open():
     assert not re.findall(r"^(?:[A-Z]{4,}|TODO.*)$", text, re.MULTILINE)
 
 
+def test_the_volume_has_one_name():
+    """Who follows the README and then the log, or the welcome page, must not get a second, empty one."""
+    code = [path for folder in ("flagon", "app") for path in ROOT.glob(f"{folder}/**/*")]
+    told = [ROOT / "README.md", ROOT / "Makefile", *(path for path in code if path.suffix in (".py", ".html"))]
+    text = "".join(path.read_text(encoding="utf-8") for path in told)
+    names = set(re.findall(r"-v ([\w.-]+):/data\b", text))
+    assert {name for name in names if not name.isupper()} == {"flagon-data"}
+
+
 def claims(page: str, heading: str) -> list[tuple[str, str]]:
     """The rows below a heading: (claim, proof)."""
     text = (ROOT / page).read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0]
