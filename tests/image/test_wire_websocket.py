@@ -199,3 +199,18 @@ def test_what_no_worker_here_can_serve_ends_with_78(green: str, text: str, env: 
         assert box.wait_exit() == 78
         assert way in box.logs()
         assert "Traceback" not in box.logs()
+
+
+@pytest.mark.long
+def test_gevent_websocket_by_the_command_of_its_documents() -> None:
+    """A worker class of somebody else's, as Flask-SocketIO's documents have it."""
+    packages = 'gevent gevent-websocket flask-socketio "python-socketio[client]"'
+    lines = f"FROM {RUNTIME}\nRUN pip install {packages}\nCOPY client.py /\nCOPY app.py /app/\n"
+    command = "gunicorn -k geventwebsocket.gunicorn.workers.GeventWebSocketWorker -w 1 -b :8080 app:app"
+    with (
+        child_image(lines, {"client.py": CLIENT, "app.py": APPLICATION}) as tag,
+        Box(image=tag, command=command.split(), deadline=60) as box,
+    ):
+        assert box.get("/").text == "gevent"
+        assert box.exec("/opt/flagon/venv/bin/python", "/client.py") == "websocket ['HELLO']\npolling ['HELLO']\n"
+        assert box.stop()[1] == 0
