@@ -71,7 +71,8 @@ def decide(boot: Boot) -> Capacity:
         reason = alone
     elif by_old_names:
         settings.set("WEB_CONCURRENCY", by_old_names, "computed")
-        reason = "WORKERS_PER_CORE and MAX_WORKERS say so"
+        both = settings.old.workers_per_core is not None
+        reason = "WORKERS_PER_CORE and MAX_WORKERS say so" if both else "MAX_WORKERS says so"
     elif settings.line == "command line":
         settings.set("WEB_CONCURRENCY", 1, GUNICORNS)
         reason = f"{GUNICORNS}; WEB_CONCURRENCY sets more"

@@ -137,7 +137,7 @@ def read(environ: Mapping[str, str], directory: str, command: tuple[tuple[str, s
     if command is not None:
         found = found._replace(named="uwsgi")
     if not seen:
-        found, environ = _leave(found, environ, hints)
+        found, environ = _leave(found, environ, hints, _of_gunicorn(named, directory))
     _variables(environ, found)
     found = _counts(environ, _listen(environ, _bind(environ, found)))
     options: list[tuple[str, str]] = []
@@ -211,13 +211,27 @@ def _has_object(directory: str, module: str, variable: str) -> bool:
     return name in WORD.findall(text_file.read(path))
 
 
-def _leave(found: Found, environ: Mapping[str, str], hints: list[str]) -> tuple[Found, Mapping[str, str]]:
+def _of_gunicorn(named: Mapping[str, str], directory: str) -> bool:
+    """Whether BIND is an address with a port, as the gunicorn images had it, and main.py is where they looked.
+
+    MAX_WORKERS means their number of workers then; nothing else follows from it.
+    """
+    host, colon, port = named.get("BIND", "").rpartition(":")
+    layout = any(os.path.isfile(os.path.join(directory, name)) for name in LAYOUT)
+    return bool(host and colon) and port.isdigit() and named.get("MAX_WORKERS", "").isdigit() and layout
+
+
+def _leave(
+    found: Found, environ: Mapping[str, str], hints: list[str], counted: bool
+) -> tuple[Found, Mapping[str, str]]:
     """Without a proof: the words that are the application's own, a line for them, and the environment without them."""
     instead = {
         "LISTEN_PORT": "PORT says where to listen", "MAX_WORKERS": "WEB_CONCURRENCY says how many workers",
         "MODULE_NAME": "APP_MODULE says what to serve", "VARIABLE_NAME": "APP_MODULE says what to serve",
     }  # fmt: skip
     left = [name for name in instead if environ.get(name, "").strip() and (name not in hints or name == "LISTEN_PORT")]
+    if counted and "MAX_WORKERS" in left:
+        left.remove("MAX_WORKERS")
     for name in left:
         found.lines.append(
             f"{name}={environ[name].strip()} is left to the application, as nothing else here is of one of the old "

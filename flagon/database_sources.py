@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from flagon import root_secrets
+from flagon import root_secrets, text_file
 from flagon.envfile import clean
 from flagon.percent import encoded
 
@@ -62,13 +62,11 @@ def given(environment: Mapping[str, str], name: str, secret: bool) -> str:
     if not secret or not path or clean(environment.get(name, "")):
         return environment.get(name, "")
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read().rstrip("\n")
+        return text_file.strict(path, text_file.LARGEST_SECRET).rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         if path in root_secrets.kept:
             return root_secrets.kept[path].rstrip("\n")
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{name}_FILE: cannot read {path!r}: {reason}{root_secrets.advice(path)}") from None
+        raise ValueError(f"{name}_FILE: cannot read {path!r}: {root_secrets.why(path, error)}") from None
 
 
 def connection_string(text: str, name: str) -> Found:

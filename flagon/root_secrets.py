@@ -6,9 +6,11 @@ what the path leads to: each folder on the way, and behind each link, is opened 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
+from flagon import text_file
 from flagon.envfile import clean
 
 TYPE_CHECKING = False
@@ -24,7 +26,7 @@ PARTS = (
     "POSTGRES_URI", "PGPASSWORD", "POSTGRES_PASSWORD", "POSTGRESQL_PASSWORD", "MYSQL_PASSWORD", "MARIADB_PASSWORD",
     "DB_PASSWORD",
 )  # fmt: skip
-LONGEST = 1 << 20  # bytes; the engines' own limit is half of that
+LONGEST = text_file.LARGEST_SECRET
 MOST_LINKS = 40  # as the kernel's
 
 kept: dict[str, str] = {}  # path -> text
@@ -48,6 +50,13 @@ def keep(environ: Mapping[str, str], uid: int, gid: int) -> None:
                 refused[path] = str(error)
             except (OSError, UnicodeDecodeError):
                 continue  # the final user's own try says why
+
+
+def why(path: str, error: OSError | UnicodeDecodeError) -> str:
+    """Why a file that <NAME>_FILE names cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error)
+    permitted = getattr(error, "errno", None) in (None, errno.EFBIG, errno.EINVAL)  # and no rights would help
+    return reason + ("" if permitted else advice(path))
 
 
 def advice(path: str) -> str:

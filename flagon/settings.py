@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from flagon import commands, compat, database, envfile, gunicorn_args, procfile
+from flagon import commands, compat, database, envfile, gunicorn_args, procfile, text_file
 from flagon.kinds import Unusable, parse
 from flagon.table import SETTINGS, Setting
 
@@ -95,15 +95,13 @@ class Settings:
 def _from_file(given: Given, errors: list[str]) -> Given | None:
     """The text of the file that <NAME>_FILE names, or what was read of it before root was dropped."""
     try:
-        with open(given.text, encoding="utf-8") as file:
-            raw = file.read()
+        raw = text_file.strict(given.text, text_file.LARGEST_SECRET)
     except (OSError, UnicodeDecodeError) as error:
         from flagon import root_secrets  # nothing that a cold start needs
 
         by_root = root_secrets.kept.get(given.text) if given.source == "environment" else None
         if by_root is None:
-            why = f"{getattr(error, 'strerror', None) or error}{root_secrets.advice(given.text)}"
-            errors.append(f"{given.name}: cannot read {given.text!r}: {why}")
+            errors.append(f"{given.name}: cannot read {given.text!r}: {root_secrets.why(given.text, error)}")
             return None
         raw = by_root
     raw = raw.removesuffix("\n").removesuffix("\r")

@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
-from flagon import masking, shell_pieces
+from flagon import asking, masking, shell_pieces
 
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 SHELLS = ("sh", "bash", "dash", "ash")
@@ -61,6 +61,10 @@ SERVICES = frozenset({"service", "rc-service", "invoke-rc.d", "systemctl"})
 NO_NGINX = (
     "is left out: the box has its own nginx. Of /etc/nginx it reads conf.d/*.conf, and /app/nginx is for yours "
     "(docs/extending.md)"
+)
+NO_CHECK = (
+    "is left out: the box checks its nginx configuration, and yours in it, at each start (`flagon check` by itself); "
+    "/etc/nginx/nginx.conf is none of it"
 )
 
 MOST_WORDS = 1000  # of one command; a wrapper's own are tried one by one
@@ -136,10 +140,20 @@ def find(words: list[str], is_server: IsServer) -> Found | None:
 
 
 def starts_nginx(words: list[str]) -> bool:
-    """nginx, service nginx start, systemctl start nginx, /etc/init.d/nginx start."""
+    """nginx, service nginx start, systemctl start nginx, /etc/init.d/nginx start; not `nginx -v`, which only asks."""
     words = words[1:] if words[:1] in (["sudo"], ["exec"]) else words
     program = os.path.basename(words[0]) if words else ""
-    return program == "nginx" or program in SERVICES and "nginx" in words[1:3]
+    if program == "nginx":
+        return not any(asking.in_cluster(word, "vVhtT?", "cegps") for word in words[1:])
+    return program in SERVICES and "nginx" in words[1:3]
+
+
+def _checks_nginx(words: list[str]) -> bool:
+    """`nginx -t`: of files that the box does not run with, and as a user that may not open them."""
+    words = words[1:] if words[:1] in (["sudo"], ["exec"]) else words
+    if not words or os.path.basename(words[0]) != "nginx":
+        return False
+    return any(asking.in_cluster(word, "tT", "cegps") for word in words[1:])
 
 
 def _without_nginx(
@@ -148,7 +162,9 @@ def _without_nginx(
     """`service nginx start && gunicorn`, `gunicorn & nginx -g "daemon off;"` without the nginx, and lines for it."""
     ends = [*(piece.start for piece in pieces[1:]), len(text)]
     bodies = [text[piece.start + len(piece.operator) : end].strip() for piece, end in zip(pieces, ends, strict=True)]
-    ours = [starts_nginx([shell_pieces.plain(word) for word in piece.words]) for piece in pieces]
+    plain = [[shell_pieces.plain(word) for word in piece.words] for piece in pieces]
+    checks = [_checks_nginx(words) for words in plain]
+    ours = [check or starts_nginx(words) for check, words in zip(checks, plain, strict=True)]
     if all(ours) or not any(ours) or any(piece.operator in ("|", "||") for piece in pieces):
         return text, pieces, ()
     kept, operator = "", ""  # `operator` ends what is kept so far
@@ -157,8 +173,8 @@ def _without_nginx(
         if not nginx:
             kept, operator = f"{kept} {operator if kept else ''} {body}".strip(), ""
     told = (
-        f"command line: `{' '.join(body.split())}` {NO_NGINX}"
-        for body, nginx in zip(bodies, ours, strict=True)
+        f"command line: `{' '.join(body.split())}` {NO_CHECK if check else NO_NGINX}"
+        for body, nginx, check in zip(bodies, ours, checks, strict=True)
         if nginx
     )
     return kept, shell_pieces.split(kept), tuple(told)

@@ -329,11 +329,33 @@ def test_an_nginx_of_the_command_is_the_box_s(served, text, before):
 
 
 @pytest.mark.parametrize(
+    "text", ["nginx -t && gunicorn app:app", "sudo nginx -qt; exec gunicorn app:app", "/usr/sbin/nginx -T && flask run"]
+)
+def test_a_check_of_the_command_s_nginx_is_left_out(served, text):
+    """It would fail, as an ordinary user, and end the container."""
+    found = served(["sh", "-c", text])
+    assert found.steps == ()
+    (line,) = found.lines
+    assert "is left out: the box checks its nginx configuration" in line
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "uwsgi", "uvicorn", "hypercorn", "daphne", "waitress-serve", "flask"])
+@pytest.mark.parametrize("asked", ["--version", "--help"])
+def test_a_server_that_is_only_asked_is_no_start(served, server, asked):
+    found = served(["sh", "-c", f"{server} {asked} && gunicorn app:app"])
+    assert (found.program, found.steps[0].before) == ("gunicorn", f"{server} {asked}")
+    assert served([server, asked]) is None
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "mkdir -p /var/log/nginx && gunicorn app:app",
         "echo nginx && gunicorn app:app",
         "if true; then nginx; fi; gunicorn app:app",
+        "nginx -v && gunicorn app:app",
+        "/usr/sbin/nginx -V 2>&1; exec gunicorn app:app",
+        "nginx -h; gunicorn app:app",
         "which nginx || nginx; gunicorn app:app",
     ],
 )

@@ -178,6 +178,30 @@ def test_ordinary_words_switch_no_mode(tmp_path, environ):
         assert [line for line in settings.warnings if line.startswith(f"{name}={environ[name]} is left")]
 
 
+# MAX_WORKERS beside an address and a port in BIND, and main.py where the gunicorn images had it: their number of workers
+COUNTED = [
+    ("0.0.0.0:80", "1", "app/main.py", 1), ("[::]:8000", "1", "main.py", 1), ("0.0.0.0:80", "2", "main.py", 2),
+    # no address, no port, no number, another file
+    ("eth0", "1", "main.py", 0), (":80", "1", "main.py", 0), ("unix:/x.sock", "1", "main.py", 0), ("0.0.0.0:80", "few", "main.py", 0),
+    ("0.0.0.0:80", "1", "app.py", 0), ("", "1", "main.py", 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("bind", "most", "file", "count"), COUNTED)
+def test_max_workers_beside_the_old_bind_is_a_number_of_workers_and_switches_no_mode(tmp_path, bind, most, file, count):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(OBJECT)
+    boot = Boot(
+        {"RUNTIME_DIR": str(tmp_path), "DATA_DIR": str(tmp_path), "BIND": bind, "MAX_WORKERS": most}, str(tmp_path)
+    )
+    boot.choose_places(fresh=False)
+    settings = boot.settings
+    assert (settings.old.seen, settings.old.max_workers) == ("", count)
+    assert (settings["THREADS"], settings["MAX_BODY_SIZE"], settings["WORKER_CLASS"]) == (4, 32 << 20, None)
+    left = [line for line in settings.warnings if line.startswith(f"MAX_WORKERS={most} is left")]
+    assert bool(left) == (count == 0)
+
+
 # the same words with a proof: a main.py where the old images had it, a second word, a name that is theirs alone
 PROVEN = [
     ({"LISTEN_PORT": "8000"}, "main.py", "LISTEN_PORT with main.py"), ({"STATIC_INDEX": "1"}, "app/main.py", "STATIC_INDEX with app/main.py"),

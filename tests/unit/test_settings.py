@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from flagon import envfile, gunicorn_args, kinds, show
+from flagon import envfile, gunicorn_args, kinds, show, text_file
 from flagon.settings import SettingsError, near_miss, resolve
 from flagon.table import SETTINGS
 
@@ -366,6 +366,24 @@ def test_files_that_give_no_secret(read, tmp_path, name, content, word):
     assert error.startswith(name + "_FILE: ")
     assert str(path) in error
     assert word in error
+
+
+@pytest.mark.parametrize("name", [*SECRETS, "PGPASSWORD"])
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [("endless", "it is larger than 1 MB"), ("large", "it is larger than 1 MB"), ("pipe", "it is a pipe")],
+)
+def test_a_secret_s_file_has_an_end_and_is_waited_for_by_nobody(read, tmp_path, name, kind, word):
+    path = tmp_path / "secret"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "large":
+        path.write_bytes(b"x" * (text_file.LARGEST_SECRET + 1))
+    else:
+        path.symlink_to("/dev/zero")
+    parts = {"PGHOST": "db", "PGUSER": "u"} if name == "PGPASSWORD" else {}
+    (error,) = errors(read, **{name + "_FILE": str(path)}, **parts)
+    assert error.startswith(f"{name}_FILE: cannot read '{path}': {word}")
 
 
 def test_a_directory_instead_of_a_file(read, tmp_path):
