@@ -69,6 +69,12 @@ def _run_as(path: str) -> str:
 
 
 def _of_mount(mount: str, owner: int, uid: int) -> str:
+    if places.is_anonymous(mount):
+        quoted = shlex.quote(mount)
+        return (
+            f"{mount} is a volume without a name, which takes its owner from the image. In the Dockerfile, before its "
+            f"VOLUME line and before a USER line: RUN mkdir -p {quoted} && chown -R {uid} {quoted}"
+        )
     if owner:
         return f"{mount} is mounted: start the container with --user {owner}:0, or give it to uid {uid}"
     return (

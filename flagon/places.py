@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ RUN_CANDIDATES = ("/run/flagon", "/tmp/flagon", "/dev/shm/flagon")
 ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")  # than in the run directory
 SPOOLS = ("spool", ".flagon-spool")  # in the run directory; elsewhere
 DISCARDED = ".discarded"  # a folder beside what was in it
+ANONYMOUS = re.compile(r"/volumes/[0-9a-f]{64}/_data\Z")
 MEMORY_FILE_SYSTEMS = frozenset({"tmpfs", "ramfs"})
 KEPT = ("lock", "app.db", "app.db-wal", "app.db-shm")  # what a start leaves of the one before
 LONGEST_RUN = 80  # bytes: a socket's path has 107 (unix(7)), and supervisord makes its own under a longer name
@@ -227,6 +229,18 @@ def is_mount(directory: str) -> bool:
 def mount_points() -> list[str]:
     """Where something is mounted."""
     return [point for point, _ in _mounts()]
+
+
+def is_anonymous(point: str, table: str = "/proc/self/mountinfo") -> bool:
+    """Whether a volume without a name is mounted there, as VOLUME in a Dockerfile makes it: Docker's and Podman's are
+    folders that are named by 64 hex digits."""
+    try:
+        with open(table, encoding="utf-8", errors="replace") as file:
+            rows = [line.split() for line in file][::-1]
+    except OSError:
+        return False
+    root = next((row[3] for row in rows if len(row) > 4 and row[4] == point), "")
+    return ANONYMOUS.search(root) is not None
 
 
 def mount_of(path: str) -> str:

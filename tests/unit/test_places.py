@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import view_of_os
 
-from flagon import access, database, places, secrets_store
+from flagon import access, database, permissions, places, secrets_store
 
 
 @pytest.fixture(autouse=True)
@@ -542,3 +542,27 @@ def test_a_sqlite_file_in_the_application_s_folder_wants_its_folder_too(tmp_path
     said = access._folder(boot)
     assert len(said) == bool(line)
     assert not line or (line.format(tmp_path, os.geteuid()) in said[0] and "keep the file in /data" in said[0])
+
+
+@pytest.mark.parametrize(
+    ("root", "point", "anonymous"),
+    [
+        ("/var/lib/docker/volumes/" + "0f" * 32 + "/_data", "/x", True),
+        ("/home/u/.local/share/containers/storage/volumes/" + "a" * 64 + "/_data", "/x", True),
+        ("/var/lib/docker/volumes/named/_data", "/x", False),
+        ("/home/" + "a" * 64, "/x", False),
+        ("/var/lib/docker/volumes/" + "0f" * 32 + "/_data", "/x/y", False),
+    ],
+)
+def test_a_volume_of_a_dockerfile_s_own_is_told_how_to_get_its_owner(tmp_path, monkeypatch, root, point, anonymous):
+    """Nobody can give it to a user afterwards: with the next container there is another one."""
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        f"162 1 0:5 / / rw - overlay overlay rw\n179 162 254:0 {root} {point} rw master:1 - ext4 /dev/vda rw\n"
+    )
+    assert places.is_anonymous("/x", str(table)) is anonymous
+    assert not places.is_anonymous("/x", str(tmp_path / "none"))
+    monkeypatch.setattr(places, "is_anonymous", lambda mount: anonymous)
+    monkeypatch.setattr(places, "mount_of", lambda path: "/x")
+    line = permissions.of_one(str(tmp_path), 10001)
+    assert ("before its VOLUME line and before a USER line: RUN mkdir -p /x && chown -R 10001 /x" in line) is anonymous
