@@ -154,7 +154,11 @@ def launcher(run: str, python: str, program: str, supervised: bool = True) -> st
 def old_defaults(boot: Boot) -> str:
     """What an old image's mark has made the default, of what nobody has said otherwise."""
     settings, seen = boot.settings, boot.settings.old.seen
-    named = {"THREADS": "1 thread", "MAX_BODY_SIZE": "uploads of any size", "STATIC_FILES": "nginx's 404 below /static"}
+    named = {
+        "THREADS": "1 thread",
+        "MAX_BODY_SIZE": f"uploads of up to {boot.values['MAX_BODY_SIZE'] >> 20} MB, as there is room",
+        "STATIC_FILES": "nginx's 404 below /static",
+    }
     by_mark = {
         "THREADS": settings.sources["THREADS"] == settings.by_mark,
         "MAX_BODY_SIZE": not boot.given["MAX_BODY_SIZE"]
@@ -164,10 +168,10 @@ def old_defaults(boot: Boot) -> str:
     taken = [name for name in named if by_mark[name]]
     if not taken:
         return f"{seen} is seen: its names are read as in the old images (docs/migrate.md)"
-    what = ", ".join(named[name] for name in taken)
+    what = "; ".join(named[name] for name in taken)
     return (
-        f"{seen} is seen, so what the old images had as their default is the default: {what}. "
-        f"{', '.join(taken)} say{'s' * (len(taken) == 1)} otherwise (docs/migrate.md)"
+        f"{seen} is seen, so the defaults of the old images hold: {what}. "
+        f"{', '.join(taken)} change{'s' * (len(taken) == 1)} that (docs/migrate.md)"
     )
 
 

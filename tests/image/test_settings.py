@@ -345,11 +345,11 @@ def test_ordinary_words_end_no_boot_and_switch_nothing() -> None:
         assert words.items() <= box.get("/").json().items()
         log = box.logs()
         assert "x 4 threads" in log
-        assert "old images had" not in log
+        assert "of the old images hold" not in log
         assert "9999" not in box.wait_log("listening on")
         assert "FLAGON_WORKERS is not a setting" in log
     with Box({"UWSGI_PROCESSES": "2"}, files={"app.py": ENVIRON}) as box:
-        assert "UWSGI_PROCESSES is seen, so what the old images had" in box.logs()
+        assert "UWSGI_PROCESSES is seen, so the defaults of the old images hold" in box.logs()
 
 
 def test_config_says_where_each_value_came_from() -> None:
