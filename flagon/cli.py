@@ -202,6 +202,7 @@ def run_command(words: list[str], served: bool = False) -> int:
     environment["FLAGON_ADDED"] = commands.added(environment)
     from flagon import past_nginx
 
+    words = words if served else past_nginx.without_runner(words, os.environ, os.getcwd())
     if not served and (line := past_nginx.line(words, os.environ, os.getcwd())):
         print(f"flagon: warning: {line}", file=sys.stderr)
     program = past_nginx.real(words[0], environment.get("PATH", os.defpath))

@@ -55,6 +55,8 @@ class Serve(NamedTuple):
     tls: str = ""  # the argument that asks for TLS
     workers: str | None = None
     asgi: bool = False  # a server of nothing but ASGI
+    settings: str = ""  # Django's: runserver --settings
+    python_path: str = ""  # runserver --pythonpath
     source: str = COMMAND  # or PROCFILE: whose command it is
 
 
@@ -176,7 +178,7 @@ def _other(found: servers.Server | None, program: str) -> Serve | None:
         found.application, None if found.tls else found.port, [], program,
         found.directory, found.threads, found.options, found.script, lines=found.lines,
         implied_port=None if found.port else found.implied_port, implied_why=found.implied_why, tls=found.tls,
-        workers=found.workers, asgi=found.asgi,
+        workers=found.workers, asgi=found.asgi, settings=found.settings, python_path=found.python_path,
     )  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def _server(words: list[str], is_server: Callable[[list[str]], bool], directory:
         return (words, "") if foreign_supervisord.starts(words) else None
     text, script = _text_of(words, directory)
     if text:
-        return _in_text(text, is_server, script)
+        return _in_text(text, is_server, script, bool(wrappers.behind_runner(words)[0]))
     for index in range(1, len(words)):  # behind a wrapper that is not known here
         if os.path.basename(words[index]) in SERVERS and is_server(words[index:]):
             return words[index:], ""
@@ -134,6 +134,7 @@ def _server(words: list[str], is_server: Callable[[list[str]], bool], directory:
 
 def _text_of(words: list[str], directory: str) -> tuple[str, str]:
     """(The shell text that a command runs, the script that holds it); empty if it is none, or cannot be read."""
+    words = wrappers.behind_runner(words)[0] or words
     shell = wrappers.shell_text(words)
     if shell:
         return shell[1], ""
@@ -142,6 +143,13 @@ def _text_of(words: list[str], directory: str) -> tuple[str, str]:
         return "", ""
     with open(os.path.join(directory, script), encoding="utf-8", errors="replace") as file:
         return file.read(LONGEST_SCRIPT), script
+
+
+def without_runner(words: list[str], environ: Mapping[str, str], directory: str) -> list[str]:
+    """`uv run ./boot.sh` -> `./boot.sh`, where the box serves at the script's end: it has found the same environment,
+    and the runner would put that before our stand-in on PATH. Any other command as it is."""
+    bare, plain = wrappers.behind_runner(words)
+    return bare if bare and plain and handed_over(bare, environ, directory) else words
 
 
 def handed_over(words: list[str], environ: Mapping[str, str], directory: str) -> list[str]:
@@ -172,22 +180,31 @@ def _is_script(path: str) -> bool:
         return False
 
 
-def _in_text(text: str, is_server: Callable[[list[str]], bool], script: str) -> tuple[list[str], str] | None:
-    """The last command of a shell text that starts a server. `exec gunicorn` of process 1 is served: image/stand-in."""
+def _in_text(
+    text: str, is_server: Callable[[list[str]], bool], script: str, behind: bool
+) -> tuple[list[str], str] | None:
+    """The last command of a shell text that starts a server. `exec gunicorn` of process 1 is served: image/stand-in.
+
+    `behind`: a runner whose environment comes before our stand-in on PATH.
+    """
     try:
         pieces = shell_pieces.split(text)
     except shell_pieces.Unread:
         return None
     for piece in reversed(pieces):
         words = shell_pieces.command(piece)
-        if words and is_server(words) and not _taken(words):
+        if words and is_server(words) and (not _taken(words) or (behind and not _ours_by_name(words))):
             return words, script
     return None
 
 
+def _ours_by_name(words: list[str]) -> bool:
+    return any(os.path.basename(word) == "flagon" or word == OURS for word in words[:4])
+
+
 def _taken(words: list[str]) -> bool:
     """Whether it is `exec gunicorn`, which our stand-in serves, or `flagon serve gunicorn`."""
-    if any(os.path.basename(word) == "flagon" or word == OURS for word in words[:4]):
+    if _ours_by_name(words):
         return True
     program = words[1] if words[0] == "exec" and len(words) > 1 else ""
     return bool(program) and (shutil.which(program) or "").startswith(STAND_INS)

@@ -48,6 +48,8 @@ class Server(NamedTuple):
     implied_port: str | None = None  # where it names none, and why
     implied_why: str = ""
     tls: str = ""  # the option that asks for TLS
+    settings: str = ""  # Django's, which count more than the variable
+    python_path: str = ""
     asgi: bool = False  # it serves nothing but ASGI, so what its application is need not be seen
 
 
@@ -114,7 +116,10 @@ def _django(words: list[str], environ: Mapping[str, str], directory: str) -> Ser
     options, rest = split(words[1:], FLAGS)
     place = rest[0] if rest else ""
     port = place if place.isdigit() else port_of(place) or options.get("--port") or options.get("-p")
-    return Server(port=port, implied_port="8000", implied_why="runserver's own port")
+    return Server(
+        port=port, implied_port="8000", implied_why="runserver's own port",
+        settings=options.get("--settings", ""), python_path=options.get("--pythonpath", ""),
+    )  # fmt: skip
 
 
 def manage(path: str, words: list[str], environ: Mapping[str, str], directory: str) -> Server | None:

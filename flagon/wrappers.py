@@ -51,6 +51,9 @@ RUNNERS_VALUED = frozenset(
     "--no-build-isolation-package --refresh-package --cache-dir --python-platform --color --directory --project "
     "--config-file --allow-insecure-host --venv --env -e --without".split()
 )
+RUNNERS_PLAIN = frozenset(
+    "--frozen --locked --no-sync --no-dev --quiet -q --no-interaction -n --offline --no-progress -vv -v".split()
+)
 AS_SCRIPT = ("-s", "--script", "--gui-script")  # of uv: what follows is a Python file
 SUBCOMMANDS = ("run", "exec", "run-program")
 VALUED = ("-n", "--name", "-p", "--prefix", "--with", "-f", "--file")  # conda run -n env
@@ -92,6 +95,29 @@ class Found(NamedTuple):
     lines: tuple[str, ...]
     folder: str = ""  # where a `cd` has led to
     file: str = ""  # a Python file that a runner is given, such as `uv run FILE`
+
+
+def behind_runner(words: list[str]) -> tuple[list[str], bool]:
+    """`uv run ./boot.sh` -> (what the runner runs, whether it changes nothing but the environment that it is run in).
+
+    Nothing where it is no runner, or is told to do something else.
+    """
+    if not words or os.path.basename(words[0]) not in RUNNERS:
+        return [], True
+    index, plain, runs = 1, True, False
+    while index < len(words):
+        word = words[index]
+        if not word.startswith("-"):
+            if runs or word not in SUBCOMMANDS:
+                return (words[index:] if runs else []), plain
+            runs = True
+        elif word == "--":
+            return (words[index + 1 :] if runs else []), plain
+        else:
+            plain = plain and word in RUNNERS_PLAIN
+            index += word in RUNNERS_VALUED
+        index += 1
+    return [], True
 
 
 def shell_text(words: list[str]) -> tuple[list[str], str] | None:

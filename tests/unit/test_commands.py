@@ -453,6 +453,44 @@ def test_the_health_check_names_a_server_past_the_box(tmp_path, first, text):
     assert "nothing to ask" in said
 
 
+@pytest.mark.parametrize(("line", "settings", "python_path"), [
+    ("python manage.py runserver --settings=garden.live", "garden.live", ""), ("python manage.py runserver 0.0.0.0:80 --settings garden.live --pythonpath ../lib", "garden.live", "../lib"),
+    ("uv run manage.py runserver --pythonpath=lib --settings=garden.live", "garden.live", "lib"), ("django-admin runserver --settings garden.live --pythonpath .", "garden.live", "."), ("python manage.py runserver --settings= 80", "", ""),
+])  # fmt: skip
+def test_what_runserver_is_told_of_settings(tmp_path, line, settings, python_path):
+    from flagon.boot import Boot
+    from flagon.launch_options import gunicorns_path
+
+    (tmp_path / "manage.py").write_text("from django.core.management import execute_from_command_line\n")
+    boot = Boot({"DJANGO_SETTINGS_MODULE": "garden.settings", "RUN_AS": "root"}, str(tmp_path), line.split())
+    assert boot.settings.environment["DJANGO_SETTINGS_MODULE"] == (settings or "garden.settings")
+    boot.application = boot.application._replace(directory=str(tmp_path))
+    assert gunicorns_path(boot) == ([os.path.normpath(tmp_path / python_path)] if python_path else [])
+
+
+@pytest.mark.parametrize(("line", "left", "said"), [
+    ("uv run ./well.sh", "./well.sh", False), ("poetry run ./well.sh", "./well.sh", False), ("pipenv run bash well.sh", "bash well.sh", False), ("uv run --frozen -- ./well.sh", "./well.sh", False),
+    ("uv run --with rich ./well.sh", "", True), ("uv run ./bare.sh", "", True), ("poetry run sh bare.sh", "", True), ("uv run ./own.sh", "./own.sh", False), ("uv run --with rich ./own.sh", "", False),
+    ("uv sync", "", False), ("uv run ./none.sh", "", False), ("pipenv run", "", False), ("./well.sh", "", False), ("uv run pytest", "", False),
+])  # fmt: skip
+def test_a_script_behind_a_runner_is_looked_into(served, monkeypatch, line, left, said):
+    from flagon import past_nginx
+
+    for name, end in (
+        ("well.sh", "exec gunicorn app:app"),
+        ("bare.sh", "gunicorn app:app"),
+        ("own.sh", "exec flagon serve"),
+    ):
+        with open(f"{served.directory}/{name}", "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\nflask db upgrade\n{end}\n")
+    monkeypatch.setattr(past_nginx.shutil, "which", lambda name, path=None: f"{past_nginx.STAND_INS}/{name}")
+    words = line.split()
+    assert past_nginx.without_runner(words, {}, served.directory) == (left.split() or words)
+    if not left:
+        told = past_nginx.line(words, {}, served.directory)
+        assert ("serves past nginx" in told) is said
+
+
 @pytest.mark.parametrize(("words", "text"), [
     (["sh", "-c", "celery -A app worker & gunicorn app:app"], "`gunicorn app:app` serves past nginx"),
     (["sh", "-c", "celery -A app worker & gunicorn app:app"], "PROCESSES"),
