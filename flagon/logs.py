@@ -202,13 +202,25 @@ def last_words(lines: Iterable[bytes]) -> str:
     return (error or "".join(said[-1:]))[:LONGEST_WORDS]
 
 
+def _too_big(text: str) -> str:
+    """What to do about response headers that do not fit into nginx's buffer; empty for any other line."""
+    if not text[:LOOKED_AT].partition("upstream sent too big header")[1]:
+        return ""
+    wire = "fastcgi" if 'upstream: "fastcgi:' in text else "proxy"
+    return (
+        ". The application's response headers (cookies, most often) are larger than nginx's buffer, and the client "
+        f"got 502: send less, or set `{wire}_buffer_size 32k;` in /app/nginx/http.d/headers.conf"
+    )
+
+
 def nginx_line(text: str) -> tuple[str, str]:
     """(level, text) of an error log line, without its date and query strings; ("", text) of any other line."""
     fields = text.split(" ", 3)
     if len(fields) == 4 and fields[2] in NGINX_LEVELS:
         text = fields[3].split(": ", 1)[-1]
+        advice = _too_big(text)
         header = HEADER.search(text)  # its value may be a cookie or a password
-        return NGINX_LEVELS[fields[2]], without_query(f'{text[: header.end()]}: *"' if header else text)
+        return NGINX_LEVELS[fields[2]], without_query(f'{text[: header.end()]}: *"' if header else text) + advice
     if len(fields) > 2 and fields[0] == "nginx:" and fields[1] in NGINX_LEVELS:  # before its log is open
         return NGINX_LEVELS[fields[1]], text
     return "", text

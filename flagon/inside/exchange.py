@@ -201,6 +201,7 @@ class Exchange:
         if unbuffered:
             with server.streams_lock:
                 if server.streams >= server.streams_max:
+                    server.tell_streams()
                     return False
                 server.streams += 1
                 self._unbuffered = True

@@ -22,6 +22,7 @@ from flagon.inside.slots import Slot
 FASTCGI = bytes([fastcgi.VERSION])
 NO_LISTENER = {errno.EBADF, errno.ENOTSOCK, errno.EINVAL}  # the application has closed it: no use to wait
 FAREWELL = 2.0  # seconds for nginx to drop the kept connections of a process that leaves
+STREAMS_PAUSE = 60.0  # seconds between two lines that there are too many streams
 Application = Callable[[dict[str, Any], Callable[..., Any]], Any]
 
 
@@ -58,6 +59,7 @@ class Server:
         self.health: Application | None = None  # where requests for health come this way too, and which they are
         self.health_paths: frozenset[str] = frozenset()
         self.streams = 0
+        self.streams_told = 0.0  # when it may be said again that there are too many
         self.streams_lock = threading.Lock()
         self.accepting = True
         self.warned: set[str] = set()
@@ -187,6 +189,18 @@ class Server:
         """One request of a connection that is not kept."""
         self.serve(descriptor, slot)
         os.close(descriptor)
+
+    def tell_streams(self) -> None:
+        """One line a minute that streams are refused, with the setting."""
+        now = time.monotonic()
+        if now < self.streams_told:
+            return
+        self.streams_told = now + STREAMS_PAUSE
+        self.log.warning(
+            "a stream is answered 503: STREAMS_MAX=%s unbuffered responses (event streams, X-Accel-Buffering: no) run "
+            "in this worker already. Each holds a thread: STREAMS_MAX up to THREADS, more THREADS; WORKER_CLASS=gevent",
+            self.streams_max,
+        )
 
     def warn_once(self, message: str) -> None:
         """A warning worth one line in a worker's life."""

@@ -9,7 +9,7 @@ from http.client import HTTPException
 import pytest
 
 from .apps.wire import WIRES, Probe, read_answer
-from .box import run_once, size
+from .box import Box, run_once, size
 
 HEADER_SIZE, HEADER_BUFFERS, HEADERS_MAX = 8192, 4, 100
 STEP = size(400, 40)  # bytes between two sizes of a sweep, away from the edge
@@ -185,3 +185,20 @@ def test_limits_that_no_record_could_hold_are_refused(env: dict[str, str]) -> No
     assert done.returncode == 78
     assert "HEADER_SIZE" in done.stdout + done.stderr
     assert "HEADER_BUFFERS" in done.stdout + done.stderr
+
+
+LARGE = """def app(environ, start_response):
+    start_response("200 OK", [("X-Large", "x" * int(environ["QUERY_STRING"] or 1))])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize(("wire", "setting"), [("fastcgi", "fastcgi_buffer_size"), ("gthread", "proxy_buffer_size")])
+def test_response_headers_beyond_nginx_s_buffer_name_the_setting(wire: str, setting: str) -> None:
+    files = {"main.py": LARGE}
+    with Box({"WORKER_CLASS": wire}, files=files) as box:
+        assert [box.get(f"/?{number}").status_code for number in (15_000, 20_000)] == [200, 502]
+        assert f"set `{setting} 32k;` in /app/nginx/http.d/headers.conf" in box.wait_log("too big header")
+    files["nginx/http.d/headers.conf"] = f"{setting} 32k;\n"
+    with Box({"WORKER_CLASS": wire}, files=files) as box:
+        assert box.get("/?20000").status_code == 200

@@ -673,3 +673,17 @@ def test_a_logger_with_a_handler_of_its_own_says_a_record_once():
     assert said == [
         ("shop", "error", "one"), ("shop.deep", "warning", "two"), {"mine": "three"}, "plain four", ("file", "warning", "five"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("upstream", "said"),
+    [
+        ("fastcgi://unix:/run/app.sock:", "`fastcgi_buffer_size 32k;`"),
+        ("http://unix:/run/app.sock:/x?secret", "`proxy_buffer_size 32k;`"),
+    ],
+)
+def test_response_headers_that_are_too_large_are_explained(upstream, said):
+    line = f'2026/11/22 19:26:07 [error] 12#12: *3 upstream sent too big header while reading response header from upstream, client: 1.2.3.4, request: "GET /x?q=1 HTTP/1.1", upstream: "{upstream}", host: "a"'
+    level, text = logs.nginx_line(line)
+    assert (level, said in text, "/app/nginx/http.d/" in text, "secret" in text) == ("error", True, True, False)
+    assert "buffer_size" not in logs.nginx_line(line.replace("too big header", "no header"))[1]

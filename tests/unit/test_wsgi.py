@@ -904,6 +904,9 @@ def test_streams_beyond_the_limit_get_503(headers):
     assert reply.ended
     assert b"first" not in reply.body
     assert application.closed == 1
+    assert box.ask(path="/stream").status == "503 Service Unavailable"
+    (said,) = [text for text in box.messages.at("WARNING") if "STREAMS_MAX" in text]  # one line a minute
+    assert "STREAMS_MAX=2 unbuffered responses" in said
     box.still_serves()  # an ordinary response is no stream
     application.leave.set()
     for connection in running:
