@@ -35,6 +35,12 @@ class Database:
         if self.options["kind"] == "none":  # nothing is said of a database that nobody has named
             migrates = options["migrate"] == "auto" and (found or options["migrate_command"])
             self.wanted = ["migrations"] if migrates and "migrations" in self.wanted else []
+        self.django = ""  # the file that its settings name
+        if found and found.tool == "django" and self.options["kind"] in ("none", "sqlite") and self.layout:
+            from flagon.inside import django_schema  # only for whom it concerns
+
+            self.django = django_schema.path()
+            self.wanted = self.wanted or ["migrations"] * bool(self.django)
         self.connection: Any = None
         self.fresh = False  # SQLite's file is not there yet
         self.unversioned = False  # there is a database, and no table of revisions in it
@@ -82,6 +88,8 @@ class Database:
             raise database.Unknown("no file yet: the application has stored nothing")
 
     def _schema(self, reached: str, found: set[str] | None) -> str:
+        if self.django:
+            return self._of_django()
         if self.layout is None or not self.layout.known:
             return "skipped"
         if reached == "skipped":  # an application that is to have a schema, and has no file yet, has not migrated
@@ -90,6 +98,15 @@ class Database:
             return "unknown"
         self.unversioned = found is None
         return "behind" if self.layout.behind(found or ()) else "ok"
+
+    def _of_django(self) -> str:
+        """Only whether a migration was ever run: which of them, its own command knows."""
+        from flagon.inside import django_schema
+
+        try:
+            return "behind" if django_schema.never_run(self.django, LIMIT) else "skipped"
+        except Exception:  # SQLite's; the application's own errors say more
+            return "skipped"
 
     def migration(self) -> str:
         """What the one-shot program says of itself while it is not done; empty otherwise."""
@@ -189,7 +206,7 @@ def announce(readiness: Readiness, run: str, log: Any) -> None:
     """One line at boot, from the first worker, if the schema is behind and nobody here is to migrate it."""
 
     def look() -> None:
-        layout = readiness.store.layout
+        store, layout = readiness.store, readiness.store.layout
         if readiness.ask().get("migrations") == "behind" and layout and not readiness.store.migration():
             with contextlib.suppress(FileExistsError):
                 os.close(os.open(os.path.join(run, "schema-told"), os.O_CREAT | os.O_EXCL, 0o600))
@@ -197,7 +214,7 @@ def announce(readiness: Readiness, run: str, log: Any) -> None:
                 log.warning(
                     "the database's schema is behind this application's migrations (%s): "
                     "run `flagon migrate` or set MIGRATE=auto%s",
-                    layout.tool,
+                    f"{layout.tool}; none was ever run in {store.django}" if store.django else layout.tool,
                     f". It has no table {layout.table}: if create_all() made its tables, `stamp head` says which they "
                     "are, and READY_CHECKS=database leaves migrations out"
                     if made

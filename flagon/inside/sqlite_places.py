@@ -66,8 +66,7 @@ def _files(application: Any) -> Iterator[str]:
     django = sys.modules.get("django.conf")
     if django is not None and django.settings.configured:
         for one in dict(django.settings.DATABASES).values():
-            if str(one.get("ENGINE", "")).endswith("sqlite3") and one.get("NAME"):
-                yield _absolute(os.fspath(one["NAME"]), os.getcwd())
+            yield of_django(one)
         return
     flask = static_hooks.below(application, "instance_path", "config")
     if flask is None:
@@ -78,6 +77,13 @@ def _files(application: Any) -> Iterator[str]:
     plain = flask.config.get("DATABASE")  # of Flask's tutorial
     if isinstance(plain, str) and plain.endswith(ENDINGS) and "://" not in plain:
         yield _absolute(plain, os.getcwd())
+
+
+def of_django(one: Any) -> str:
+    """The file of an entry in DATABASES; empty if there is none."""
+    if not str(one.get("ENGINE", "")).endswith("sqlite3") or not one.get("NAME"):
+        return ""
+    return _absolute(os.fspath(one["NAME"]), os.getcwd())
 
 
 def _folder(flask: Any) -> str:

@@ -182,3 +182,13 @@ def test_a_django_project_is_migrated_by_its_own_command() -> None:
         ):
             done = run_once(["sh", "-c", bare], env=env, image=image)
             assert (done.returncode, f"ok: shop.wsgi:application ({why}" in done.stdout) == (0, True)
+
+
+def test_a_django_project_that_was_never_migrated_is_not_ready() -> None:
+    """Its SQLite is named by its own settings: no DATABASE_URL, and no file yet."""
+    with child_image(DJANGO.replace("flagon:runtime", RUNTIME), {}) as image, Box(image=image) as box:
+        assert "none was ever run in /app/db.sqlite3" in box.wait_log("schema is behind")
+        answer = box.get("/ready")
+        assert (answer.status_code, answer.json()["checks"]["migrations"]) == (503, "behind")
+        box.exec("flagon", "migrate")
+        wait_until(lambda: box.get("/ready").status_code == 200, 10, "ready")

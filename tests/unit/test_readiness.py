@@ -1,7 +1,11 @@
 """What /ready asks, within its limit, one round at a time."""
 
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
 import os
 import sqlite3
+import sys
 import threading
 import time
 import types
@@ -212,3 +216,57 @@ def test_a_database_in_memory_has_no_file_to_be_behind(tmp_path):
     given = sqlite_with(tmp_path)
     given["database"] |= {"path": "", "absolute": True}
     assert Readiness(given, None).ask() == {"database": "skipped", "migrations": "skipped"}
+
+
+def project(tmp_path, monkeypatch, ready=True, modules=None, engine="django.db.backends.sqlite3"):
+    """A loaded Django project, as far as it is looked at; its file."""
+    (tmp_path / "manage.py").write_text("from django.core.management import execute_from_command_line\n")
+    (tmp_path / "garden" / "migrations").mkdir(parents=True)
+    (tmp_path / "garden" / "migrations" / "__init__.py").touch()
+    (tmp_path / "garden" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "garden", raising=False)
+    file = tmp_path / "db.sqlite3"
+    settings = types.SimpleNamespace(
+        configured=True, DATABASES={"default": {"ENGINE": engine, "NAME": file}}, MIGRATION_MODULES=modules or {}
+    )
+    configs = [
+        types.SimpleNamespace(label="garden", name="garden"),
+        types.SimpleNamespace(label="x", name="nowhere_at_all"),
+    ]
+    apps = types.SimpleNamespace(ready=ready, get_app_configs=lambda: configs)
+    monkeypatch.setitem(sys.modules, "django.conf", types.SimpleNamespace(settings=settings))
+    monkeypatch.setitem(sys.modules, "django.apps", types.SimpleNamespace(apps=apps))
+    return file
+
+
+def django_says(tmp_path, **database):
+    given = {"kind": "none", **database}
+    return Readiness({**options(tmp_path, ["database", "migrations"], **given), "migrate": "off"}, None).ask()
+
+
+def test_django_s_sqlite_whose_migrations_were_never_run_is_behind(tmp_path, monkeypatch):
+    file = project(tmp_path, monkeypatch)
+    assert django_says(tmp_path) == {"migrations": "behind"}
+    with sqlite3.connect(file) as connection:
+        connection.execute("create table something (id)")
+    assert django_says(tmp_path) == {"migrations": "behind"}
+    assert django_says(tmp_path, kind="sqlite", path=str(file))["migrations"] == "behind"
+    with sqlite3.connect(file) as connection:
+        connection.execute("create table django_migrations (id, app, name)")
+    assert django_says(tmp_path) == {"migrations": "behind"}
+    with sqlite3.connect(file) as connection:
+        connection.execute("insert into django_migrations values (1, 'garden', '0001_initial')")
+    assert django_says(tmp_path) == {"migrations": "skipped"}
+    file.write_bytes(b"no database" * 200)
+    assert django_says(tmp_path) == {"migrations": "skipped"}
+
+
+@pytest.mark.parametrize(("given", "answers"), [
+    ({"modules": {"garden": None}}, {"migrations": "skipped"}), ({"ready": False}, {"migrations": "skipped"}), ({"engine": "django.db.backends.postgresql"}, {}),
+])  # fmt: skip
+def test_a_django_project_without_migrations_or_with_another_database_is_not_behind(
+    tmp_path, monkeypatch, given, answers
+):
+    project(tmp_path, monkeypatch, **given)
+    assert django_says(tmp_path) == answers
