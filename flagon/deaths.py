@@ -203,12 +203,14 @@ class Deaths:
             if not any(words in said for words in OF_SQLITE):
                 return ""
             return f". uid {uid} runs it: SQLite writes into the file and into its folder. Keep the file in {data}"
-        from flagon import permissions  # only for this end
+        from flagon import identity, permissions  # only for this end
 
         path = os.path.join(os.getcwd(), path)
         if status == NOT_EXECUTABLE and os.path.isfile(path):
             return f". It may not be run: in the Dockerfile, RUN chmod +x {shlex.quote(path)}"
-        return f". uid {uid} runs it; {permissions.of_one(path, uid, file=True)}. Or keep the file in {data}"
+        return (
+            f". uid {uid} runs it; {permissions.of_one(path, uid, True, identity.was_root)}. Or keep the file in {data}"
+        )
 
     def _start(self, process: Any) -> None:
         """Have supervisord start it in its next round: now it may still finish the old one."""

@@ -21,7 +21,14 @@ def nearest(path: str) -> str:
     return path
 
 
-def of_one(path: str, uid: int, file: bool = False) -> str:
+def dockerfile(command: str, uid: int, was_root: bool) -> str:
+    """Where the command goes. Without root at the start (`FROM flagon`, a USER line) a bare RUN would be refused."""
+    if was_root:
+        return f"In the Dockerfile, before a USER line: RUN {command}"
+    return f"In the Dockerfile, each on a line of its own: `USER 0`, `RUN {command}`, `USER {uid}:{os.getegid()}`"
+
+
+def of_one(path: str, uid: int, file: bool = False, was_root: bool = True) -> str:
     """Whose it is, and the line that mends it. `file`: what is not there yet is to be a file, so its folder matters."""
     path = os.path.abspath(path)
     there = nearest(path)
@@ -30,12 +37,12 @@ def of_one(path: str, uid: int, file: bool = False) -> str:
     if (mount := places.mount_of(there)) != "/":
         return f"{whose}. {_of_mount(mount, status.st_uid, uid)}"
     if os.path.isfile(there):
-        return f"{whose}. In the Dockerfile, before a USER line: RUN chown {uid} {shlex.quote(there)}"
+        return f"{whose}. {dockerfile(f'chown {uid} {shlex.quote(there)}', uid, was_root)}"
     if file and there != path:
-        return f"{whose}. In the Dockerfile, before a USER line: RUN chown {uid} {shlex.quote(there)}"
+        return f"{whose}. {dockerfile(f'chown {uid} {shlex.quote(there)}', uid, was_root)}"
     quoted = shlex.quote(path)
     return (
-        f"{whose}. In the Dockerfile, before a USER line: RUN mkdir -p {quoted} && chown -R {uid} {quoted}, and a "
+        f"{whose}. {dockerfile(f'mkdir -p {quoted} && chown -R {uid} {quoted}', uid, was_root)}, and a "
         f"volume there, or what is kept in it ends with the container: docker run -v NAME:{quoted}"
     )
 
@@ -49,18 +56,18 @@ def of_several(paths: Iterable[str], uid: int, was_root: bool) -> str:
     if inside:
         names = " ".join(map(shlex.quote, inside))
         how = f", or start the container with {_run_as(inside[0])}" if was_root else ""
-        lines.append(f"In the Dockerfile, before a USER line: RUN chown -R {uid} {names}{how}")
+        lines.append(dockerfile(f"chown -R {uid} {names}", uid, was_root) + how)
     return ". ".join(lines)
 
 
-def of_database(closed: Iterable[str], uid: int, was_root: bool = False) -> str:
+def of_database(closed: Iterable[str], uid: int, was_root: bool = False, run_as: bool = True) -> str:
     """The line for SQLite's files and their folder: of the folder itself and not of all that is in it."""
     paths = list(closed)
     mount = next((mount for path in paths if (mount := places.mount_of(path)) != "/"), "")
     if mount:
         return _of_mount(mount, os.lstat(paths[0]).st_uid, uid)
-    line = f"In the Dockerfile, before a USER line: RUN chown {uid} {' '.join(map(shlex.quote, paths))}"
-    return line + (f", or start the container with {_run_as(paths[0])}" if was_root else "")
+    line = dockerfile(f"chown {uid} {' '.join(map(shlex.quote, paths))}", uid, was_root)
+    return line + (f", or start the container with {_run_as(paths[0])}" if was_root and run_as else "")
 
 
 def _run_as(path: str) -> str:
@@ -79,7 +86,7 @@ def _of_mount(mount: str, owner: int, uid: int) -> str:
         return f"{mount} is mounted: start the container with --user {owner}:0, or give it to uid {uid}"
     return (
         f"{mount} is mounted, so no Dockerfile changes it. Once: "
-        f"docker run --rm --user 0 --entrypoint chown -v ...:{mount} IMAGE -R {uid} {mount}"
+        f"docker run --rm --user 0 --entrypoint chown -v VOLUME:{mount} IMAGE -R {uid} {mount}"
     )
 
 

@@ -67,6 +67,7 @@ def _disarm_uvicorn(module: ModuleType) -> None:
 
 
 _loading = [False]
+was_root = [True]  # the container was started as root: its image ends without a USER line
 
 
 @contextmanager
@@ -149,7 +150,7 @@ def _denied(error: PermissionError) -> str:
         return f"uid {uid} runs the application."
     frames = traceback.extract_tb(error.__traceback__)
     file = bool(frames) and "open(" in (frames[-1].line or "")
-    return f"uid {uid} runs the application; {permissions.of_one(os.fsdecode(error.filename), uid, file)}"
+    return f"uid {uid} runs the application; {permissions.of_one(os.fsdecode(error.filename), uid, file, was_root[0])}"
 
 
 def _frames(error: BaseException) -> str:
@@ -198,6 +199,7 @@ def _flask_object(module: ModuleType) -> str:
 
 def load_to_serve(options: dict[str, Any], say: Callable[[str], None]) -> Any:
     """The application, for the worker class that is to serve it. Raises LoadError. `say` takes a warning."""
+    was_root[:] = [options.get("was_root", True)]
     drivers = green.install(options, say)
     try:
         with slow_import.told(options, say), own_signals.kept(say):
@@ -264,7 +266,7 @@ def load(
         if "database" in str(error):
             from flagon.inside import sqlite_denied
 
-            if advice := sqlite_denied.advice(error):
+            if advice := sqlite_denied.advice(error, was_root[0]):
                 raise Denied(f"{head}{text}\n{_frames(error)}{advice}") from None
         raise LoadError(f"{head}{text}\n{_frames(error)}{_old(error).strip()}{_raised_in(error)}".rstrip()) from None
     if not callable(found):

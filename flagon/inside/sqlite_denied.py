@@ -14,7 +14,7 @@ NAMES = ("cargs", "database", "db", "sqlite", "filename")  # of variables that h
 LONGEST, MOST_CAUSES = 4096, 5
 
 
-def advice(error: BaseException) -> str:
+def advice(error: BaseException, was_root: bool = True) -> str:
     """Whose the file or folder is and the line that mends it; empty where the error is something else."""
     if not any(words in str(error) for words in WORDS):
         return ""
@@ -27,13 +27,13 @@ def advice(error: BaseException) -> str:
             continue
         if not os.path.isdir(folder):
             return f"uid {uid} runs the application; there is no folder {folder} for {path}; " + permissions.of_one(
-                folder, uid
+                folder, uid, was_root=was_root
             )
         if closed := places.unwritable(path):
             named = ", ".join(f"{one} ({places.owned(one)})" for one in closed)
             return (
                 f"uid {uid} runs the application and cannot write {named}: SQLite writes into the file and its folder. "
-                + permissions.of_database(closed, uid)
+                + permissions.of_database(closed, uid, was_root, run_as=False)
             )
     return (
         f"uid {uid} runs the application: SQLite writes into the file and into its folder. Keep the file in /data, or "

@@ -523,8 +523,8 @@ def test_a_volume_takes_the_image_s_owner_so_a_user_line_wants_a_chown_first(
 
 
 @pytest.mark.parametrize(("closed", "line"), [
-    ({"site.db", "."}, "cannot write {0}/site.db, {0}: SQLite writes into the file and its folder. In the Dockerfile, before a USER line: RUN chown {1} {0}/site.db {0}"),
-    ({"."}, "cannot write {0}: SQLite writes into the file and its folder. In the Dockerfile, before a USER line: RUN chown {1} {0}"),
+    ({"site.db", "."}, "cannot write {0}/site.db, {0}: SQLite writes into the file and its folder. In the Dockerfile, each on a line of its own: `USER 0`, `RUN chown {1} {0}/site.db {0}`, `USER {1}:"),
+    ({"."}, "cannot write {0}: SQLite writes into the file and its folder. In the Dockerfile, each on a line of its own: `USER 0`, `RUN chown {1} {0}`, `USER {1}:"),
     ({"deep/x.sqlite3-wal"}, "RUN chown {1} {0}/deep/x.sqlite3-wal"), ({"own.db"}, ""), (set(), ""),
 ])  # fmt: skip
 def test_a_sqlite_file_in_the_application_s_folder_wants_its_folder_too(tmp_path, monkeypatch, closed, line):
@@ -566,3 +566,23 @@ def test_a_volume_of_a_dockerfile_s_own_is_told_how_to_get_its_owner(tmp_path, m
     monkeypatch.setattr(places, "mount_of", lambda path: "/x")
     line = permissions.of_one(str(tmp_path), 10001)
     assert ("before its VOLUME line and before a USER line: RUN mkdir -p /x && chown -R 10001 /x" in line) is anonymous
+
+
+@pytest.mark.parametrize(("was_root", "said"), [
+    (True, "In the Dockerfile, before a USER line: RUN chown 10001 {0}/a.txt"), (False, "In the Dockerfile, each on a line of its own: `USER 0`, `RUN chown 10001 {0}/a.txt`, `USER 10001:{1}`"),
+])  # fmt: skip
+def test_the_advised_line_works_where_the_image_has_a_user(tmp_path, monkeypatch, was_root, said):
+    """`FROM flagon` ends with USER 10001:0: a bare RUN chown would be refused there."""
+    from flagon import permissions
+
+    monkeypatch.setattr(places, "mount_points", lambda: ["/"])
+    (tmp_path / "a.txt").touch()
+    told = permissions.of_one(str(tmp_path / "a.txt"), 10001, was_root=was_root)
+    assert told.endswith(said.format(tmp_path, os.getegid()))
+    assert permissions.of_several([str(tmp_path / "a.txt")], 10001, was_root).startswith(
+        said.format(tmp_path, os.getegid()).replace("chown", "chown -R")
+    )
+    monkeypatch.setattr(places, "mount_points", lambda: ["/", str(tmp_path)])
+    assert f"--entrypoint chown -v VOLUME:{tmp_path} IMAGE -R 10001 {tmp_path}" in permissions.of_one(
+        str(tmp_path / "a.txt"), 10001, was_root=was_root
+    )

@@ -12,7 +12,7 @@ import types
 import pytest
 from fakes import view_of_os
 
-from flagon import deaths, memory, places, stopping, supervision
+from flagon import deaths, identity, memory, places, stopping, supervision
 from flagon.channels import Messages, Pipes, fifo, listen
 from flagon.logs import Output
 from flagon.site import Loaded
@@ -87,6 +87,7 @@ def test_the_last_words_of_a_program_are_its_error(plugin, lines, words):
 
 
 def test_a_file_that_a_program_may_not_write_is_named_with_the_line_that_mends_it(plugin, tmp_path, monkeypatch):
+    monkeypatch.setattr(identity, "was_root", True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(places, "mount_points", lambda: ["/"])
     plugin.box.values["DATA_DIR"] = "/data"
@@ -105,6 +106,7 @@ def test_a_file_that_a_program_may_not_write_is_named_with_the_line_that_mends_i
     ("connection to the server: Permission denied", 1, ""), ("it is over", 126, ""),
 ])  # fmt: skip
 def test_a_shell_s_and_sqlite_s_words_for_it(plugin, tmp_path, monkeypatch, said, code, advice):
+    monkeypatch.setattr(identity, "was_root", True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(places, "mount_points", lambda: ["/"])
     plugin.box.values["DATA_DIR"] = "/data"
