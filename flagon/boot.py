@@ -120,6 +120,10 @@ class Boot:
             self._take_number("THREADS", self.served.threads, self.served.source)
         if self.served and self.served.workers and not self.settings.is_said("WEB_CONCURRENCY"):
             self._take_number("WEB_CONCURRENCY", self.served.workers, self.served.source)
+        if self.served and self.served.settings:
+            from flagon import django_project  # few start so
+
+            self.settings.environment[django_project.VARIABLE] = self.served.settings
         self._take_from_command(served)
         wanted = self.values["LOG_FORMAT"]
         as_json = wanted == "json" or (wanted == "auto" and not _is_terminal())
@@ -278,11 +282,12 @@ class Boot:
                 f"{home} is not writable for uid {os.geteuid()}: neither a database nor SECRET_KEY can be kept there"
                 + (f". {self.closed}" if self.closed else "")
             )
-        elif self.data and not self.data_is_volume and self.settings.sources["SECRET_KEY"].startswith(self.data):
-            self.warnings.append(
-                f"{home} is not a volume: the generated SECRET_KEY, so every session, and any SQLite file there end "
-                "with this container. Run with -v flagon-data:/data, or set SECRET_KEY and keep nothing there"
-            )
+
+    @property
+    def passing_key(self) -> str:
+        """The data directory, where the SECRET_KEY that was made ends with the container; who uses it is told so."""
+        made = self.data and not self.data_is_volume and self.settings.sources["SECRET_KEY"].startswith(self.data)
+        return self.values["DATA_DIR"] if made and self.database.kind == "none" else ""
 
     def _embed_sqlite(self) -> None:
         home, uid = self.values["DATA_DIR"], os.geteuid()
@@ -356,6 +361,8 @@ class Boot:
                 raise NoApplication(f"{error}{procfile.next_step(self)}") from None
             # Found at a save, and until then the reason is shown.
             self.application = locate.Application("", self.directory, str(error))
+        if self.application.directory == STARTER and (mount := locate.empty_mount(self.directory)):
+            self.warnings.append(f"{mount}. The starter is served in its place")
         source = self.settings.sources["APP_MODULE"] if given else self.application.why
         self.settings.set("APP_MODULE", self.application.target, source)
         try:

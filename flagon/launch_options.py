@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from flagon import cache, gunicorn_file, places, site, statics
+from flagon import cache, gunicorn_file, identity, places, site, statics
 from flagon.boot import Boot
 from flagon.database import Database, is_absolute, is_read_only
 from flagon.inside import users_config
@@ -66,6 +66,8 @@ def gunicorns_path(boot: Boot) -> list[str]:
     settings = boot.settings
     web = settings.web.python_path if settings.web and settings.line == "Procfile" else ()
     in_file = str(boot.from_file.get("pythonpath") or "").split(",")
+    if boot.served and boot.served.python_path:  # runserver's
+        return [os.path.normpath(os.path.join(boot.application.directory, boot.served.python_path))]
     given = settings.command.python_path or web or settings.arguments.python_path or tuple(filter(None, in_file))
     return [os.path.normpath(os.path.join(boot.application.directory, folder)) for folder in reversed(given)]
 
@@ -172,5 +174,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "migrate": values["MIGRATE"],
         "migrate_command": values["MIGRATE_COMMAND"] or "",
         "ready_checks": list(values["READY_CHECKS"]),
+        "was_root": identity.was_root,
+        "passing_key": boot.passing_key,
         "environment": {},  # what a reload changes in it
     }

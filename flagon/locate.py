@@ -11,6 +11,7 @@ from typing import NamedTuple
 from flagon import asgi_source, server_calls, wsgi_source
 from flagon.wsgi_source import FACTORIES, find_object, source_of
 
+SHOWN = 5  # names of files in a message
 SYNTAX = re.compile(r" \(line \d+: ")  # of what wsgi_source.broken says
 MODULES = ("app", "main", "wsgi", "application", "server", "run", "autoapp")
 # Where an application is made for its server, with the settings of production.
@@ -63,6 +64,20 @@ def holds_anything(directory: str) -> bool:
         return False
 
 
+def empty_mount(directory: str) -> str:
+    """That a folder is mounted and brings nothing, and the next step; empty if it is not so."""
+    from flagon import places
+
+    if not os.path.isdir(directory) or holds_anything(directory) or (mount := places.mount_of(directory)) == "/":
+        return ""
+    dots = sorted(name for name in os.listdir(directory) if name.startswith("."))
+    what = f"holds nothing but {', '.join(dots[:SHOWN])}" if dots else "is empty"
+    return (
+        f"{directory} is mounted ({mount}), and the folder {what}: is it the right one? An engine makes an empty "
+        f'folder of a path that is not on the host. In the folder of the application: docker run -v "$PWD:{mount}"'
+    )
+
+
 def locate(directory: str, clues: list[Clue], environ: Mapping[str, str] | None = None) -> Application:
     """The application below `directory`: the first clue's, else by its files. Raises NotFound with one message.
 
@@ -86,6 +101,8 @@ def locate(directory: str, clues: list[Clue], environ: Mapping[str, str] | None 
     plain = _only_one(folders, None)
     if plain:
         return _chosen(directory, plain, "ASGI")
+    if nothing := empty_mount(directory):
+        raise NotFound(f"no WSGI or ASGI application found: {nothing}")
     seen = "; ".join(looked) if looked else "no " + ", ".join(name + ".py" for name in MODULES) + " there"
     step = "Set APP_MODULE=module:object, such as APP_MODULE=shop:app or APP_MODULE=shop.web:create_app()."
     if any(SYNTAX.search(text) for text in looked):

@@ -174,6 +174,7 @@ def make_class(base: Any) -> Any:
                     *lines,
                     *self.threads(),
                     *secret_keys.lines(application, self.cfg.workers),
+                    *secret_keys.passing(application, options["passing_key"]),
                     *sqlite_places.lines(application, options),
                 ],
                 "handed": options["hand_over"],
@@ -182,6 +183,7 @@ def make_class(base: Any) -> Any:
         def own_state(self, application: Any) -> list[str]:
             """Warnings of secrets and SQLite files that do not last."""
             found = secret_keys.lines(application, self.cfg.workers)
+            found += secret_keys.passing(application, self.options["passing_key"])
             return found + sqlite_places.lines(application, self.options)
 
         def threads(self) -> list[str]:

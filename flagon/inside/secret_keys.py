@@ -26,6 +26,10 @@ REPLACED = (
     "the application's secret key is made anew with each worker process, so everybody is logged out when this one is "
     "replaced: take it from the environment (SECRET_KEY is there and lasts)"
 )
+PASSING = (
+    "{home} is not a volume: {what}, and any SQLite file there end with this container. "
+    "Run with -v flagon-data:{home}, or set SECRET_KEY and keep nothing there"
+)
 
 
 def forget() -> None:
@@ -61,3 +65,26 @@ def lines(application: Any, workers: int) -> list[str]:
     if shared[:] == digest:
         return []
     return [AMONG if workers > 1 else REPLACED]
+
+
+def passing(application: Any, home: str) -> list[str]:
+    """A warning that the SECRET_KEY which was made in `home` is lost with the container: to who uses it.
+
+    One with a key of its own is told nothing. Of an application whose settings cannot be seen, what is true of it.
+    """
+    made = os.environ.get("SECRET_KEY", "").encode("utf-8", "surrogateescape")
+    if not home or not made:
+        return []
+    secret = of(application)
+    config = getattr(static_hooks.below(application, "config", "secret_key"), "config", None)
+    if made == secret or (isinstance(config, dict) and any(_is(value, made) for value in list(config.values()))):
+        what = "the generated SECRET_KEY, so every session"
+    elif secret or isinstance(config, dict):
+        return []
+    else:
+        what = "the generated SECRET_KEY, if the application uses it"
+    return [PASSING.format(home=home, what=what)]
+
+
+def _is(value: Any, made: bytes) -> bool:
+    return isinstance(value, (str, bytes)) and _bytes(value) == made

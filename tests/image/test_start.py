@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from .box import RUNTIME, Box, wait_until
+from .box import RUNTIME, Box, run_once, wait_until
 
 APP = """
 import json, os
@@ -78,3 +78,23 @@ def test_it_is_not_used_where_something_has_changed_since(
     with Box({"LOG_LEVEL": "debug", **env}, image=RUNTIME, args=args, files={**FILES, **files}) as box:
         assert "gunicorn imported" not in phases(box)
         assert box.get("/").status_code == 200
+
+
+OWN_KEY = """from flask import Flask
+app = Flask(__name__)
+app.secret_key = {key}
+"""
+
+
+def test_what_is_said_of_the_key_and_of_an_empty_mount() -> None:
+    """Of the generated key only to who uses it; a folder that is mounted and empty is named, and is no silence."""
+    for key, said in (("'of its own'", False), ("__import__('os').environ['SECRET_KEY']", True)):
+        with Box(files={"app.py": OWN_KEY.format(key=key)}) as box:
+            assert ("SECRET_KEY" in box.logs()) is said, key
+            assert ("/data is not a volume" in box.logs()) is said, key
+    with Box(files={}) as box:
+        assert "The starter is served in its place" in box.wait_log("/app is mounted (/app), and the folder is empty")
+        assert box.get("/up").status_code == 200
+    bare = run_once(image=RUNTIME, files={})
+    assert bare.returncode == 78
+    assert "/app is mounted (/app), and the folder is empty" in bare.stdout + bare.stderr

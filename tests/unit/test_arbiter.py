@@ -1,5 +1,8 @@
 """How a reload rolls: one new worker at a time, and an old one leaves for each that has loaded."""
 
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
 import signal
 import sys
 import types
@@ -196,3 +199,20 @@ def test_a_secret_of_django_s_is_seen(monkeypatch):
     assert len(secret_keys.lines(object(), 2)) == 1
     settings.configured = False
     assert secret_keys.lines(object(), 2) == []
+
+
+class WithKey:
+    def __init__(self, key, **config):
+        self.secret_key, self.config = key, {"SECRET_KEY": key, **config}
+
+
+@pytest.mark.parametrize(("application", "home", "said"), [
+    (WithKey("made"), "/data", "the generated SECRET_KEY, so every session, and any"), (WithKey(b"made"), "/data", "so every session"), (WithKey("own"), "/data", ""),
+    (WithKey(None), "/data", ""), (WithKey(None, JWT_SECRET_KEY="made"), "/data", "so every session"), (object(), "/data", "if the application uses it, and any"), (WithKey("made"), "", ""),
+])  # fmt: skip
+def test_who_uses_the_key_that_was_made_is_told_that_it_ends(monkeypatch, application, home, said):
+    monkeypatch.setenv("SECRET_KEY", "made")
+    lines = secret_keys.passing(application, home)
+    assert len(lines) == bool(said)
+    assert said in "".join(lines)
+    assert not lines or lines[0].startswith("/data is not a volume: ")

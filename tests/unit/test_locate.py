@@ -8,7 +8,7 @@ import sys
 import pytest
 from fakes import put
 
-from flagon import application, locate
+from flagon import application, locate, places
 from flagon.locate import Clue, NotFound, holds_anything
 from flagon.wsgi_source import find_object
 
@@ -413,3 +413,18 @@ def test_a_syntax_error_is_to_be_corrected_and_no_question_of_the_object(tmp_pat
     assert "app.py (line 3: expected ':')" in str(caught.value)
     assert "no Python there is to be corrected" in str(caught.value)
     assert "Set APP_MODULE" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("names", "mounts", "said"), [
+    ([], ["/", "{}"], "is empty"), ([".git", ".env"], ["/", "{}"], "holds nothing but .env, .git"), ([], ["/"], ""), (["a.txt"], ["/", "{}"], ""),
+])  # fmt: skip
+def test_an_empty_mount_is_named(tmp_path, monkeypatch, names, mounts, said):
+    for name in names:
+        (tmp_path / name).touch()
+    monkeypatch.setattr(places, "mount_points", lambda: [point.format(tmp_path) for point in mounts])
+    told = locate.empty_mount(str(tmp_path))
+    assert bool(told) is bool(said)
+    if said:
+        assert told.startswith(f"{tmp_path} is mounted ({tmp_path}), and the folder {said}: ")
+        with pytest.raises(NotFound, match="no WSGI or ASGI application found: "):
+            locate.locate(str(tmp_path), [])
