@@ -9,6 +9,11 @@ MASK = "********"
 HINTS = ("passw", "passphrase", "pgpass", "secret", "token", "credential", "apikey", "dsn", "pwd")
 USER = ("-u", "--user", "--proxy-user")  # of curl and its like: name:password
 BETWEEN = r"([\s;&|(),{}`]+)"  # of a shell, or of Python
+# A password that other texts have as a word: postgres, app, hunter2.
+ORDINARY = r"[A-Za-z_.-]{1,16}[0-9]{0,4}\Z"
+# What makes it a part of a longer word, of a path or a module's name, of a URL's scheme. `\n` of a repr is no letter.
+JOINED_BEFORE = r"(?:.*[^\\]|)\w\Z|.*[/-]\Z|.*\w\.\Z"
+JOINED_AFTER = r"[\w/-]|\.\w|(\+\w{1,30})?://"
 
 
 def command(text: str) -> str:
@@ -35,6 +40,21 @@ def command(text: str) -> str:
         before = "" if "=" in part else part
         shown.append(part)
     return "".join(shown)
+
+
+def known(text: str, secret: str) -> str:
+    """The text with `********` for a secret whose value is known, wherever it is; one that is an ordinary word only
+    where it stands alone or in a URL, so that `dialects/postgresql` stays readable with the password `postgres`."""
+    if not re.match(ORDINARY, secret):
+        return text.replace(secret, MASK)
+    shown, done, at = "", 0, text.find(secret)
+    while at >= 0:
+        end = at + len(secret)
+        joined = re.match(JOINED_BEFORE, text[max(0, at - 2) : at], re.DOTALL)
+        joined = joined or re.match(JOINED_AFTER, text[end : end + 40])
+        shown += text[done:at] + (secret if joined else MASK)
+        done, at = end, text.find(secret, end)
+    return shown + text[done:]
 
 
 def tells(name: str) -> bool:

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from urllib.parse import unquote
 
+from flagon import masking
 from flagon.logs import LEVELS, Output
 
 PARAMETERS = re.compile(r"^\[parameters: .*$", re.MULTILINE)  # SQLAlchemy's: the rows of a data migration
@@ -29,6 +30,6 @@ def set_up(options: dict[str, Any]) -> None:
 def say(text: str, level: str = "info") -> None:
     """One record on standard output. An exception's text may hold the URL; the password is not passed on."""
     for secret in sorted(_secrets, key=len, reverse=True):
-        text = text.replace(secret, "********")
+        text = masking.known(text, secret)
     if LEVELS.index(level) >= _output.threshold:
         _output.write(_mark + _output.wrap("migrate", level, PARAMETERS.sub("[parameters hidden]", text)))

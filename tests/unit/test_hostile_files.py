@@ -1,11 +1,15 @@
 """Files and start commands of an image's author that are odd, huge or nested: no traceback, an end, no secret."""
 
+# Tables, a row a line, however long.
+# ruff: noqa: E501
+
 import os
 import time
 
 import pytest
 
 from flagon import commands, guard, masking, procfile, script_port, server_calls, text_file, uwsgi_ini, wsgi_source
+from flagon.inside import report
 
 APP = "from flask import Flask\napp = Flask(__name__)\n"
 COUNT = 30000
@@ -107,3 +111,32 @@ def test_what_is_said_of_a_procfile_has_no_secret(tmp_path):
     assert served
     assert any("only `" in said for said in served.lines)
     assert "hunter2" not in " ".join(served.lines)
+
+
+@pytest.mark.parametrize(("secret", "given", "shown"), [
+    ("postgres", 'File "/x/sqlalchemy/dialects/postgresql/psycopg.py", line 3', 'File "/x/sqlalchemy/dialects/postgresql/psycopg.py", line 3'),
+    ("postgres", "postgresql+psycopg://postgres:postgres@db:5432/postgres", "postgresql+psycopg://postgres:********@db:5432/postgres"),
+    ("postgresql", "postgresql+psycopg://u:postgresql@db/x postgresql://u:postgresql@db", "postgresql+psycopg://u:********@db/x postgresql://u:********@db"),
+    ("postgres", "password=postgres host=db 'postgres' \"postgres\" (postgres)", "password=******** host=db '********' \"********\" (********)"),
+    ("postgres", "it is postgres. postgres, postgres\npostgres", "it is ********. ********, ********\n********"),
+    ("postgres", r"'one\npostgres\ttwo'", r"'one\n********\ttwo'"),
+    ("postgres", "postgres", "********"),
+    ("app", "No module named 'app.models' in /app/app/models.py of myapp, app-data", "No module named 'app.models' in /app/app/models.py of myapp, app-data"),
+    ("app", "postgres://app:app@db/app?user=app", "postgres://app:********@db/app?user=********"),
+    ("app1", "/srv/app1/x app1", "/srv/app1/x ********"),
+    ("x7Kq2mPd", "/x7Kq2mPd/ax7Kq2mPdb", "/********/a********b"),
+    ("correct-horse-battery-staple", "xcorrect-horse-battery-staplex", "x********x"),
+    ("p@ss", "ap@ss/", "a********/"),
+])  # fmt: skip
+def test_a_known_secret_that_is_a_word_is_masked_as_a_word(secret, given, shown):
+    assert masking.known(given, secret) == shown
+
+
+def test_the_migration_s_records_keep_their_paths(monkeypatch, capfd):
+    monkeypatch.setattr(report, "_secrets", set())
+    monkeypatch.setenv("DATABASE_URL", "postgresql://postgres:postgres@db/postgres")
+    report.set_up({"json_logs": False, "log_level": "info", "log_mark": "", "direct_environment": {}})
+    report.say('File "sqlalchemy/dialects/postgresql/psycopg.py": postgresql://postgres:postgres@db, postgres')
+    written = capfd.readouterr().out
+    assert "dialects/postgresql/psycopg.py" in written
+    assert "postgresql://postgres:********@db, ********" in written
