@@ -185,9 +185,10 @@ class Boot:
     def _tell_identity(self) -> None:
         """Who this process has become (flagon/identity.py), and a RUN_AS that had no part in it."""
         self.warnings += identity.lines
-        if remark := identity.remark(self.values["RUN_AS"], self.settings.sources["RUN_AS"]):
+        source = self.settings.sources["RUN_AS"]
+        if remark := identity.remark(self.values["RUN_AS"], source):
             self.warnings.append(remark)
-            if identity.was_root:
+            if source not in identity.ENVIRONMENT:
                 self.settings.set("RUN_AS", None, "default")
 
     def choose_places(self, fresh: bool) -> None:

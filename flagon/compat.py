@@ -342,6 +342,8 @@ def _options(options: list[tuple[str, str]], found: Found, given: Given, source:
         if name in OPTIONS:
             if value not in ("0", "true") or (name, value) == ("harakiri", "0"):
                 given[OPTIONS[name]] = (value, f"{name} in {where}")
+        elif name in ("uid", "gid") and _number(name, value) is None:
+            ignored.append(f"{name} (there is no {'user' if name == 'uid' else 'group'} {value} here)")
         elif name in SPECIAL:
             SPECIAL[name](name, value, given, where)
         elif name == "env":
@@ -353,7 +355,8 @@ def _options(options: list[tuple[str, str]], found: Found, given: Given, source:
             ignored.append(f"{name} (an option of uWSGI alone)")
     _further_statics(found, given)
     if given.get("RUN_AS", ("", ""))[0].startswith(":"):  # a group alone
-        del given["RUN_AS"]
+        if given.pop("RUN_AS")[0] not in (f":{os.getegid()}", f":{_number('gid', 'nginx')}"):
+            ignored.append("gid (RUN_AS=uid:gid says who everything runs as)")
     if "buffer-size" in given.get("HEADER_BUFFERS", ("", ""))[1]:
         found.lines.append(
             f"{source}: buffer-size is taken as far as it goes: all headers together may have 40 kB, one of them 8 kB. "
@@ -373,17 +376,23 @@ def _gevent(name: str, value: str, given: Given, where: str) -> None:
     given["WORKER_CLASS"] = ("gevent", f"{name} in {where}")
 
 
-def _user(name: str, value: str, given: Given, where: str) -> None:
-    """uid and gid, numbers or names, -> RUN_AS."""
+def _number(name: str, value: str) -> str | None:
+    """The number of a user (`uid`) or a group (`gid`); None if there is none of that name."""
+    import grp
     import pwd
 
-    before = given.get("RUN_AS", ("", ""))[0]
+    if value.isdigit():
+        return value
     try:
-        entry = pwd.getpwnam(value) if not value.isdigit() else None
+        return str(pwd.getpwnam(value).pw_uid if name == "uid" else grp.getgrnam(value).gr_gid)
     except KeyError:
-        return
-    number = str(entry.pw_uid) if entry and name == "uid" else str(entry.pw_gid) if entry else value
-    uid, _, gid = before.partition(":")
+        return None
+
+
+def _user(name: str, value: str, given: Given, where: str) -> None:
+    """uid and gid, numbers or names, -> RUN_AS."""
+    uid, _, gid = given.get("RUN_AS", ("", ""))[0].partition(":")
+    number = _number(name, value) or ""
     uid, gid = (number, gid) if name == "uid" else (uid, number)
     given["RUN_AS"] = (f"{uid}:{gid}" if gid else uid, f"{name} in {where}")
 

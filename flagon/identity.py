@@ -214,14 +214,25 @@ class Lowered:
 
 
 def remark(run_as: str | None, source: str) -> str:
-    """What to say of RUN_AS, given by `source`; "" if it is what happened."""
+    """What to say of RUN_AS, given by `source`; "" if it is what happened.
+
+    A boot script's `exec flagon` is not root any more: the `flagon` that ran the script has become what RUN_AS says.
+    """
     if not run_as:
         return ""
-    if not was_root:
-        return "RUN_AS has no effect: the container was not started as root"
-    if source in ENVIRONMENT or run_as.partition(":")[0] == str(os.geteuid()):
+    named = source in ENVIRONMENT
+    if (named and was_root) or _runs_as(run_as, named):
         return ""
+    if named:
+        return "RUN_AS has no effect: the container was not started as root"
+    where = "" if was_root else ", and start it as root (no --user, no USER line)"
     return (
         f"{source} ({run_as}) is ignored: a file that the application may write does not decide who it runs as. "
-        f"If it is meant, say so where the container is started: docker run -e RUN_AS={run_as}"
+        f"If it is meant, say so where the container is started: docker run -e RUN_AS={run_as}{where}"
     )
+
+
+def _runs_as(run_as: str, with_group: bool) -> bool:
+    """Whether this process is who `run_as` names; a file's group is not asked for."""
+    uid, gid = wanted(run_as, ".") or (0, os.getegid())
+    return uid == os.geteuid() and (not with_group or gid == os.getegid())

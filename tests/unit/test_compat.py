@@ -396,7 +396,19 @@ def test_a_line_that_is_none_is_refused_by_its_number(tmp_path):
 def test_users_by_name(tmp_path):
     user = pwd.getpwall()[0]
     (tmp_path / "uwsgi.ini").write_text(f"[uwsgi]\nmodule = main\nuid = {user.pw_name}\ngid = nobody-there\n")
-    assert read(tmp_path)["RUN_AS"] == str(user.pw_uid)
+    settings = read(tmp_path)
+    assert settings["RUN_AS"] == str(user.pw_uid)
+    assert any("ignored: gid (there is no group nobody-there here)" in line for line in settings.warnings)
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("uid = nobody-there", "ignored: uid (there is no user nobody-there here)"), ("gid = 54321", "ignored: gid (RUN_AS=uid:gid"),
+    (f"gid = {os.getegid()}", ""), ("uid = 0", ""),
+])  # fmt: skip
+def test_a_user_or_group_that_nobody_becomes_is_named(tmp_path, text, said):
+    (tmp_path / "uwsgi.ini").write_text(f"[uwsgi]\nmodule = main\n{text}\n")
+    lines = [line for line in read(tmp_path).warnings if "ignored: " in line]
+    assert [said in line for line in lines] == ([True] if said else [])
 
 
 def test_virtual_environments_and_paths(tmp_path):

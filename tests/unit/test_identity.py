@@ -192,13 +192,18 @@ def test_nothing_is_handed_to_root(calls, data):
         (True, "RUN_AS in .env", "root", "RUN_AS in .env (root) is ignored"),
         (True, "uid in uwsgi.ini", "0", "uid in uwsgi.ini (0) is ignored"),
         (True, "uid in uwsgi.ini", "10001", ""),  # nginx's name in this image
-        (False, "RUN_AS in .env", "1000", "RUN_AS has no effect"), (False, "RUN_AS", "1000", "RUN_AS has no effect"),
+        (False, "RUN_AS in .env", "1000", "RUN_AS in .env (1000) is ignored"),
+        (False, "RUN_AS", "1000", "RUN_AS has no effect"), (False, "RUN_AS", "owner", ""),
+        (False, "RUN_AS", "root", "RUN_AS has no effect"), (False, "RUN_AS", "10001:7", "RUN_AS has no effect"),
+        # at the end of a boot script: the first `flagon` has dropped root
+        (False, "gid in uwsgi.ini", "10001:999", ""), (False, "RUN_AS", "10001:0", ""), (False, "FLAGON_RUN_AS", "10001:0", ""),
+        (False, "gid in uwsgi.ini", "33:33", "gid in uwsgi.ini (33:33) is ignored"),
         (False, "default", None, ""),
     ],
 )  # fmt: skip
 def test_a_file_does_not_decide(monkeypatch, was_root, source, run_as, words):
     monkeypatch.setattr(identity, "was_root", was_root)
-    view_of_os(monkeypatch, identity, geteuid=lambda: 10001)
+    view_of_os(monkeypatch, identity, geteuid=lambda: 10001, getegid=lambda: 0, stat=lambda _: os.stat("/etc/passwd"))
     line = identity.remark(run_as, source)
     assert words in line
     assert bool(line) is bool(words)
