@@ -97,13 +97,25 @@ def _beside(words: list[str], boot: Boot) -> str:
     if last:
         own = last[2:] if os.path.basename(last[0]) == "flagon" else last  # flagon serve gunicorn ...
         served = commands.served_instead(own, os.environ, boot.directory) if own else None
-        what = f" {served.application}" if served and served.application else ""
+        what = f" {served.application}" if served and served.application else _found(boot)
         return (
             f"at its end, `{shlex.join(last)}`, Flagon serves{what} (not loaded here: what the script does comes first)"
         )
     if line := past_nginx.line(words, os.environ, boot.directory):
         print(f"warning: {line}", file=sys.stderr)
     return "nothing of Flagon's serves beside it"
+
+
+def _found(boot: Boot) -> str:
+    """The application that is found as things are, where the words name none."""
+    boot.insists = False
+    try:
+        boot.resolve_secrets()
+        boot.install_packages()
+        boot.choose()
+    except BootError:
+        return ""  # what the script does first may bring it
+    return f" {application.shown(boot)} ({boot.application.why})"
 
 
 def _hooks(boot: Boot) -> list[str]:

@@ -29,6 +29,9 @@ SHELLS = ("sh", "/bin/sh", "bash", "/bin/bash")
 MOST_WORDS, LONGEST = 1000, 65536  # of a start command that is read; a longer one is run as it is
 COMMAND, PROCFILE = "command line", "Procfile"  # whose a command is
 BLOCK = re.compile(r"^# /// script[ \t\r]*$", re.MULTILINE)
+# Where programs lie that are no script of the author's: our stand-ins, Debian's.
+PROGRAMS = ("/opt/flagon/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin")
+VENV = "pyvenv.cfg"
 VALUED_FLAGS = ("-X", "-W", "--check-hash-based-pycs")  # of python
 
 again = False  # a command of the container's, such as a Procfile's script, has come to `flagon`
@@ -291,19 +294,41 @@ def _composed(words: list[str], environ: Mapping[str, str], directory: str) -> S
 
 
 def names_what_is_here(words: list[str]) -> bool:
-    """Whether a command means the working directory: ./worker.sh, python worker.py, python -m jobs, `sh -c` of these.
+    """Whether a command means the working directory: ./worker.sh, python worker.py, python -m jobs, `sh -c` of these;
+    a script by its full path, too (/app/start.sh).
 
     The application may lie in another one (src, uwsgi.ini's chdir), which is where all others are run.
     """
-    every = list(words[:1]) if "/" in words[0] else []
+    every, inner = list(words[:1]) if "/" in words[0] else [], []  # type: list[str], list[str]
     for before, word in zip(words, words[1:], strict=False):
         every.append(word)
         if before == "-m":
             path = word.replace(".", "/")
             every += [f"{path}.py", f"{path}/__main__.py"]
         elif " " in word and words[0] in SHELLS:
-            every += word.split()
-    return any(os.path.isfile(word) for word in every if not os.path.isabs(word))
+            inner += word.split()
+    if any(os.path.isfile(word) for word in (*every, *inner) if not os.path.isabs(word)):
+        return True
+    program = shutil.which(words[0]) or "" if "/" in words[0] or words[0].endswith(".sh") else ""
+    return any(_is_own_script(word) for word in (program, *words[1:3], *inner) if os.path.isabs(word))
+
+
+def _is_own_script(path: str) -> bool:
+    """Whether a full path is a script of the author's, which stands in the working directory as its like do anywhere.
+
+    What pip has made in an environment's bin is a program, and so are our stand-ins.
+    """
+    folder = os.path.dirname(path)
+    if not os.path.isfile(path) or folder in PROGRAMS or os.path.exists(os.path.join(os.path.dirname(folder), VENV)):
+        return False
+    if path.endswith((".sh", ".py")):
+        return True
+    try:
+        with open(path, "rb") as file:
+            first = file.readline(200)
+    except OSError:
+        return False
+    return first.startswith(b"#!") and any(word.endswith(b"sh") for word in first[2:].split()[:2])
 
 
 def complete_path(environ: MutableMapping[str, str]) -> None:

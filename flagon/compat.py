@@ -354,9 +354,9 @@ def _options(options: list[tuple[str, str]], found: Found, given: Given, source:
         elif name not in NEEDLESS and name not in APPLICATION and name not in FOLDERS:
             ignored.append(f"{name} (an option of uWSGI alone)")
     _further_statics(found, given)
-    if given.get("RUN_AS", ("", ""))[0].startswith(":"):  # a group alone
-        if given.pop("RUN_AS")[0] not in (f":{os.getegid()}", f":{_number('gid', 'nginx')}"):
-            ignored.append("gid (RUN_AS=uid:gid says who everything runs as)")
+    alone = given.pop("RUN_AS")[0] if given.get("RUN_AS", ("", ""))[0].startswith(":") else ""
+    if alone and alone not in (f":{os.getegid()}", f":{_number('gid', 'nginx')}"):
+        ignored.append("gid (RUN_AS=uid:gid says who everything runs as)")
     if "buffer-size" in given.get("HEADER_BUFFERS", ("", ""))[1]:
         found.lines.append(
             f"{source}: buffer-size is taken as far as it goes: all headers together may have 40 kB, one of them 8 kB. "

@@ -11,6 +11,7 @@ from flagon import commands, masking, shell_pieces, wrappers
 from flagon.environments import OWN
 
 OURS = "/opt/flagon/entrypoint.sh"
+ENTRYPOINT, CODE = "/entrypoint.sh", b"/flagon/__main__.py"  # where the old images had theirs
 STAND_INS = "/opt/flagon/bin"  # image/stand-in: gunicorn, flask and uwsgi as process 1
 TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*(\(.*\))?\Z")
 LONGEST_SCRIPT = 65536
@@ -163,11 +164,35 @@ def handed_over(words: list[str], environ: Mapping[str, str], directory: str) ->
         return []
     for found in (shell_pieces.command(piece) for piece in reversed(pieces)):
         bare = found[1:] if found[:1] == ["exec"] else found
-        if bare and os.path.basename(bare[0]) == "flagon" and bare[1:2] in ([], ["serve"]):
+        if _starts_the_box(bare):
             return bare
         if found and commands.served_instead(found, environ, directory) is not None:
             return bare if _taken(found) else []
     return []
+
+
+def _starts_the_box(words: list[str]) -> bool:
+    """`flagon`, `flagon serve ...`, and the starts of the old images, unless a file of the author's lies there."""
+    if not words:
+        return False
+    first, rest = words[0], words[1:]
+    if os.path.basename(first) == "flagon" or first == OURS or (first == ENTRYPOINT and _names(first, CODE)):
+        return rest[:1] in ([], ["serve"]) or _starts_the_box(rest)
+    if first not in commands.OLD_START or not commands.is_ours(shutil.which(first) or ""):
+        return False
+    if os.path.basename(first) != "supervisord":
+        return True
+    from flagon import foreign_supervisord
+
+    return foreign_supervisord.starts(words)
+
+
+def _names(path: str, text: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return text in file.read(2000)
+    except OSError:
+        return False
 
 
 def _is_script(path: str) -> bool:
@@ -203,8 +228,10 @@ def _ours_by_name(words: list[str]) -> bool:
 
 
 def _taken(words: list[str]) -> bool:
-    """Whether it is `exec gunicorn`, which our stand-in serves, or `flagon serve gunicorn`."""
+    """Whether it is `exec gunicorn`, which our stand-in serves, `flagon serve gunicorn`, or an old image's start."""
     if _ours_by_name(words):
+        return True
+    if _starts_the_box(words[words[0] == "exec" :]):
         return True
     program = words[1] if words[0] == "exec" and len(words) > 1 else ""
     return bool(program) and (shutil.which(program) or "").startswith(STAND_INS)

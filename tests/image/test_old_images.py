@@ -138,6 +138,23 @@ def test_the_ways_to_start(lines: tuple[str, ...]) -> None:
         assert box.stop()[1] == 0
 
 
+def test_a_boot_script_stands_in_the_working_directory() -> None:
+    files = {
+        "app/uwsgi.ini": "[uwsgi]\nchdir=/app/shop\nmodule=shop.app\ncallable=app\nuid = nginx\ngid = nginx\n",
+        "app/shop/app.py": UNF_MAIN, "app/here.txt": "beside the script\n",
+        "app/start.sh": "#!/bin/sh\necho in $(pwd)\ncat here.txt\nexec /start.sh\n",
+    }  # fmt: skip
+    lines = ("RUN chmod +x /app/start.sh",)
+    with child_image(dockerfile(RUNTIME, *lines), files) as image:
+        with Box(image=image, command=["/app/start.sh"]) as box:
+            assert box.get("/who").json()["cwd"] == "/app/shop"
+            assert "in /app\nbeside the script\n" in box.logs()
+            assert "RUN_AS" not in box.logs(), "nobody has set it"
+        done = run_once(["/app/start.sh"], image=image, env={"FLAGON_CHECK": "1"})
+        assert "at its end, `/start.sh`, Flagon serves shop.app:app (uwsgi.ini" in done.stdout
+        assert "nothing of Flagon's" not in done.stdout
+
+
 def test_any_other_command_runs() -> None:
     with child_image(dockerfile(RUNTIME), MAIN) as image:
         done = run_once(["bash", "-c", "pwd; id -un"], image=image)

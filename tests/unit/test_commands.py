@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import supervisor.options  # noqa: F401 - its classes keep the stderr of their import, which one test's capture closes
+from fakes import put
 
 from flagon import application, capacity, commands, ports, programs, script_port, users_nginx
 from flagon.boot import Boot, BootError
@@ -538,6 +539,25 @@ def test_a_path_of_the_working_directory_is_meant_there(tmp_path, monkeypatch, w
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     assert commands.names_what_is_here(words) is here
+
+
+@pytest.mark.parametrize(("words", "here"), [
+    ("{0}/start.sh", True), ("sh {0}/start.sh", True), ("tini -- {0}/start.sh", True), ("boot.sh", True), ("python {0}/work.py", True), ("{0}/bare", True),
+    ("{0}/venv/bin/celery -A shop worker", False), ("celery -A shop worker", False), ("{0}/data.txt", False), ("python {0}/none.py", False), ("ls", False), ("{0}/tool", False),
+])  # fmt: skip
+def test_a_script_by_its_full_path_stands_in_the_working_directory(tmp_path, monkeypatch, words, here):
+    """/app/start.sh ran in uwsgi.ini's chdir, and did not find what lies beside it."""
+    files = {
+        "start.sh": "", "work.py": "", "bare": "#!/usr/bin/env bash\n", "data.txt": "", "tool": "#!/usr/bin/python3\n", "path/boot.sh": "",
+        "venv/pyvenv.cfg": "", "venv/bin/celery": "#!/bin/sh\n", "path/celery": "#!/opt/python\n",
+    }  # fmt: skip
+    put(tmp_path, files)
+    for name in ("bare", "tool", "start.sh", "path/boot.sh", "path/celery", "venv/bin/celery"):
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/path:/usr/bin:/bin")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert commands.names_what_is_here(words.format(tmp_path).split()) is here
 
 
 @pytest.mark.parametrize(("word", "text"), [

@@ -196,7 +196,8 @@ def test_nothing_is_handed_to_root(calls, data):
         (False, "RUN_AS", "1000", "RUN_AS has no effect"), (False, "RUN_AS", "owner", ""),
         (False, "RUN_AS", "root", "RUN_AS has no effect"), (False, "RUN_AS", "10001:7", "RUN_AS has no effect"),
         # at the end of a boot script: the first `flagon` has dropped root
-        (False, "gid in uwsgi.ini", "10001:999", ""), (False, "RUN_AS", "10001:0", ""), (False, "FLAGON_RUN_AS", "10001:0", ""),
+        (False, "gid in uwsgi.ini", "10001:999", ""), (False, "RUN_AS", "10001:0", ""),
+        (False, "FLAGON_RUN_AS", "10001:0", ""),
         (False, "gid in uwsgi.ini", "33:33", "gid in uwsgi.ini (33:33) is ignored"),
         (False, "default", None, ""),
     ],

@@ -310,6 +310,28 @@ def scripts(tmp_path, monkeypatch):
     return folder
 
 
+@pytest.mark.parametrize("end", [
+    "exec /start.sh", "/start.sh", "exec /usr/bin/supervisord", "exec supervisord -n", "exec /start-reload.sh", "exec /entrypoint.sh /start.sh",
+])  # fmt: skip
+def test_a_script_that_ends_in_an_old_image_s_start_hands_over(scripts, monkeypatch, end):
+    from flagon import commands, past_nginx
+
+    (scripts / "old.sh").write_text(f"#!/bin/sh\npwd\n{end}\n")
+    monkeypatch.setattr(
+        commands,
+        "is_ours",
+        lambda path: path in ("/start.sh", "/usr/bin/supervisord", "/start-reload.sh", "/entrypoint.sh"),
+    )
+    monkeypatch.setattr(past_nginx, "_names", lambda path, _: path == "/entrypoint.sh")
+    monkeypatch.setattr(
+        commands.shutil, "which", lambda name, **_: {"supervisord": "/usr/bin/supervisord"}.get(name, name)
+    )
+    assert past_nginx.handed_over(["./old.sh"], {}, str(scripts)) == end.removeprefix("exec ").split()
+    assert past_nginx.line(["./old.sh"], {}, str(scripts)) == ""
+    monkeypatch.setattr(commands, "is_ours", lambda path: False)  # a script of the author's own at that path
+    assert past_nginx.handed_over(["./old.sh"], {}, str(scripts)) == []
+
+
 @pytest.mark.parametrize(("line", "words"), [
     ("./boot.sh", "gunicorn -w 2 pkg.web:app"), ("bash boot.sh", "gunicorn -w 2 pkg.web:app"), ("exec sh ./boot.sh", "gunicorn -w 2 pkg.web:app"),
     ("./own.sh", "flagon serve"), ("./entry.sh", "/usr/bin/flagon"), ("./words.sh", "flagon serve gunicorn -w 2 pkg.web:app"), ("./either.sh", "uwsgi own.ini"),
