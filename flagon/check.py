@@ -68,7 +68,8 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
         origin = boot.origin
         whose = "" if origin.is_own else f"; packages: {origin.named()}, Python {origin.version}"
         asgi = "; ASGI, by gunicorn's asgi worker" if boot.values["WORKER_CLASS"] == "asgi" else ""
-        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{asgi}{whose}")
+        nginx_conf = f"; {boot.users.whole} in place of Flagon's nginx.conf" if boot.users.whole else ""
+        print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{asgi}{whose}{nginx_conf}")
     return errors
 
 

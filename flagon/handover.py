@@ -271,6 +271,8 @@ class Box:
             say("flagon", "info", f"packages: {boot.origin.named()}, Python {boot.origin.version}")
         for line in boot.origin.lines:
             say("flagon", "info", line)
+        if boot.users.whole:
+            say("flagon", "info", f"{boot.users.whole} is taken in place of Flagon's own nginx.conf: {boot.users.why}")
         if boot.settings.old.seen:
             say("flagon", "info", old_defaults(boot))
         if boot.database.kind != "none":

@@ -19,8 +19,12 @@ OVERWRITTEN = ("nginx.conf", "upload.conf")
 OLD_SOCKET = "/tmp/uwsgi.sock"
 # nginx takes these more than once: theirs stand beside ours.
 REPEATABLE = frozenset({"set_real_ip_from", "limit_req_zone", "limit_conn_zone"})
+MOST_INCLUDED = 100
 SPOOLED = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 OURS = "# nginx in Flagon."
+WHOLE = os.path.join("nginx", "whole.conf")  # taken whatever it says
+PASSES = frozenset("proxy_pass uwsgi_pass fastcgi_pass scgi_pass grpc_pass memcached_pass".split())
+OUR_SOCKETS, OUR_FILES = ("flagon/app.sock", "unix:app.sock"), "fragments/"
 
 
 class BadName(Exception):
@@ -33,6 +37,7 @@ class UsersNginx(NamedTuple):
     http: tuple[str, ...] = ()
     server: tuple[str, ...] = ()
     whole: str = ""  # in place of ours
+    why: str = ""  # it is taken so
     lines: tuple[str, ...] = ()  # for the boot
     http_directives: frozenset[str] = frozenset()  # of ours these give way
     locations: frozenset[Location] = frozenset()  # of ours these give way
@@ -63,11 +68,18 @@ def _files(*parts: str) -> list[str]:
 
 def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
     """What lies in /app/nginx/http.d, /app/nginx/server.d, /app/nginx.conf and /etc/nginx/conf.d. Raises BadName."""
-    whole = os.path.join(directory, "nginx.conf")
-    if os.path.isfile(whole) and not text_file.read(whole).startswith(OURS):
-        text = text_file.read(whole)
-        return UsersNginx(whole=whole, old_socket=OLD_SOCKET in text or _mentioned(_files(old_folder)))
     lines = []
+    for whole in (os.path.join(directory, WHOLE), os.path.join(directory, "nginx.conf")):
+        if not os.path.isfile(whole) or text_file.read(whole).startswith(OURS):
+            continue
+        why, why_not = ("its name says so", "") if whole.endswith(WHOLE) else meant(text_file.read(whole), old_folder)
+        if why:
+            old_socket = OLD_SOCKET in text_file.read(whole) or _mentioned(_files(old_folder))
+            return UsersNginx(whole=whole, why=why, old_socket=old_socket)
+        lines.append(
+            f"{whole} is left alone, and Flagon's own nginx.conf serves: {why_not}. If it is meant for this container, "
+            f"call it {os.path.join(directory, WHOLE)}; else a line in .dockerignore keeps it out of the image"
+        )
     http = _files(directory, "nginx", "http.d")
     for path in _files(old_folder):
         if os.path.basename(path) in OVERWRITTEN:
@@ -95,6 +107,56 @@ def find(directory: str, old_folder: str = OLD_FOLDER) -> UsersNginx:
         old_socket=_mentioned([*http, *server]),
         said=users_parameters.find((path, text_file.read(path)) for path in (*http, *server)),
     )
+
+
+def meant(text: str, old_folder: str = OLD_FOLDER) -> tuple[str, str]:
+    """(Why an nginx.conf is meant for this container, "") or ("", why it is not): many belong to an nginx beside it.
+
+    What it includes is looked at as well, one level deep.
+    """
+    own = list(nginx_text.directives(text))
+    paths = [path for one in own if one.words[0] == "include" for path in _included(one.words, old_folder)]
+    found = own + [one for path in paths for one in nginx_text.directives(text_file.read(path))]
+    for one in found:
+        for word in one.words:
+            if OLD_SOCKET in word or word.endswith(OUR_SOCKETS):
+                return f"it passes requests to {word}", ""
+            if one.words[0] == "include" and OUR_FILES in word:
+                return f"it includes {word}", ""
+    if elsewhere := list(dict.fromkeys(_elsewhere(found))):
+        return "", (
+            f"it passes requests to {', '.join(elsewhere[:3])} and none to the application, which is at "
+            f"unix://{OLD_SOCKET} (uwsgi_pass)"
+        )
+    if not any(one.words[0] == "http" and one.depth == 0 for one in own):
+        return "", "it has no http { }, so it is no whole configuration"
+    if not any(one.words[0] == "server" and one.block for one in found):
+        return "", "it has no server { }, and would answer nothing"
+    return "it passes requests to no other server", ""
+
+
+def _included(words: tuple[str, ...], old_folder: str) -> list[str]:
+    """The files of an `include`. What has no path lies in /etc/nginx."""
+    pattern = os.path.join(os.path.dirname(old_folder), words[-1])
+    return sorted(path for path in glob.glob(pattern) if os.path.isfile(path))[:MOST_INCLUDED]
+
+
+def _elsewhere(found: list[nginx_text.Directive]) -> Iterator[str]:
+    """host:port of every server that requests are passed to, those of `upstream` by their own addresses."""
+    upstreams: dict[str, list[str]] = {}
+    inside: list[str] | None = None
+    for one in found:
+        if one.words[0] == "upstream" and one.block:
+            inside = upstreams.setdefault(one.words[-1], [])
+        elif inside is not None and one.words[0] == "server" and not one.block:
+            inside += one.words[1:2]
+        elif one.block:
+            inside = None
+    for one in found:
+        if one.words[0] in PASSES and len(one.words) > 1:
+            _, unix, path = one.words[1].partition("unix:")
+            place = unix + path if unix else one.words[1].rpartition("://")[2].partition("/")[0]
+            yield from upstreams.get(place, [place])
 
 
 def _measured(given: set[str]) -> set[str]:

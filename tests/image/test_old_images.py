@@ -302,11 +302,25 @@ def test_an_nginx_conf_of_the_users_own() -> None:
         assert box.post("/who", data=iter([b"abc", b"def"])).json()["size"] == 6
         assert raw(box.host_port(), b"GET /go HTTP/1.0\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 302")
         assert "own-format" in box.wait_log("own-format")
+        assert "/app/nginx.conf is taken in place of Flagon's own nginx.conf: it passes requests to" in box.logs()
         assert box.exec("/opt/flagon/healthcheck") == ""
         box.kill("HUP")
         box.wait_log("workers with the new code")
         assert box.get("/").status_code == 200
         assert box.stop()[1] == 0
+
+
+def test_an_nginx_conf_of_compose_is_left() -> None:
+    beside = "events {} http { server { listen 8080; location / { proxy_pass http://web:5000; } } }"
+    files = {"app/app.py": UNF_MAIN, "app/nginx.conf": beside, "app/nginx/server.d/own.conf": "add_header X-Own yes;"}
+    with old(files, 'CMD ["gunicorn", "-b", "0.0.0.0:5000", "app:app"]', port=5000) as box:
+        reply = box.get("/")
+        assert (reply.text, reply.headers.get("X-Own")) == ("Hello World from Flask", "yes")
+        assert (
+            "/app/nginx.conf is left alone, and Flagon's own nginx.conf serves: it passes requests to web:5000"
+            in box.logs()
+        )
+        assert box.exec("/opt/flagon/healthcheck") == ""
 
 
 def test_what_theirs_listens_on_is_all(volume: str) -> None:

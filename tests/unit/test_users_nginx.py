@@ -71,11 +71,75 @@ def test_a_size_of_theirs_ends_ours_that_is_measured_by_it(tmp_path, folder, tex
 
 
 @pytest.mark.parametrize(
-    ("text", "whole"), [("events {}\n", True), ("# nginx in Flagon. Valid as it stands\nevents {}\n", False)]
+    ("text", "whole"),
+    [
+        ("events {} http { server { } }\n", True),
+        ("# nginx in Flagon. Valid as it stands\nevents {} http { server { } }\n", False),
+    ],
 )
 def test_a_whole_configuration(tmp_path, text, whole):
     found = users_nginx.find(put(tmp_path, {"nginx.conf": text}), "/nowhere")
     assert bool(found.whole) is whole
+
+
+HTTP = "events {{ }}\nhttp {{ {0} }}\n"
+LOCATION = "server {{ listen 8080; location / {{ {0}; }} }}"
+COMPOSE = [
+    ("proxy_pass http://127.0.0.1:5000", "127.0.0.1:5000"), ("proxy_pass http://web:5000", "web:5000"), ("proxy_pass http://app:8000/", "app:8000"),
+    ("uwsgi_pass flask:3031", "flask:3031"), ("fastcgi_pass php:9000", "php:9000"), ("proxy_pass http://unix:/run/gunicorn.sock", "unix:/run/gunicorn.sock"),
+    ("uwsgi_pass unix:///tmp/app.sock", "/tmp/app.sock"), ("set $up web:5000; proxy_pass http://$up", "$up"), ("grpc_pass grpc://x:1", "x:1"),
+    ("# unix:///tmp/uwsgi.sock was it once\n proxy_pass http://web", "web"), ("proxy_pass https://api.example.com/v1/", "api.example.com"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [HTTP, "{0}"])  # as a whole, and as a file for conf.d
+@pytest.mark.parametrize(("words", "named"), COMPOSE)
+def test_a_configuration_of_an_nginx_beside_it_is_left(tmp_path, shape, words, named):
+    """It took Flagon's place and answered 502, or ended the boot: `host not found in upstream`."""
+    directory = put(
+        tmp_path, {"nginx.conf": shape.format(LOCATION.format(words)), "nginx/server.d/a.conf": "add_header a b;"}
+    )
+    found = users_nginx.find(directory, "/nowhere")
+    assert (found.whole, found.server) == ("", (f"{directory}/nginx/server.d/a.conf",))
+    (line,) = found.lines
+    assert line.startswith(f"{directory}/nginx.conf is left alone")
+    assert f"passes requests to {named} and none" in line or f"{named} and none" in line
+    assert f"call it {directory}/nginx/whole.conf" in line
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    (HTTP.format(LOCATION.format("uwsgi_pass unix:///tmp/uwsgi.sock")), "unix:///tmp/uwsgi.sock"),
+    (HTTP.format("upstream a { server unix:/tmp/uwsgi.sock; } " + LOCATION.format("uwsgi_pass a")), "unix:/tmp/uwsgi.sock"),
+    (HTTP.format(LOCATION.format("include fragments/app.conf")), "fragments/app.conf"),
+    (HTTP.format(LOCATION.format("fastcgi_pass unix:/run/flagon/app.sock")), "app.sock"),
+    (HTTP.format(LOCATION.format("uwsgi_pass unix:///tmp/uwsgi.sock") + LOCATION.format("proxy_pass http://127.0.0.1:5555")), "uwsgi.sock"),
+    (HTTP.format(LOCATION.format("return 204")), "no other server"),
+    (HTTP.format("include conf.d/*.conf;"), "uwsgi.sock"),
+])  # fmt: skip
+def test_a_configuration_for_this_container_is_taken(tmp_path, text, why):
+    files = {
+        "app/nginx.conf": text,
+        "etc/conf.d/x.conf": LOCATION.format("uwsgi_pass unix:///tmp/uwsgi.sock") * ("conf.d" in text),
+    }
+    put(tmp_path, files)
+    found = users_nginx.find(str(tmp_path / "app"), str(tmp_path / "etc/conf.d"))
+    assert found.whole == str(tmp_path / "app/nginx.conf")
+    assert why in found.why
+
+
+@pytest.mark.parametrize(("text", "why"), [
+    (HTTP.format("upstream a { server web:5000; server other:5000 backup; keepalive 2; } " + LOCATION.format("proxy_pass http://a")), "to web:5000, other:5000 and none"),
+    (HTTP.format("include /etc/nginx/mime.types;"), "no server { }"), ("", "no http { }"), ("server { listen 80; return 204; }", "no http { }"), ("}{ ;;", "no http { }"),
+])  # fmt: skip
+def test_why_a_configuration_is_left(text, why):
+    assert users_nginx.meant(text, "/nowhere/conf.d")[0] == ""
+    assert why in users_nginx.meant(text, "/nowhere/conf.d")[1]
+
+
+def test_whole_conf_is_taken_whatever_it_says(tmp_path):
+    text = HTTP.format(LOCATION.format("proxy_pass http://127.0.0.1:5000"))
+    found = users_nginx.find(put(tmp_path, {"nginx/whole.conf": text, "nginx.conf": text}), "/nowhere")
+    assert found.whole == str(tmp_path / "nginx/whole.conf")
 
 
 def test_flagons_own_is_not_a_users():
