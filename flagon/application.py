@@ -97,7 +97,7 @@ def shown(boot: Boot) -> str:
     """What is served, as it may be said before it is loaded: without an object that nobody has seen yet."""
     application = boot.application
     module = application.target.partition(":")[0]
-    seen = source_of(application.directory, module) or not boot.objects
+    seen = source_of(application.base or application.directory, module) or not boot.objects
     return application.target if seen else module
 
 
@@ -111,5 +111,5 @@ def choose(boot: Boot, starter: str) -> locate.Application:
     application = locate.locate(boot.directory, found, environment)
     boot.objects = objects(found, application.target)
     follow = asgi_source.installed(boot.origin.folders())
-    boot.asgi = asgi_source.kind(application.directory, application.target, follow)
+    boot.asgi = asgi_source.kind(application.base or application.directory, application.target, follow)
     return application

@@ -30,6 +30,7 @@ from flagon import (
     secrets_store,
     site,
     users_nginx,
+    workdir,
 )
 from flagon import settings as settings_module
 from flagon.kinds import integer
@@ -184,7 +185,7 @@ class Boot:
 
     def _tell_identity(self) -> None:
         """Who this process has become (flagon/identity.py), and a RUN_AS that had no part in it."""
-        self.warnings += identity.lines
+        self.warnings += identity.lines + workdir.lines
         source = self.settings.sources["RUN_AS"]
         if remark := identity.remark(self.values["RUN_AS"], source):
             self.warnings.append(remark)

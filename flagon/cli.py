@@ -21,6 +21,7 @@ from flagon import (
     secrets_store,
     step,
     timeline,
+    workdir,
 )  # fmt: skip
 from flagon.boot import Boot, BootError, NoApplication
 from flagon.settings import SettingsError
@@ -194,11 +195,12 @@ def run_command(words: list[str], served: bool = False) -> int:
     try:
         boot.choose()
     except BootError:
-        environment = environment_without_application(boot)
+        environment, place = environment_without_application(boot), workdir.origin
     else:
         environment = application_environment(boot)
-        if not commands.names_what_is_here(words):
-            os.chdir(boot.application.directory)
+        place = workdir.origin if commands.names_what_is_here(words) else boot.application.directory
+    if place and not commands.names_what_is_beside(words):
+        os.chdir(place)
     environment["FLAGON_ADDED"] = commands.added(environment)
     from flagon import past_nginx
 
@@ -245,6 +247,8 @@ def main(arguments: list[str]) -> int:
         return USAGE_ERROR
     commands.take_back_added()
     commands.switch_reload_on(arguments, os.environ)
+    if verb not in workdir.ELSEWHERE:
+        workdir.enter(arguments if verb not in VERBS else rest if verb in ("serve", "check") else [], os.environ)
     try:
         if verb == "serve" and rest:
             if commands.served_instead(rest, os.environ, os.getcwd()) is None:

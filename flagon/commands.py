@@ -299,18 +299,24 @@ def names_what_is_here(words: list[str]) -> bool:
 
     The application may lie in another one (src, uwsgi.ini's chdir), which is where all others are run.
     """
-    every, inner = list(words[:1]) if "/" in words[0] else [], []  # type: list[str], list[str]
+    if names_what_is_beside(words):
+        return True
+    program = shutil.which(words[0]) or "" if "/" in words[0] or words[0].endswith(".sh") else ""
+    inner = [one for word in words[1:] if " " in word and words[0] in SHELLS for one in word.split()]
+    return any(_is_own_script(word) for word in (program, *words[1:3], *inner) if os.path.isabs(word))
+
+
+def names_what_is_beside(words: list[str]) -> bool:
+    """Whether a word of a command is a file in the working directory, by a relative path."""
+    every = list(words[:1]) if "/" in "".join(words[:1]) else []
     for before, word in zip(words, words[1:], strict=False):
         every.append(word)
         if before == "-m":
             path = word.replace(".", "/")
             every += [f"{path}.py", f"{path}/__main__.py"]
         elif " " in word and words[0] in SHELLS:
-            inner += word.split()
-    if any(os.path.isfile(word) for word in (*every, *inner) if not os.path.isabs(word)):
-        return True
-    program = shutil.which(words[0]) or "" if "/" in words[0] or words[0].endswith(".sh") else ""
-    return any(_is_own_script(word) for word in (program, *words[1:3], *inner) if os.path.isabs(word))
+            every += word.split()
+    return any(os.path.isfile(word) for word in every if not os.path.isabs(word))
 
 
 def _is_own_script(path: str) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flagon import environments, kinds, text_file
+from flagon import environments, kinds, text_file, workdir
 from flagon.table import SETTINGS
 
 # Names that only those images know. Where one of them is seen, the application was written for one of those images.
@@ -201,7 +201,7 @@ def _has_object(directory: str, module: str, variable: str) -> bool:
     """Whether a module of the user's has what is to be served; an installed one has whatever is said of it."""
     from flagon import wsgi_source  # not at each cold start
 
-    path = wsgi_source.source_of(directory, module)
+    path = wsgi_source.source_of(workdir.base(directory, module) or directory, module)
     if path is None:
         folders = environments.folders_for(os.environ, directory)
         return any(wsgi_source.source_of(folder, module) for folder in folders)

@@ -18,9 +18,9 @@ from flagon.boot import Boot
 from flagon.commands import starts_as_old
 from flagon.environments import Environment
 from flagon.logs import Output
+from flagon.workdir import APPLICATION  # where prestart.sh lies, whatever the working directory
 
 FOLDER = "/docker-entrypoint.d"
-APPLICATION = "/app"  # where prestart.sh lies, whatever the working directory
 OF_THE_SHELL = frozenset({"_", "PWD", "OLDPWD", "SHLVL"})
 # Sourced with `set -e`, as the old images did; then the shell stops itself, and what has become of it is read.
 SOURCE = "set -e\n. {script}\n/usr/bin/env -0 >{state}\nkill -STOP $$\n"

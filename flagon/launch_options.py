@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from flagon import cache, gunicorn_file, identity, places, site, statics
+from flagon import cache, gunicorn_file, identity, places, site, statics, workdir
 from flagon.boot import Boot
 from flagon.database import Database, is_absolute, is_read_only
 from flagon.inside import users_config
@@ -54,11 +54,12 @@ def direct_environment(boot: Boot) -> dict[str, str]:
 
 
 def old_path(boot: Boot) -> list[str]:
-    """uwsgi.ini's pythonpath; and /app itself, which the old images had in PYTHONPATH."""
-    old = boot.settings.old
-    if not old.seen or boot.application.directory == boot.directory:
-        return list(old.python_path)
-    return [*old.python_path, boot.directory]
+    """uwsgi.ini's pythonpath; the working directory and /app, which the old images had in PYTHONPATH, where another
+    directory is served; /app also where the module that is named lies there."""
+    old, application = boot.settings.old, boot.application
+    more = [boot.directory, workdir.APPLICATION] if old.seen else []
+    more = [folder for folder in (*more, application.base) if folder and folder != application.directory]
+    return list(dict.fromkeys((*old.python_path, *(folder for folder in more if os.path.isdir(folder)))))
 
 
 def gunicorns_path(boot: Boot) -> list[str]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from flagon import asgi_source, server_calls, wsgi_source
+from flagon import asgi_source, server_calls, workdir, wsgi_source
 from flagon.wsgi_source import FACTORIES, find_object, source_of
 
 SHOWN = 5  # names of files in a message
@@ -26,10 +26,15 @@ class Application(NamedTuple):
     target: str
     directory: str
     why: str
+    base: str = ""  # where the module's name begins, if not in `directory`
 
 
 class NotFound(Exception):
     """No application, or several; the message lists what was looked at and names the variable to set."""
+
+
+class Several(NotFound):
+    """Several, and none can be told from the rest."""
 
 
 class Clue(NamedTuple):
@@ -47,13 +52,17 @@ def given(directory: str, text: str, source: str, first: str = "") -> Applicatio
     if module.startswith(directory.rstrip("/") + "/"):
         module = module[len(directory.rstrip("/")) + 1 :]
     module = re.sub(r"\.py\Z", "", module).replace("/", ".").strip(".")
-    path = source_of(directory, module)
+    base = workdir.base(directory, module)
+    path = source_of(base or directory, module)
     if not name:
-        name = (find_object(path, first) or asgi_source.find(directory, module, first) if path else None) or first
+        name = (
+            find_object(path, first) or asgi_source.find(base or directory, module, first) if path else None
+        ) or first
         name = name or "app"
     elif name in FACTORIES or wsgi_source.is_factory(path, name):
         name += "()"
-    return Application(f"{module}:{name}", directory, f"{source}={text}")
+    why = f"{source}={text}" + (f", found in {path}" if base else "")
+    return Application(f"{module}:{name}", directory, why, base)
 
 
 def holds_anything(directory: str) -> bool:
@@ -209,7 +218,7 @@ def _chosen(directory: str, found: list[Application], kind: str) -> Application:
     if len(found) == 1:
         return found[0]
     several = ", ".join(application.target for application in found)
-    raise NotFound(
+    raise Several(
         f"several {kind} applications in {directory}, and none has a customary name: {several}. "
         f"Set APP_MODULE to the one to serve, such as APP_MODULE={found[0].target}."
     )

@@ -77,6 +77,22 @@ def test_another_working_directory_and_a_relative_ini() -> None:
         assert (who["cwd"], who["threads"]) == ("/application", True)
 
 
+def test_app_is_served_where_the_working_directory_has_nothing() -> None:
+    files = {"app/main.py": UNF_MAIN, "app/uwsgi.ini": "[uwsgi]\nmodule = main\ncallable = app\nprocesses = 2\n"}
+    with child_image(dockerfile(RUNTIME, "WORKDIR /tmp"), files) as image:
+        with Box(image=image) as box:
+            assert box.get("/who").json()["cwd"] == "/app"
+            assert "the working directory /tmp has no application in it: /app is served" in box.logs()
+            assert "2 workers x 1 threads" in box.logs()
+            assert box.exec("flagon", "python", "-c", "import main; print(main.app.name)").strip() == "main"
+            assert box.exec("flagon", "sh", "-c", "pwd").strip() == "/app"
+        checked = run_once(["check"], image=image)
+        assert "ok: main:app (uwsgi.ini=main:app)" in checked.stdout
+    files = {"app/shop/__init__.py": "", "app/shop/app.py": UNF_MAIN}
+    with old(files, "WORKDIR /app/shop", "ENV MODULE_NAME=shop.app") as box:
+        assert box.get("/who").json()["cwd"] == "/app/shop"
+
+
 @pytest.mark.parametrize("env", [
     {"MODULE_NAME": "custom_app.custom_main", "VARIABLE_NAME": "api"}, {"APP_MODULE": "custom_app.custom_main:api"},
     {"MODULE_NAME": "wrong", "APP_MODULE": "custom_app.custom_main:api"},

@@ -268,7 +268,7 @@ def test_the_order_of_clues(tmp_path):
 
 def test_an_object_that_is_looked_for_first_and_a_folder(tmp_path):
     root = put(tmp_path, {"deep/web.py": "app = Flask(1)\napplication = Flask(2)\n", "deep/other.py": ""})
-    assert locate.locate(root, [Clue("web.py", "uwsgi.ini", f"{root}/deep", "application")]) == (
+    assert locate.locate(root, [Clue("web.py", "uwsgi.ini", f"{root}/deep", "application")])[:3] == (
         "web:application", f"{root}/deep", "uwsgi.ini=web.py",
     )  # fmt: skip
     assert (
