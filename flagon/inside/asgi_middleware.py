@@ -14,7 +14,7 @@ from typing import Any
 
 from gunicorn.asgi.websocket import WebSocketDisconnected
 
-from flagon.inside import accel, claims, closing, slots
+from flagon.inside import accel, asgi_failures, claims, closing, slots
 from flagon.inside.body import SPOOL_IN_MEMORY
 from flagon.inside.context import request_id
 from flagon.inside.fastcgi import READ_SIZE
@@ -88,6 +88,9 @@ def behind_nginx(
             _open.add(stream)
         try:
             await application(scope, stream.receive, stream.send)
+        except BaseException as error:
+            asgi_failures.report(error, stream.left)
+            raise
         finally:
             stream.over()
             if row >= 0 and slots.shared is not None:
@@ -212,6 +215,7 @@ class Stream:
     body: Body | None = None
     named: Iterable[str] | None = None
     spa = False
+    left = False  # the application knows that the client is gone
     ping_pause = PING_PAUSE
 
     def __init__(self, kind: str, receive: Receive, send: Send) -> None:
@@ -225,6 +229,11 @@ class Stream:
 
     async def receive(self) -> Message:
         """What the client sends; what it sends at its end, where we have ended the stream."""
+        message = await self._received()
+        self.left = self.left or message["type"].endswith(".disconnect")
+        return message
+
+    async def _received(self) -> Message:
         if self.body is not None:
             return await self.body.receive()
         if self._end is None:
@@ -246,6 +255,7 @@ class Stream:
     async def send(self, message: Message) -> None:
         """To the client, with what nginx may be told. Raises Gone where the stream was ended."""
         if self._ended:
+            self.left = True
             raise Gone("the server has ended this stream")
         kind = message["type"]
         if kind == "http.response.start":
@@ -255,7 +265,11 @@ class Stream:
             self._end = asyncio.get_running_loop().create_future()
         elif kind == "http.response.body" and self._replaced:
             message = {**message, "body": b""}
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError:  # so ASGI 2.4 has it
+            self.left = True
+            raise
         if kind == "http.response.body" and self._end is not None:
             self._whole = bytes(message.get("body", b"")).endswith(EVENT_ENDS)
             if not message.get("more_body", False):

@@ -7,13 +7,14 @@ container, also where other workers serve. Here a start takes the time that it t
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 LOOK = 1.0  # seconds between two heartbeats while the application starts
 SLOW = 10.0  # seconds between two lines about a start that goes on
+TRACEBACK = "Traceback (most recent call last)"
 LEAST = 0.5  # seconds for an end, however little is left
 
 
@@ -30,6 +31,7 @@ class Lifespan:
         self.answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.task: asyncio.Task[None] | None = None
         self.asked = "startup"
+        self.is_leaving = False
         self.until = 0.0  # when a worker that leaves must be gone
 
     async def _run(self) -> None:
@@ -66,38 +68,55 @@ class Lifespan:
 
     async def _answered(self, answer: dict[str, Any]) -> bool:
         if answer["type"] == "lifespan.startup.complete":
+            if self.task is not None:
+                self.task.add_done_callback(self._ended)
             return True
         if self.task is not None:  # it may have more to say: Starlette raises what it has reported
             await asyncio.wait({self.task}, timeout=LEAST)
-            with contextlib.suppress(BaseException):
-                self.task.result()
-        raise Failed(str(answer.get("message") or "without a word of why").strip())
+        raise Failed(_with_traceback(answer.get("message"), _error_of(self.task)) or "without a word of why")
 
     def _without(self, needed: bool) -> bool:
         """It has ended before it said anything: as the specification has it, it has no lifespan."""
-        error = None if self.task is None or self.task.cancelled() else self.task.exception()
+        error = _error_of(self.task)
         why = f"{type(error).__name__}: {error}" if error else "it returned"
         if needed or (error is not None and not isinstance(error, Exception)):
-            raise Failed(f"{why} (asgi_lifespan is on)" if needed else why)
+            raise Failed(_with_traceback(f"{why} (asgi_lifespan is on)" if needed else why, error))
         self.log.info("the application has no lifespan (%.200s)", why)
         self.task = None
         return False
 
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """It has ended; said where it raised something while the worker serves, at once."""
+        if not self.is_leaving and (error := _error_of(task)):
+            self.log.error("the lifespan ended after the startup, so it has no shutdown: %r", error, exc_info=error)
+
     async def shutdown(self) -> None:
         """The application's end, within the time that the worker still has."""
-        if self.task is None:
+        if self.task is None or self.task.done():
             return
-        if self.task.done():
-            if not self.task.cancelled() and (error := self.task.exception()):
-                self.log.error("the lifespan ended after the startup, so it has no shutdown: %r", error)
-            return
+        self.is_leaving = True
         await self.told.put({"type": "lifespan.shutdown"})
         answer = asyncio.create_task(self.answers.get())
         seconds = max(LEAST, self.until - time.monotonic())
         await asyncio.wait({answer, self.task}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         if answer.done() and answer.result()["type"] == "lifespan.shutdown.failed":
-            self.log.error("lifespan shutdown failed: %s", answer.result().get("message", ""))
+            await asyncio.wait({self.task}, timeout=LEAST)
+            message = _with_traceback(answer.result().get("message"), _error_of(self.task))
+            self.log.error("lifespan shutdown failed: %s", message)
         elif not answer.done() and not self.task.done():
             self.log.warning("lifespan shutdown is not done after %.1f s, and is cut (GRACEFUL_TIMEOUT)", seconds)
-        elif not answer.done() and not self.task.cancelled() and self.task.exception() is not None:
-            self.log.error("lifespan shutdown failed: %r", self.task.exception())
+        elif not answer.done() and (error := _error_of(self.task)):
+            self.log.error("lifespan shutdown failed: %r", error, exc_info=error)
+
+
+def _error_of(task: asyncio.Task[None] | None) -> BaseException | None:
+    """What a task that may be done has raised."""
+    return task.exception() if task is not None and task.done() and not task.cancelled() else None
+
+
+def _with_traceback(message: Any, error: BaseException | None) -> str:
+    """What an application says of its failure, with where it was, unless that is in its words: Starlette's have it."""
+    text = str(message or "").strip()
+    if error is None or TRACEBACK in text:
+        return text
+    return f"{text}\n{''.join(traceback.format_exception(error))}".strip()

@@ -15,6 +15,7 @@ from flagon.inside.context import request_id
 from flagon.logs import CONTINUED, timestamp
 
 QUERY = re.compile(r"(?<=\S)\?.*")  # to the end of its line; a "?" by itself stands for what is not known
+KNOWN = "flagon_known"  # an exception with this attribute has its record (flagon/inside/asgi_failures.py)
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -87,6 +88,11 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         self.error_log.propagate = False
         self.access_log.handlers[:] = []
         self.access_log.propagate = False
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        """An exception that is being handled, unless there is a record of it already."""
+        if not getattr(sys.exc_info()[1], KNOWN, False):
+            super().exception(msg, *args, **kwargs)
 
 
 def write_once(ours: logging.Handler) -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -118,6 +119,94 @@ def test_starlette(image: str) -> None:
         _, code = box.stop()
         assert code == 0
         assert list(lines)[-1] == b"", "the stream ends after a whole event, and in order"
+
+
+FAILING = b"""import asyncio
+from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
+from fastapi.responses import StreamingResponse
+app = FastAPI()
+
+@app.get("/before")
+def before():
+    raise RuntimeError("boom before")
+
+@app.get("/during")
+def during():
+    def pieces():
+        yield "some"
+        raise RuntimeError("boom during")
+    return StreamingResponse(pieces())
+
+def task():
+    raise RuntimeError("boom after")
+
+@app.get("/after")
+def after(tasks: BackgroundTasks):
+    tasks.add_task(task)
+
+@app.get("/own-cancel")
+async def own():
+    raise asyncio.CancelledError
+
+@app.get("/wait")
+async def wait():
+    print("waits", flush=True)
+    await asyncio.sleep(30)
+
+@app.get("/endless")
+def endless():
+    async def pieces():
+        while True:
+            yield "x" * 65536
+            await asyncio.sleep(0.01)
+    return StreamingResponse(pieces())
+
+@app.websocket("/broken")
+async def broken(peer: WebSocket):
+    await peer.accept()
+    raise RuntimeError("boom socket")
+
+@app.websocket("/echo")
+async def echo(peer: WebSocket):
+    await peer.accept()
+    while True:
+        await peer.send_text(await peer.receive_text())
+"""
+
+
+@pytest.mark.timeout(180)
+def test_what_the_application_raises_is_in_the_log_once(image: str) -> None:
+    """Whenever it does; and nothing where a client leaves."""
+    with Box({"WEB_CONCURRENCY": "1"}, image=image, files={"main.py": FAILING}) as box:
+        for path in ("/before", "/during", "/after", "/own-cancel"):
+            with contextlib.suppress(requests.exceptions.RequestException):
+                box.get(path)
+        peer = websocket.create_connection(sockets_url(box, "/broken"), timeout=20)
+        peer.recv_data()
+        box.wait_log("boom socket")
+        log = box.logs()
+        errors = [one for one in box.records() if one["logger"] == "gunicorn.error" and one["level"] == "error"]
+        texts = [one["message"] for one in errors]
+        ends = ["boom before", "boom during", "boom after", "CancelledError", "boom socket"]
+        assert [text.startswith("Exception in ASGI application\nTraceback") for text in texts] == [True] * 5
+        assert [text.endswith(end) for text, end in zip(texts, ends, strict=True)] == [True] * 5
+        paths = ["/before", "/during", "/after", "/own-cancel"]
+        assert [one["request_id"] for one in errors][:4] == [box.access(path)["request_id"] for path in paths]
+        for path in ("/wait", "/endless"):
+            with (
+                contextlib.suppress(requests.exceptions.RequestException),
+                box.get(path, stream=True, timeout=2) as reply,
+            ):
+                reply.raw.read(65536)
+        peer = websocket.create_connection(sockets_url(box, "/echo"), timeout=20)
+        peer.send("hello")
+        assert peer.recv() == "hello"
+        peer.sock.close()
+        time.sleep(2)
+        box.stop()
+        rest = box.logs()[len(log) :]
+        assert "Traceback" not in rest
+        assert '"logger": "gunicorn.error", "level": "error"' not in rest
 
 
 @pytest.mark.timeout(180)

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import contextlib
+import logging
 
 import pytest
 
 from flagon import application, asgi_source, capacity, commands, locate, users_nginx
 from flagon.boot import Boot, BootError
-from flagon.inside import asgi_middleware, lifespan, loading, own_routes
+from flagon.inside import asgi_middleware, lifespan, loading, logs, own_routes
 
 FAST = "from fastapi import FastAPI\napp = FastAPI()\n"
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -335,12 +337,101 @@ def test_a_websocket_is_told_and_closed():
     assert [(one["type"], one.get("code")) for one in sent] == [("websocket.accept", None), ("websocket.close", 1001)]
 
 
+class ClientDisconnect(Exception):
+    """Starlette's, by its name."""
+
+
+class WebSocketDisconnect(Exception):
+    """The same for a WebSocket."""
+
+
+def raising(error, *messages, told=False):
+    async def application(scope, receive, send):
+        if told:
+            await receive()
+        for message in messages:
+            await send(message)
+        raise error
+
+    return application
+
+
+def failing(error, *messages, kind="http", gone=()):
+    """What is logged where an application raises, by the middleware and then by gunicorn."""
+    records, log = [], logging.getLogger("gunicorn.error")
+    handler = logging.Handler()
+    handler.emit = records.append
+    log.addHandler(handler)
+    gunicorns = logs.GunicornLogger.__new__(logs.GunicornLogger)
+    gunicorns.error_log = log
+    incoming, raised = [{"type": one} for one in gone], None
+    try:
+        served(raising(error, *messages, told=bool(gone)), scope_of(kind), incoming)
+    except BaseException as caught:
+        raised = caught
+        if isinstance(error, Exception) and messages[-1:] != (WHOLE,):  # so gunicorn's asgi/protocol.py has it
+            gunicorns.exception("Error in ASGI application")
+    finally:
+        log.removeHandler(handler)
+    assert raised is error
+    return [(record.levelname, record.exc_info[1]) for record in records]
+
+
+STARTED, WHOLE = (
+    {"type": "http.response.start", "status": 500, "headers": []},
+    {"type": "http.response.body", "body": b"x"},
+)
+
+
+@pytest.mark.parametrize(("messages", "kind"), [
+    ((), "http"), ((STARTED,), "http"), ((STARTED, {**WHOLE, "more_body": True}), "http"), ((STARTED, WHOLE), "http"),
+    ((), "websocket"), (({"type": "websocket.accept"},), "websocket"),
+])  # fmt: skip
+@pytest.mark.parametrize("error", [
+    RuntimeError("boom"), SystemExit(3), OSError(28, "disk"), ClientDisconnect("nobody has left"), asyncio.CancelledError(),
+], ids=repr)  # fmt: skip
+def test_what_the_application_raises_is_logged_once(messages, kind, error):
+    error.__dict__.clear()
+    assert failing(error, *messages, kind=kind) == [("ERROR", error)]
+
+
+def test_a_client_that_leaves_is_no_error():
+    for error, kind in (
+        (ClientDisconnect(), "http"),
+        (WebSocketDisconnect(), "websocket"),
+        (asgi_middleware.Gone(), "http"),
+    ):
+        assert failing(error, kind=kind, gone=[f"{kind}.disconnect"]) == []
+    bug = KeyError("in its clean-up")
+    assert failing(bug, gone=["http.disconnect"]) == [("ERROR", bug)]
+    if hasattr(builtins, "ExceptionGroup"):
+        groups = [ExceptionGroup("tasks", [ClientDisconnect(), *more]) for more in ([], [bug])]  # noqa: F821
+        assert [len(failing(group, gone=["http.disconnect"])) for group in groups] == [0, 1]
+
+    async def cut():
+        async def waits(scope, receive, send):
+            await asyncio.sleep(9)
+
+        task = asyncio.ensure_future(asgi_middleware.behind_nginx(waits)(scope_of(), None, None))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    reported = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.getLogger("gunicorn.error"), "error", lambda *words, **_: reported.append(words))
+        asyncio.run(cut())
+    assert reported == []
+
+
 class Log:
     def __init__(self):
         self.said = []
 
     def __getattr__(self, name):
-        return lambda message, *words: self.said.append(message % words)
+        return lambda message, *words, exc_info=None: self.said.append(
+            message % words + (" with traceback" if exc_info else "")
+        )
 
 
 def started(application, needed=False, seconds=0.0):
@@ -442,10 +533,28 @@ def test_the_lifespan():
     good, said = started(_hangs)
     assert (good, "is cut (GRACEFUL_TIMEOUT)" in said[0]) == (True, True)
     good, said = started(_fails_at_its_end)
-    assert (good, said) == (True, ["lifespan shutdown failed: RuntimeError('pool')"])
-    for failing, needed, words in ((_failing, False, "no database"), (_none, True, "asgi_lifespan is on")):
+    assert (good, said) == (True, ["lifespan shutdown failed: RuntimeError('pool') with traceback"])
+    for unready, needed, words in (
+        (_failing, False, "^no database\nTraceback"),
+        (_none, True, "asgi_lifespan is on\\)\nTraceback"),
+    ):
         with pytest.raises(lifespan.Failed, match=words):
-            started(failing, needed)
+            started(unready, needed)
+
+
+def test_a_lifespan_that_breaks_while_the_worker_serves_is_said_then():
+    log = Log()
+
+    async def run():
+        found = lifespan.Lifespan(_answering(COMPLETE, PAGE), {}, log)
+        await found.start(False, lambda: True, log.said.append)
+        await asyncio.sleep(0.01)
+        assert "has no shutdown" in log.said[0]
+        assert log.said[0].endswith("with traceback")
+        await found.shutdown()
+
+    asyncio.run(run())
+    assert len(log.said) == 1
 
 
 def test_own_routes_of_starlette_s_kind():
