@@ -74,8 +74,7 @@ def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
 def is_ours(path: str) -> bool:
     """Whether the file at an old image's path is the one that this image has there."""
     try:
-        with open(path, "rb") as file:
-            return OURS_BY_NAME in file.read(2000)
+        return OURS_BY_NAME in text_file.head(path, 2000)
     except OSError:
         return False
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from flagon import places
+from flagon import places, text_file
 
 PRIVATE_KEYS = ("id_rsa", "id_ed25519", "id_ecdsa", "id_dsa")
 SKIPPED = frozenset({".git", "node_modules", ".venv", "venv", "__pycache__"})
@@ -39,7 +39,6 @@ def _is_private_key(directory: str, name: str) -> bool:
     if not name.endswith((".pem", ".key")):
         return False
     try:
-        with open(os.path.join(directory, name), "rb") as file:
-            return b"PRIVATE KEY-----" in file.read(4096)
+        return b"PRIVATE KEY-----" in text_file.head(os.path.join(directory, name), 4096)
     except OSError:
         return False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 
+from flagon import text_file
+
 LOOKED_AT = 1 << 20  # bytes of a script
 
 
 def windows(path: str) -> bytes | None:
     """The text with plain line ends, of a script that has Windows'; None of any other file."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(LOOKED_AT + 1)
+        text = text_file.head(path, LOOKED_AT + 1)
     except OSError:
         return None
     return text.replace(b"\r\n", b"\n") if b"\r\n" in text and len(text) <= LOOKED_AT and b"\0" not in text else None

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 
-from flagon import commands, masking, shell_pieces, wrappers
+from flagon import commands, masking, shell_pieces, text_file, wrappers
 from flagon.environments import OWN
 
 OURS = "/opt/flagon/entrypoint.sh"
@@ -189,8 +189,7 @@ def _starts_the_box(words: list[str]) -> bool:
 
 def _names(path: str, text: bytes) -> bool:
     try:
-        with open(path, "rb") as file:
-            return text in file.read(2000)
+        return text in text_file.head(path, 2000)
     except OSError:
         return False
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 
-from flagon import places
+from flagon import places, text_file
 
 KEY_BYTES = 48
+LARGEST = 4096  # bytes of the file: the application can write there, and what has no end would end the start
 FOR_A_COMMAND = "random for this command"
 
 
@@ -22,8 +23,7 @@ def random_key() -> str:
 
 def _read(path: str) -> str | None:
     try:
-        with open(path, encoding="ascii") as file:
-            text = file.read().strip()
+        text = text_file.content(path, LARGEST).decode("ascii").strip()
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ import os
 import shlex
 from collections.abc import Iterable, Iterator
 
-from flagon import places, serving
+from flagon import places, serving, text_file
 from flagon.access import BESIDE
 from flagon.dangers import SKIPPED
 from flagon.inside.sqlite_copy import SUFFIX
@@ -37,8 +37,7 @@ def _said() -> list[str]:
     """What its workers have said of its settings, as this user: nothing is done with it that they could not do."""
     for place in serving.paths(SAID):
         try:
-            with open(place, encoding="utf-8") as file:
-                found = json.loads(file.read(LONGEST))
+            found = json.loads(text_file.head(place, LONGEST))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(found, list):

@@ -19,18 +19,35 @@ def read(path: str) -> str:
         return ""
 
 
+def head(path: str, size: int) -> bytes:
+    """Its first bytes, as many as there are of them, without waiting for anybody. Raises OSError, also of a pipe."""
+    descriptor = _opened(path)
+    try:
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is a pipe, and no file")
+    return descriptor
+
+
 def content(path: str, largest: int = LARGEST) -> bytes:
     """All of it, without waiting for anybody. Raises OSError, also where there is no end: a pipe, /dev/zero."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = _opened(path)
     try:
-        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "it is a pipe, and no file")
         pieces, room = [], largest
         while piece := os.read(descriptor, 1 << 20):
             pieces.append(piece)
             room -= len(piece)
             if room < 0:
-                raise OSError(errno.EFBIG, f"it is larger than {largest >> 20} MB")
+                raise OSError(
+                    errno.EFBIG, f"it is larger than {f'{largest >> 20} MB' if largest >> 20 else f'{largest} bytes'}"
+                )
         return b"".join(pieces)
     finally:
         os.close(descriptor)

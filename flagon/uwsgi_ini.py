@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from flagon import text_file
 
+LONGEST = 1 << 20  # characters of one option, and of all that is filled in: what names itself twice has no end
 PLACEHOLDER = re.compile(r"\$\((\w+)\)|%\((\S+?)\)|%([dnsp])")  # uWSGI documentation, "Configuring uWSGI"
 
 
@@ -23,7 +24,7 @@ def read(path: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
         raise BadIni(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     options: list[tuple[str, str]] = []
     known: dict[str, str] = {}
-    section = "uwsgi"
+    section, size = "uwsgi", 0
     holds: bool | None = True  # of the block that an if-... has begun
     for number, line in enumerate((line.strip() for line in lines), 1):
         if not line or line[0] in ";#":
@@ -48,6 +49,11 @@ def read(path: str, environ: Mapping[str, str]) -> list[tuple[str, str]]:
         if name == "endif" or not holds:
             continue
         value = _filled(value if separator else "true", path, known, environ)
+        size += len(value)
+        if size > LONGEST:
+            raise BadIni(
+                f"{path} line {number}: filled in, the options up to {name} are longer than {LONGEST >> 20} MB"
+            )
         known[name] = value
         options.append((name, value))
     return options
@@ -76,9 +82,17 @@ def _filled(value: str, path: str, known: Mapping[str, str], environ: Mapping[st
     folder, file = os.path.split(os.path.abspath(path))
     letters = {"d": folder + "/", "p": os.path.join(folder, file), "s": file, "n": file.rpartition(".")[0]}
 
+    room = LONGEST
+
     def put(found: re.Match[str]) -> str:
+        nonlocal room
         if found[1]:
-            return environ.get(found[1], "")
-        return known.get(found[2].replace("_", "-"), "") if found[2] else letters[found[3]]
+            text = environ.get(found[1], "")
+        else:
+            text = known.get(found[2].replace("_", "-"), "") if found[2] else letters[found[3]]
+        room -= len(text)
+        if room < 0:
+            raise BadIni(f"{path}: the value {value[:60]!r} is longer than {LONGEST >> 20} MB, filled in")
+        return text
 
     return PLACEHOLDER.sub(put, value)

@@ -8,7 +8,20 @@ import time
 
 import pytest
 
-from flagon import commands, guard, masking, procfile, script_port, server_calls, text_file, uwsgi_ini, wsgi_source
+from flagon import (
+    commands,
+    guard,
+    hooks,
+    line_ends,
+    masking,
+    procfile,
+    script_port,
+    secrets_store,
+    server_calls,
+    text_file,
+    uwsgi_ini,
+    wsgi_source,
+)
 from flagon.inside import report
 
 APP = "from flask import Flask\napp = Flask(__name__)\n"
@@ -83,6 +96,45 @@ def test_no_file_is_waited_for(tmp_path):
     (tmp_path / "Procfile").symlink_to("/dev/zero")
     assert procfile.read(str(tmp_path)) == {}
     assert procfile.unread(str(tmp_path)) == "it is larger than 4 MB"
+    assert hooks.shell_for(path) == "/bin/sh"
+    assert line_ends.windows(path) is None
+    assert not commands.is_ours(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkfifo, "it is a pipe"),
+        (lambda path: os.symlink("/dev/zero", path), "larger than 4096 bytes"),
+        (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 1 << 40), "larger than 4096 bytes"),
+        (os.mkdir, "Is a directory"),
+    ],
+)
+def test_what_the_application_has_put_in_the_place_of_its_key_ends_the_start(tmp_path, make, why):
+    make(tmp_path / "secret_key")
+    with pytest.raises(secrets_store.Unreadable, match=why):
+        secrets_store.load_or_make(str(tmp_path))
+
+
+DOUBLING = "a0=xx\n" + "".join(f"a{number + 1}=%(a{number})%(a{number})\n" for number in range(34))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (DOUBLING, "line 2[0-9]: filled in, the options up to a"),
+        ("a=" + "x" * 500_000 + "\nb=" + "%(a)" * 100_000, r"the value '%\(a\)%"),
+        ("a=" + "x" * 500_000 + "\n" + "b=%(a)\n" * 100_000, "the options up to b"),
+        ("a=" + "x" * 500_000 + "\nif-opt = b=" + "%(a)" * 100_000 + "\nendif =", "longer than 1 MB"),
+    ],
+    ids=["doubling", "one line", "many lines", "a condition"],
+)
+def test_an_ini_that_fills_itself_in_has_an_end(tmp_path, text, said):
+    (tmp_path / "uwsgi.ini").write_text("[uwsgi]\n" + text)
+    begun = time.thread_time()
+    with pytest.raises(uwsgi_ini.BadIni, match=said):
+        uwsgi_ini.read(str(tmp_path / "uwsgi.ini"), {})
+    assert time.thread_time() - begun < 5.0
 
 
 @pytest.mark.parametrize(
