@@ -7,6 +7,7 @@ from another file of the application's are looked up there. What only the loaded
 from __future__ import annotations
 
 import ast
+import bisect
 import os
 from typing import NamedTuple
 
@@ -28,6 +29,8 @@ TO_WSGI = {"ASGIMiddleware": ("a2wsgi",)}
 PACKAGES = tuple("starlette quart litestar sanic asgiref socketio channels blacksheep falcon lilya".split())
 MODULES = ("asgi", "app", "main", "application", "server", "run", "wsgi", "autoapp")
 MOST_FILES = 12  # that are read on the way to where the application is made
+DEEPEST = 60  # names that stand for one another
+MOST_QUESTIONS = 20_000  # what a name stands for: a source of a few lines can ask for ever
 SOCKETS = ("ASGIApp()",)  # of python-socketio, whose clients live in one process's memory
 
 
@@ -89,6 +92,7 @@ class _Files:
     def __init__(self, directory: str, most: int, calls: frozenset[str] = CALLS) -> None:
         self.directory, self.most, self.calls = directory, most, calls
         self.read: dict[str, _Scope | None] = {}
+        self.questions = self.circles = self.depth = 0
 
     def scope(self, module: str) -> _Scope | None:
         """What a module binds; None if it is not the application's, or one file too many."""
@@ -107,8 +111,12 @@ class _Scope:
         self.files, self.package, self.outer = files, package, outer
         self.bound: list[tuple[str, Value]] = []
         self.returned: list[tuple[ast.expr, int]] = []
+        self.places: dict[str, list[int]] = {}
         self.asked: set[tuple[str, int, bool]] = set()  # what is being found out: a name may stand for itself
+        self.found: dict[tuple[str, int, bool], str] = {}
         self._walk(body)
+        for index, (name, _) in enumerate(self.bound):
+            self.places.setdefault(name, []).append(index)
 
     def named(self, name: str, before: int = END) -> str:
         """The kind of what a name stands for at that place."""
@@ -119,20 +127,35 @@ class _Scope:
         return self._asked(name, before, True)
 
     def _asked(self, name: str, before: int, call: bool) -> str:
-        if (name, before, call) in self.asked:
+        index = self._last(name, before)
+        key = (name, -1 if index is None else index, call)
+        if key in self.found:
+            return self.found[key]
+        files = self.files
+        files.questions += 1
+        if key in self.asked or files.depth > DEEPEST or files.questions > MOST_QUESTIONS:
+            files.circles += 1
             return ""
-        self.asked.add((name, before, call))
+        before_it = files.circles
+        self.asked.add(key)
+        files.depth += 1
         try:
-            index = self._last(name, before)
             if index is not None:
-                return (self._gives if call else self._is)(self.bound[index][1], index)
-            return self.outer._asked(name, END, call) if self.outer else ""
+                kind = (self._gives if call else self._is)(self.bound[index][1], index)
+            else:
+                kind = self.outer._asked(name, END, call) if self.outer else ""
         finally:
-            self.asked.discard((name, before, call))
+            self.asked.discard(key)
+            files.depth -= 1
+        if kind or files.circles == before_it:  # else another way to it may find more
+            self.found[key] = kind
+        return kind
 
     def _last(self, name: str, before: int) -> int | None:
-        last = min(before, len(self.bound)) - 1
-        return next((index for index in range(last, -1, -1) if self.bound[index][0] == name), None)
+        """Where it was bound last before that place."""
+        places = self.places.get(name, [])
+        count = bisect.bisect_left(places, before)
+        return places[count - 1] if count else None
 
     def _is(self, value: Value, at: int) -> str:
         """Of an object."""

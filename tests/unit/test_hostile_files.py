@@ -9,6 +9,7 @@ import time
 import pytest
 
 from flagon import (
+    asgi_source,
     commands,
     guard,
     hooks,
@@ -84,6 +85,44 @@ def test_a_nested_source_ends_in_no_traceback(kind, tmp_path):
         read(path)
     assert script_port.asked(path, {}).port in ("", "5000")
     assert time.thread_time() - begun < 5.0
+
+
+TWICE = 40
+ASGI_SOURCES = {
+    "conditions": "a0 = x\n" + "".join(f"a{i + 1} = a{i} if x else a{i}\n" for i in range(TWICE)) + f"app = a{TWICE}\n",
+    "returns": "def f0(): return x\n"
+    + "".join(f"def f{i + 1}():\n    if x:\n        return f{i}()\n    return f{i}()\n" for i in range(TWICE))
+    + f"app = f{TWICE}()\n",
+    "arguments": "a0 = x\n" + "".join(f"a{i + 1} = m(a{i}, a{i})\n" for i in range(TWICE)) + f"app = a{TWICE}\n",
+    "circles": "".join(
+        f"def f{i}():\n    if x:\n        return f{(i + 1) % TWICE}()\n    return f{(i + 2) % TWICE}()\n"
+        for i in range(TWICE)
+    )
+    + "app = f0()\n",
+    "names": "".join(f"a{i} = x\n" for i in range(8000)) + "app = a7999\n",
+    "nested": "app = " + "a if x else " * 3000 + "a\n",
+    "a chain": "a0 = x\n" + "".join(f"a{i + 1} = a{i}\n" for i in range(5000)) + "app = a5000\n",
+}
+
+
+@pytest.mark.parametrize("kind", ASGI_SOURCES)
+def test_an_asgi_source_that_asks_for_ever_has_an_end(kind, tmp_path):
+    (tmp_path / "app.py").write_text("import fastapi\n" + ASGI_SOURCES[kind])
+    begun = time.thread_time()
+    assert asgi_source.kind(str(tmp_path), "app:app") == ""
+    assert asgi_source.find(str(tmp_path), "app") is None
+    assert asgi_source.evident(str(tmp_path), "app") is None
+    assert time.thread_time() - begun < 5.0
+
+
+def test_a_circle_hides_nothing(tmp_path):
+    text = "def f():\n    if x:\n        return g()\n    return FastAPI()\ndef g():\n    return f()\napp = f()\nother = g()\n"
+    (tmp_path / "app.py").write_text("from fastapi import FastAPI\n" + text)
+    for name in ("app", "other", "f()", "g()"):
+        assert asgi_source.kind(str(tmp_path), f"app:{name}") == "FastAPI()"
+    scope = asgi_source._Files(str(tmp_path), 1).scope("app")
+    assert scope is not None
+    assert [scope.called("f"), scope.called("g"), scope.named("other")] == ["FastAPI()"] * 3
 
 
 def test_no_file_is_waited_for(tmp_path):
