@@ -11,6 +11,7 @@ import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
+from urllib.parse import quote, unquote_to_bytes
 
 from gunicorn.asgi.websocket import WebSocketDisconnected
 
@@ -50,6 +51,11 @@ def end_all() -> None:
         stream.end()
 
 
+def _shown(scope: Scope) -> str:
+    """The path in a line of the log: as it was sent, since a decoded one has line breaks that are a client's."""
+    return str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("ascii", "backslashreplace"))
+
+
 def single(application: Any) -> ASGI:
     """An application of ASGI 2, which is called twice, as one of ASGI 3."""
 
@@ -77,7 +83,7 @@ def behind_nginx(
         row = -1
         if slots.shared is not None:
             method = scope.get("method", "WEBSOCKET")
-            row = slots.shared.note(f"{request_id.get() or '?'} {method} {scope['path']}")
+            row = slots.shared.note(f"{request_id.get() or '?'} {method} {_shown(scope)}")
         stream = Stream(kind, receive, send)
         if kind == "http":
             stream.body = Body(receive, spool) if headers.get(b"content-length", b"0") != b"0" else None
@@ -116,9 +122,20 @@ def settle(scope: Scope) -> dict[bytes, bytes]:
     server = given.get(b"x-flagon-server-name", b"localhost").decode("latin-1")
     scope["server"] = (server, _number(given.get(b"x-flagon-server-port", b""), 443 if secure else 80))
     scope["scheme"] = scheme if scope["type"] == "http" else "wss" if secure else "ws"
+    without_fragment(scope)
     if "/." in scope["path"]:
         scope["path"] = without_dots(scope["path"])
     return given
+
+
+def without_fragment(scope: Scope) -> None:
+    """End the target at a `#`, as nginx does to choose a location (ngx_http_parse_complex_uri): all is handed on."""
+    raw, query = scope.get("raw_path", b""), scope.get("query_string", b"")
+    if b"#" in raw:
+        scope["raw_path"], scope["query_string"] = raw.partition(b"#")[0], b""
+        scope["path"] = unquote_to_bytes(scope["raw_path"]).decode("utf-8", "replace")  # as gunicorn's parser has it
+    elif b"#" in query:
+        scope["query_string"] = query.partition(b"#")[0]
 
 
 def _number(text: bytes, otherwise: int) -> int:

@@ -9,12 +9,13 @@ import asyncio
 import builtins
 import contextlib
 import logging
+from urllib.parse import unquote_to_bytes
 
 import pytest
 
 from flagon import application, asgi_source, capacity, commands, locate, users_nginx
 from flagon.boot import Boot, BootError
-from flagon.inside import asgi_middleware, lifespan, loading, logs, own_routes
+from flagon.inside import asgi_middleware, lifespan, loading, logs, own_routes, slots
 
 FAST = "from fastapi import FastAPI\napp = FastAPI()\n"
 FLASK = "from flask import Flask\napp = Flask(__name__)\n"
@@ -267,6 +268,46 @@ def test_below_a_prefix(path, seen):
     scopes = []
     served(answering(seen=scopes), scope_of(path=path), prefix="/p")
     assert (scopes[0]["root_path"], scopes[0]["path"]) == ("/p", seen)
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "raw", "query"),
+    [
+        ("/#/../admin/x", "/", "/", ""),
+        ("/a/..#/../../admin", "/", "/a/..", ""),
+        ("/%2e%2e%2fx#y", "/x", "/%2e%2e%2fx", ""),
+        ("/a#?b", "/a", "/a", ""),
+        ("/a?b#c?d", "/a", "/a", "b"),
+        ("/a%23/../b%3f?c%23d", "/b?", "/a%23/../b%3f", "c%23d"),
+        ("/%c3%a4%ff#", "/\u00e4\ufffd", "/%c3%a4%ff", ""),
+        ("/;/..\\#", "/;/..\\", "/;/..\\", ""),
+    ],
+)
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_the_path_ends_where_nginx_ends_it(kind, target, path, raw, query):
+    whole, _, asked = target.encode().partition(b"?")
+    given = {"path": unquote_to_bytes(whole).decode("utf-8", "replace"), "raw_path": whole, "query_string": asked}
+    seen = []
+
+    async def application(scope, receive, send):
+        seen.append(scope)
+
+    served(application, {**scope_of(kind), **given})
+    assert (seen[0]["path"], seen[0]["raw_path"], seen[0]["query_string"]) == (path, raw.encode(), query.encode())
+
+
+def test_a_line_break_of_a_client_s_is_in_no_obituary(monkeypatch):
+    board = slots.Board(2)
+    monkeypatch.setattr(slots, "shared", board)
+    noted = []
+
+    async def application(scope, receive, send):
+        noted.extend(board.requests())
+
+    raw = b"/a%0a2026-12-01T00:00:00Z error\xc2\x85"
+    served(application, {**scope_of(path="/a\n2026-12-01T00:00:00Z error\x85"), "raw_path": raw})
+    served(application, scope_of(path="/b\nc\x85"))
+    assert noted == ["? GET /a%0a2026-12-01T00:00:00Z error\\xc2\\x85", "? GET /b%0Ac%C2%85"]
 
 
 def test_a_body_that_is_not_read_is_read_before_the_answer():
