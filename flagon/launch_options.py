@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any
 
-from flagon import cache, gunicorn_file, identity, places, site, statics, workdir
+from flagon import cache, gunicorn_file, identity, places, room, site, statics, workdir
 from flagon.boot import Boot
 from flagon.database import Database, is_absolute, is_read_only
 from flagon.inside import users_config
@@ -141,6 +141,7 @@ def launch_options(boot: Boot, spool: str, token: str = "") -> dict[str, Any]:
         "pass_headers": list(values["PASS_HEADERS"] or ()),
         "users_parameters": _users_parameters(boot),
         "backlog": values["BACKLOG"],
+        "websocket_room": room.websockets(boot.memory, values["WEB_CONCURRENCY"]),
         "streams_max": values["STREAMS_MAX"],
         "max_requests": values["MAX_REQUESTS"],
         "max_requests_jitter": values["MAX_REQUESTS_JITTER"],

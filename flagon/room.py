@@ -10,6 +10,7 @@ MOST_REQUESTS = 1024
 SAID_OF_NO_LIMIT = 2048 * MEGABYTE  # who says that there is none may send as much
 REQUEST_BUFFERS = 49 * KILOBYTE  # of one request: its headers, and its response's
 BUFFER = 16 * KILOBYTE
+LARGEST_MESSAGE = 16 * MEGABYTE  # of a WebSocket: gunicorn's own most, and uvicorn's
 # nginx, for a client that asks for a static text compressed and does not read it: zlib takes 264 kB of these, the rest
 # is buffers (statics.GZIP) and the request.
 TEXT = 320 * KILOBYTE
@@ -66,6 +67,16 @@ def of(spool: Spool, memory: int, concurrent: int) -> Room:
         buffers=max(4, min(buffers, 16)),
         texts=min(limit // 16 // TEXT + 1, 65535),
     )
+
+
+def websockets(memory: int, workers: int) -> int:
+    """Bytes that unfinished messages of ASGI's WebSockets may hold in one worker: a part of `memory`, in MB."""
+    return max(memory * MEGABYTE // 16 // workers, 2 * MEGABYTE)
+
+
+def largest_message(websockets: int) -> int:
+    """One of them: two have room, so that one slow client does not take all."""
+    return min(websockets // 2, LARGEST_MESSAGE)
 
 
 def explained(spool: Spool, room: Room, given: int) -> str:

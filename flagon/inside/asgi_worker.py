@@ -9,7 +9,7 @@ from typing import Any
 
 from gunicorn.workers.gasgi import ASGIWorker as GunicornsWorker
 
-from flagon.inside import asgi_middleware, closing
+from flagon.inside import asgi_middleware, asgi_websocket, closing
 from flagon.inside.lifespan import Failed, Lifespan
 
 ACCEPTED = 0.05  # seconds in which what was accepted becomes a connection that is waited for
@@ -23,6 +23,7 @@ class ASGIWorker(GunicornsWorker):  # type: ignore[misc]
 
     def load_wsgi(self) -> None:
         """Load the application and start its lifespan: only then is the worker loaded."""
+        asgi_websocket.install(self.cfg.flagon["websocket_room"], self.cfg.websocket_max_message_size)
         super().load_wsgi()
         mode = getattr(self.cfg, "asgi_lifespan", "auto")
         if mode == "off":

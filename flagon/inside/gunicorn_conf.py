@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import gunicorn
 from gunicorn.errors import HaltServer
 
-from flagon import CONFIGURATION_ERROR, timeline
+from flagon import CONFIGURATION_ERROR, room, timeline
 from flagon.inside import arbiter as arbiters
 from flagon.inside import (
     claims,
@@ -57,6 +57,8 @@ def settings(options: dict[str, Any]) -> dict[str, Any]:
     }
     if options["preload"]:
         values["preload_app"] = True
+    if options["asgi"]:
+        values["websocket_max_message_size"] = room.largest_message(options["websocket_room"])
     if options["debug"]:
         # Nobody accepts while the only worker leaves: a stream that runs must not hold up the new code.
         values |= {"reload": True, "reload_engine": "poll", "graceful_timeout": 1}
