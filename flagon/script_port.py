@@ -20,6 +20,7 @@ SERVERS: dict[str, tuple[int | None, str | None]] = {
 }
 OTHERS = frozenset({"uvicorn", "hypercorn"})  # their run() has other arguments
 UNKNOWN = object()
+MOST_QUESTIONS = 20_000  # what an expression comes to: a source of a few lines can ask for ever
 
 
 class Asked(NamedTuple):
@@ -31,11 +32,21 @@ class Asked(NamedTuple):
     unread: str = ""  # where it asks for a port that only running it could tell: how it is written
 
 
+class _Reading:
+    """What the files of one question have in common: those read, and how much may still be asked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, _Script | None] = {}
+        self.left = MOST_QUESTIONS
+
+
 class _Script:
     """The names that are given once in a module, those of its classes and imports, and the environment."""
 
-    def __init__(self, tree: ast.Module, environ: Mapping[str, str], folder: str) -> None:
-        self.environ, self.folder = environ, folder
+    def __init__(
+        self, tree: ast.Module, environ: Mapping[str, str], folder: str, reading: _Reading | None = None
+    ) -> None:
+        self.environ, self.folder, self.reading = environ, folder, reading or _Reading()
         self.given: dict[str, list[ast.expr]] = {}
         self.imported: dict[str, tuple[str, str]] = {}  # name -> module, and name there ("": the module itself)
         self.arguments: dict[str, ast.expr | None] = {}  # argparse: name -> default
@@ -78,11 +89,17 @@ class _Script:
         """A name of a module beside the script."""
         path = os.path.join(self.folder, *module.split("."))
         for file in (path + ".py", os.path.join(path, "__init__.py")):
-            if os.path.isfile(file) and (tree := syntax(file)):
-                script = _Script(tree, self.environ, self.folder)
+            if script := self._read(file):
                 owner, _, attribute = name.rpartition(".")
                 return script.attribute(owner, attribute, deep) if owner else script.once(name, deep)
         return UNKNOWN
+
+    def _read(self, file: str) -> _Script | None:
+        files = self.reading.files
+        if file not in files:
+            tree = syntax(file) if os.path.isfile(file) else None
+            files[file] = _Script(tree, self.environ, self.folder, self.reading) if tree else None
+        return files[file]
 
     def once(self, name: str, deep: int) -> object:
         values = self.given.get(name, [])
@@ -116,6 +133,9 @@ class _Script:
                 continue
             values = self.given.get(word.value.id, []) if isinstance(word.value, ast.Name) else [word.value]
             many = values[0] if len(values) == 1 else None
+            self.reading.left -= len(getattr(many, "keys", ())) + len(getattr(many, "keywords", ()))
+            if self.reading.left < 0:
+                return None
             if isinstance(many, ast.Dict):
                 pairs = zip(many.keys, many.values, strict=True)
                 found.update({str(key.value): value for key, value in pairs if isinstance(key, ast.Constant)})
@@ -127,7 +147,8 @@ class _Script:
 
     def meaning(self, node: ast.expr | None, deep: int = 8) -> object:
         """The constant that an expression comes to, UNKNOWN if it takes more than reading."""
-        if node is None or not deep:
+        self.reading.left -= 1
+        if node is None or not deep or self.reading.left < 0:
             return UNKNOWN
         if isinstance(node, ast.Constant):
             return node.value
@@ -212,7 +233,7 @@ def _asked(tree: ast.Module, environ: Mapping[str, str], folder: str) -> Asked:
     script = _Script(tree, environ, folder)
     ports: list[object] = []
     calls: list[str] = []
-    tls = hidden = ""
+    tls, hidden = "", None
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not is_serving(node) or callee(node) not in SERVERS:
             continue
@@ -223,13 +244,13 @@ def _asked(tree: ast.Module, environ: Mapping[str, str], folder: str) -> Asked:
         port, how = _port(node, name, script)
         ports.append(port)
         if port is UNKNOWN and how is not None:
-            hidden = ast.unparse(how)[:60]
+            hidden = how
         for word in node.keywords:
             if word.arg in ("ssl_context", "keyfile", "certfile") and not _is_nothing(word.value, script):
                 tls = f"{word.arg}= of {calls[-1]}"
     found = {_number(port) for port in ports}
     port = found.pop() if len(found) == 1 else ""
-    return Asked(port, calls[0] if calls else "", tls, "" if port else hidden)
+    return Asked(port, calls[0] if calls else "", tls, "" if port or hidden is None else ast.unparse(hidden)[:60])
 
 
 def _number(port: object) -> str:

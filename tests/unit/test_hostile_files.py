@@ -4,6 +4,7 @@
 # ruff: noqa: E501
 
 import os
+import signal
 import time
 
 import pytest
@@ -231,3 +232,33 @@ def test_the_migration_s_records_keep_their_paths(monkeypatch, capfd):
     written = capfd.readouterr().out
     assert "dialects/postgresql/psycopg.py" in written
     assert "postgresql://postgres:********@db, ********" in written
+
+
+MANY = 3000
+SCRIPTS = {
+    "what is not read": "o = dict(port=[" + "1, " * MANY + "])\n" + "app.run(**o)\n" * MANY,
+    "a module beside it": "from conf import x\n" + "app.run(port=x)\n" * MANY,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_a_script_that_serves_at_thousands_of_places_is_read_in_no_time(kind, tmp_path):
+    (tmp_path / "conf.py").write_text("".join(f"a{i} = 1\n" for i in range(MANY)) + "x = [1]\n")
+    (tmp_path / "app.py").write_text(SCRIPTS[kind])
+
+    def end(*_):
+        raise AssertionError("no end in 5 s of CPU")
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 5)
+    try:
+        assert script_port.asked(str(tmp_path / "app.py"), {}).port == ""
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
+def test_a_script_of_many_calls_still_has_its_port(tmp_path):
+    (tmp_path / "conf.py").write_text("x = 7000\n")
+    (tmp_path / "app.py").write_text("from conf import x\nif a:\n    app.run(port=x)\n" + "app.run(port=x)\n" * 50)
+    assert script_port.asked(str(tmp_path / "app.py"), {}).port == "7000"
