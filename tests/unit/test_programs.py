@@ -6,6 +6,7 @@
 import configparser
 import errno
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -472,3 +473,34 @@ def test_an_old_image_s_defaults_are_said_of_what_nobody_has_said(tmp_path, envi
 ])  # fmt: skip
 def test_why_a_hook_failed_is_its_error_or_its_last_line(heard, code, why):
     assert step.why(code, heard) == why
+
+
+@pytest.mark.parametrize("uid", ["0", "10001"])
+@pytest.mark.parametrize("box", [True, False])
+@pytest.mark.parametrize("program", ["gunicorn", "uwsgi", "flask"])
+def test_root_beside_a_box_runs_no_code_of_the_application_s_as_root(program, box, uid, tmp_path):
+    """image/stand-in, with programs of ours in place of those that it calls by their full names."""
+    text = (Path(__file__).parents[2] / "image" / "stand-in").read_text()
+    for path, said in {
+        "/opt/flagon/entrypoint.sh": 'echo "flagon $* $FLAGON_SERVE_CMD"',
+        "/usr/bin/id": f"echo {uid}",
+        "/usr/bin/grep": f"exit {int(not box)}",
+        "/work/" + program: 'echo "bare $*"',
+    }.items():
+        script = tmp_path / "programs" / path.rpartition("/")[2]
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f"#!/bin/sh\n{said}\n")
+        script.chmod(0o755)
+        text = text.replace(path, str(script))
+    text = text.replace("[ -O /proc/1 ]", "true")
+    stand_in = tmp_path / program
+    stand_in.write_text(text)
+    stand_in.chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'programs'}:/usr/bin:/bin", "RUNTIME_DIR": str(tmp_path)}
+    words = [stand_in, "--check-config", "app:app"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=True)
+    switched = "" if program == "flask" else " off"
+    dropped = f"flagon {program} --check-config app:app{switched}"
+    assert done.stdout.split() == (dropped if box and uid == "0" else "bare --check-config app:app").split()
+    done = subprocess.run(words, env={**environment, "FLAGON_ADDED": ""}, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == "bare", "what the box itself has started"
