@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gc
 import json
 import os
@@ -310,6 +312,26 @@ def main(arguments: list[str]) -> int:
         return error.code
     except step.Stopped:
         return 0
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        if verb in ("reload", "backup", "restore", "purge", "starter", "static"):
+            print(f"flagon: {verb}: {no_room(error)}", file=sys.stderr)
+            return 1
+        return say_errors([no_room(error)])
+
+
+def no_room(error: OSError) -> str:
+    """What to do where a file system is full: which one, if the error or the file system itself says it."""
+    given = [os.environ.get(name) for name in ("FLAGON_RUNTIME_DIR", "RUNTIME_DIR", "FLAGON_DATA_DIR", "DATA_DIR")]
+    full = [error.filename] if error.filename else []
+    for folder in dict.fromkeys([*filter(None, given), "/run", "/data", "/tmp"] if not full else []):
+        with contextlib.suppress(OSError):
+            room = os.statvfs(folder)
+            if not room.f_bavail or (room.f_files and not room.f_favail):
+                full.append(folder)
+    where = ", ".join(map(str, full)) or "a folder that is written to (/run, /data, /tmp)"
+    return f"{where}: {error.strerror}: make room there, or mount a larger file system in its place"
 
 
 def check(words: list[str], as_start: bool = False) -> int:

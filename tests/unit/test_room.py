@@ -1,10 +1,12 @@
 """What all requests together may take: sums that hold for every size of box, and patterns that tell lengths apart."""
 
+import errno
+import os
 import re
 
 import pytest
 
-from flagon import room
+from flagon import cli, room
 
 MB, GB = 1 << 20, 1 << 30
 BOXES = [
@@ -122,3 +124,42 @@ def test_a_disk_with_room_needs_no_line(given):
     spool = room.Spool("/spool", False, 100 * GB)
     assert room.explained(spool, room.of(spool, 512, 40), given) == ""
     assert room.users_own(spool, "/app/nginx.conf") == ""
+
+
+@pytest.mark.parametrize("verb", [["check"], ["serve"], ["config"], ["bash"]])
+@pytest.mark.parametrize("kind", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_file_system_is_one_message(verb, kind, monkeypatch, tmp_path, capsys):
+    """Wherever a verb writes: what fails in a write has no file's name."""
+
+    def full(*_, **__):
+        raise OSError(kind, os.strerror(kind))
+
+    monkeypatch.setattr(cli, "Boot", full)
+    monkeypatch.setattr("flagon.check.Boot", full)
+    monkeypatch.setattr("flagon.show.run", full)
+    monkeypatch.setattr("flagon.cli.serve", full)
+    monkeypatch.setenv("RUNTIME_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(verb) == 78
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2
+    assert os.strerror(kind) in said
+    assert "make room" in said
+
+
+def test_a_full_file_system_is_named(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("RUNTIME_DIR", str(tmp_path))
+    view = type("Full", (), {"f_bavail": 0, "f_files": 9, "f_favail": 5})
+    monkeypatch.setattr(os, "statvfs", lambda _: view)
+    assert str(tmp_path) in cli.no_room(OSError(errno.ENOSPC, "No space left on device"))
+    assert "/run/check-1" in cli.no_room(OSError(errno.ENOSPC, "No space left on device", "/run/check-1"))
+
+
+def test_another_error_stays_one(monkeypatch, tmp_path):
+    def broken(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("flagon.show.run", broken)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match="Input/output"):
+        cli.main(["config"])
