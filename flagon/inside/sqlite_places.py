@@ -47,7 +47,7 @@ def _line(path: str, code: str) -> str:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder) or places.mount_of(path) != "/":
         return ""
-    kept = f"sqlite:////data/{os.path.basename(path)} in the application's settings, with -v NAME:/data"
+    kept = f"{_setting(f'/data/{os.path.basename(path)}')}, with -v NAME:/data"
     closed = places.unwritable(path)
     if closed and not os.path.exists(path):
         uid = os.geteuid()
@@ -59,6 +59,14 @@ def _line(path: str, code: str) -> str:
     return (
         f"{path} lies on no volume: what is stored in this SQLite file ends with the container. Wanted: {there}{kept}"
     )
+
+
+def _setting(path: str) -> str:
+    """How the application's settings name a file: Django's by its path, others by a URL."""
+    django = sys.modules.get("django.conf")
+    if django is not None and django.settings.configured:
+        return f'"NAME": "{path}" in DATABASES of the project\'s settings'
+    return f"sqlite:///{path} in the application's settings"
 
 
 def _files(application: Any) -> Iterator[str]:

@@ -82,6 +82,11 @@ def test_django_s_files_and_odd_objects(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "django.conf", types.SimpleNamespace(settings=settings))
     (line,) = said(folder, object())
     assert line.startswith(f"{folder}/app/db.sqlite3 lies on no volume")
+    kept = '"NAME": "/data/db.sqlite3" in DATABASES of the project\'s settings, with -v NAME:/data'
+    assert line.endswith(f"Wanted: {kept}")
+    monkeypatch.setattr(places, "unwritable", lambda path: [path])
+    (line,) = said(folder, object())
+    assert line.endswith(f"Keep it in /data: {kept}")
     settings.configured = False
     assert said(folder, object()) == []
     assert said(folder, types.SimpleNamespace(app=flask(folder))) == []
