@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shlex
@@ -72,14 +71,6 @@ def run(command: list[str] | None = None, as_start: bool = False) -> list[str]:
         nginx_conf = f"; {boot.users.whole} in place of Flagon's nginx.conf" if boot.users.whole else ""
         print(f"ok: {application.shown(boot)} ({boot.application.why}); {boot.size_reason}{asgi}{whose}{nginx_conf}")
     return errors
-
-
-def full(error: OSError) -> str:
-    """What to say where the disk is the fault; empty where it is not."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-        return ""
-    where = error.filename or "the run directory"
-    return f"{where}: {error.strerror}. A check writes its files below the run directory: make room there"
 
 
 def program(words: list[str]) -> int:

@@ -345,13 +345,7 @@ def check(words: list[str], as_start: bool = False) -> int:
         command = script_of_procfile() or None
     if command and not is_served(command):
         return check.program(command)
-    try:
-        errors = check.run(command, as_start)
-    except OSError as error:
-        if not (why := check.full(error)):
-            raise
-        errors = [why]
-    return say_errors(errors) if errors else 0
+    return say_errors(errors) if (errors := check.run(command, as_start)) else 0
 
 
 def not_served(words: list[str]) -> str:

@@ -187,7 +187,7 @@ def test_the_port_of_an_old_command(command: list[str]) -> None:
     with Box(command=command, files={"main.py": GUARDED}, port=5000) as box:
         assert box.get("/").status_code == 200
         if "-w" in command:
-            assert "2 workers" in box.wait_log("threads (")
+            assert "2 workers" in box.wait_log("2 workers x ")
 
 
 @pytest.mark.parametrize(("command", "env", "port", "why"), [

@@ -64,7 +64,7 @@ ENV MIGRATE=auto MIGRATE_COMMAND="python -c 'import shoplib; print(1, shoplib.WO
         # A binary that pip has put into ours is no script for their interpreter.
         assert box.exec("flagon", "elf", "echo", "a binary").strip() == "a binary"
         box.kill("HUP")
-        box.wait_log("workers with the new code")
+        box.wait_log(" with the new code")
         assert box.get("/").text == served
         assert box.stop()[1] == 0
 

@@ -42,7 +42,7 @@ def test_the_verbs_beside_them(trapped: Box) -> None:
 
 def test_reload_beside_them(trapped: Box) -> None:
     trapped.kill("HUP")
-    trapped.wait_log("workers with the new code")
+    trapped.wait_log(" with the new code")
     assert trapped.get("/").text == "served"
     assert "was imported by the box" not in trapped.logs()
 

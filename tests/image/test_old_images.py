@@ -83,7 +83,7 @@ def test_app_is_served_where_the_working_directory_has_nothing() -> None:
         with Box(image=image) as box:
             assert box.get("/who").json()["cwd"] == "/app"
             assert "the working directory /tmp has no application in it: /app is served" in box.logs()
-            assert "2 workers x 1 threads" in box.logs()
+            assert "2 workers x 1 thread" in box.logs()
             assert box.exec("flagon", "python", "-c", "import main; print(main.app.name)").strip() == "main"
             assert box.exec("flagon", "sh", "-c", "pwd").strip() == "/app"
         checked = run_once(["check"], image=image)
@@ -321,7 +321,7 @@ def test_an_nginx_conf_of_the_users_own() -> None:
         assert "/app/nginx.conf is taken in place of Flagon's own nginx.conf: it passes requests to" in box.logs()
         assert box.exec("/opt/flagon/healthcheck") == ""
         box.kill("HUP")
-        box.wait_log("workers with the new code")
+        box.wait_log(" with the new code")
         assert box.get("/").status_code == 200
         assert box.stop()[1] == 0
 

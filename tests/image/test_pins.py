@@ -53,7 +53,7 @@ def test_pins(packages: str, text: str, answer: str) -> None:
             assert box.get("/file", headers={"Range": "bytes=1-4"}).text == text[1:5]
         assert box.get("/ready").status_code == 200
         box.kill("HUP")
-        box.wait_log("workers with the new code", 40)
+        box.wait_log(" with the new code", 40)
         assert box.stop()[1] == 0
 
 

@@ -45,7 +45,7 @@ def test_it_is_kept_until_the_requirements_change(volume: str) -> None:
     with Box({"PIP_INSTALL": "1"}, args=args, files=package("again", "2.0")) as box:
         assert box.get("/").text == "again"
         box.kill("HUP")
-        box.wait_log("workers with the new code")
+        box.wait_log(" with the new code")
 
 
 def test_a_pyproject_and_old_pins(volume: str) -> None:

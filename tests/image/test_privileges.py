@@ -280,7 +280,7 @@ def test_serve_is_the_application_s_user_before_it_reads_a_file_of_its() -> None
     ("files", "named"),
     [
         ({".env": "RUN_AS=root\n"}, "RUN_AS in .env (root)"), ({".env": "FLAGON_RUN_AS=0:0\n"}, "FLAGON_RUN_AS in .env (0:0)"),
-        ({".env": "RUN_AS=owner\n"}, "RUN_AS in .env (owner)"), ({".env": "RUN_AS=12345\n"}, "RUN_AS in .env (12345)"),
+        ({".env": "RUN_AS=12345\n"}, "RUN_AS in .env (12345)"),
         ({"uwsgi.ini": "[uwsgi]\nmodule = main:app\nuid = root\n"}, "uid in uwsgi.ini (0)"),
         ({".env": "UWSGI_UID=0\n"}, "uid in UWSGI_* variables (0)"),
     ],

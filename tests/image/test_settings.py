@@ -152,7 +152,7 @@ def test_sizing_follows_the_cgroup() -> None:
 
 def test_the_boot_line_says_what_was_read_from_where() -> None:
     with Box(args=["--memory", "200m", "--cpus", "1"]) as box:
-        line = box.wait_log("threads (")
+        line = box.wait_log("2 workers x ")
         assert "200 MB" in line
         assert "cgroup" in line
 
@@ -185,7 +185,7 @@ def test_gunicorn_cmd_args() -> None:
     env = {"GUNICORN_CMD_ARGS": "--workers 2 --bind 0.0.0.0:9999 --keep-alive 7 --pid /x", "WEB_CONCURRENCY": "1"}
     with Box(env=env, port=9999) as box:
         assert box.get("/").status_code == 200
-        assert "2 workers" in box.wait_log("threads (")
+        assert "2 workers" in box.wait_log("2 workers x ")
         assert [line for line in box.lines() if "--bind" in line] == [], "its port is taken"
         lines = [line for line in box.lines() if "--pid" in line]
         assert len(lines) == 1

@@ -4,14 +4,13 @@
 # ruff: noqa: E501
 
 import configparser
-import errno
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from flagon import check, cli, hooks, line_ends, places, procfile, programs, shell_words, step
+from flagon import hooks, line_ends, places, procfile, programs, shell_words, step
 from flagon.programs import BadProgram
 
 PROCFILE = "web: gunicorn app:app\nworker: python worker.py\nclock: A=1 python clock.py && true\nrelease: flask db upgrade\n# no: line\nnone\n"
@@ -363,15 +362,6 @@ def test_a_procfile_s_script_is_run_where_the_box_serves_at_its_end(scripts, mon
     assert not procfile.next_step(Boot({}, str(scripts), ["sleep", "1"]))
     monkeypatch.setattr(commands, "again", True)  # it was run, and ended in `flagon serve`
     assert (procfile.script(boot), procfile.next_step(boot)) == ([], "")
-
-
-def test_a_check_without_room_says_so(monkeypatch, capsys):
-    def no_room(*_):
-        raise OSError(errno.ENOSPC, "No space left on device", "/run/flagon/check-x/nginx.conf")
-
-    monkeypatch.setattr(check, "run", no_room)
-    assert cli.check([]) == 78
-    assert "/run/flagon/check-x/nginx.conf: No space left on device. A check writes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("words", "says", "warns"), [
