@@ -14,6 +14,7 @@ OURS = {
     "-t": "TIMEOUT", "--timeout": "TIMEOUT", "--graceful-timeout": "GRACEFUL_TIMEOUT", "--backlog": "BACKLOG",
     "--max-requests": "MAX_REQUESTS", "--max-requests-jitter": "MAX_REQUESTS_JITTER", "--log-level": "LOG_LEVEL",
 }  # fmt: skip
+MOST_LETTERS = 64  # of flags in one word: each is taken off the rest, which is read anew
 FLAGS = frozenset(
     "-D --daemon --no-control-socket --reuse-port --reload --preload --capture-output --spew --check-config "
     "-R --enable-stdio-inheritance --no-sendfile --disable-redirect-access-to-syslog --log-syslog --print-config "
@@ -143,7 +144,7 @@ def _pairs(words: list[str]) -> list[tuple[str, str | None]]:
             option, value = word.split("=", 1)
             pairs.append((_full(option), value))
         elif not word.startswith("--") and len(word) > 2:
-            if word[:2] in FLAGS:
+            if word[:2] in FLAGS and len(word) <= MOST_LETTERS:
                 pairs.append((word[:2], None))
                 queue.insert(0, "-" + word[2:])
             else:
