@@ -90,7 +90,8 @@ class Boot:
         self.command = command or []
         self.origin = environments.own()  # of the application's packages
         self.packages = ""  # what PIP_INSTALL made
-        self.working_directory = ""  # where a hook has left the box, if not in the application's directory
+        # Where the author or a hook has left it, if not in the application's directory: relative paths begin there.
+        self.working_directory = workdir.origin
         self.spool_of_start: room.Spool | None = None  # a reload keeps it
         given = commands.served_instead(command, environ, directory) if command else None
         if given and was:

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Mapping
 
 from flagon import boot as boot_module
-from flagon import commands, early, line_ends, step, text_file, timeline
+from flagon import commands, early, line_ends, step, text_file, timeline, workdir
 from flagon.boot import Boot
 from flagon.commands import starts_as_old
 from flagon.environments import Environment
@@ -188,7 +188,7 @@ def after(boot: Boot, command: list[str] | None) -> tuple[Boot, dict[str, str], 
         given = f"RUNTIME_DIR={then.values['RUNTIME_DIR']}"
         then.warnings.append(f"{given} of a hook is ignored, {boot.run} is in use: docker run -e {given}")
         then.settings.set("RUNTIME_DIR", boot.values["RUNTIME_DIR"], boot.settings.sources["RUNTIME_DIR"])
-    then.working_directory = os.getcwd() if os.getcwd() != directory else ""
+    then.working_directory = os.getcwd() if os.getcwd() != directory else workdir.origin
     then.prepare(fresh=False)
     return then, environ, command
 

@@ -1,6 +1,7 @@
 """The directory that is served: the working directory, or /app where nothing of an application's is in that.
 
-The old images served /app whatever WORKDIR said, and so do images that are published from them.
+The old images served /app whatever WORKDIR said, and so do images that are published from them. The processes stay in
+the working directory, where their relative paths begin.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ def enter(words: list[str], environ: Mapping[str, str]) -> None:
     if there != here:
         origin = here
         os.chdir(there)
-        lines.append(f"the working directory {here} has no application in it: {there} is served")
+        lines.append(
+            f"the working directory {here} has no application in it: {there} is served; relative paths begin in {here}"
+        )
 
 
 def served(directory: str, words: list[str], environ: Mapping[str, str]) -> str:

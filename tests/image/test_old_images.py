@@ -81,7 +81,7 @@ def test_app_is_served_where_the_working_directory_has_nothing() -> None:
     files = {"app/main.py": UNF_MAIN, "app/uwsgi.ini": "[uwsgi]\nmodule = main\ncallable = app\nprocesses = 2\n"}
     with child_image(dockerfile(RUNTIME, "WORKDIR /tmp"), files) as image:
         with Box(image=image) as box:
-            assert box.get("/who").json()["cwd"] == "/app"
+            assert box.get("/who").json()["cwd"] == "/tmp", "where its relative paths began in the old image, too"
             assert "the working directory /tmp has no application in it: /app is served" in box.logs()
             assert "2 workers x 1 thread" in box.logs()
             assert box.exec("flagon", "python", "-c", "import main; print(main.app.name)").strip() == "main"
