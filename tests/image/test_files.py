@@ -10,7 +10,8 @@ import os
 import random
 import re
 from collections.abc import Iterator
-from email.utils import formatdate
+from datetime import timedelta
+from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 
@@ -147,7 +148,10 @@ def test_headers_are_the_applications(box: Box, plain: Box, path: str) -> None:
         for one in kept:
             one.update({name: re.sub(r"[0-9.]+", "n", one.get(name, "")) for name in ("etag",)})
             one["last-modified"] = str("last-modified" in one)
+    expires = [parsedate_to_datetime(one.pop("expires")) for one in kept if "expires" in one]
     assert kept[0] == kept[1]
+    assert len(expires) in (0, 2)
+    assert not expires or abs(expires[1] - expires[0]) < timedelta(seconds=30), "one is asked after the other"
 
 
 def test_own_etag_and_date(box: Box) -> None:

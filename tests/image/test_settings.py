@@ -152,7 +152,7 @@ def test_sizing_follows_the_cgroup() -> None:
 
 def test_the_boot_line_says_what_was_read_from_where() -> None:
     with Box(args=["--memory", "200m", "--cpus", "1"]) as box:
-        line = box.wait_log("2 workers x ")
+        line = box.wait_log("threads (")
         assert "200 MB" in line
         assert "cgroup" in line
 
