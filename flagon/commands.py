@@ -73,10 +73,7 @@ def _simple_shell(words: list[str], environ: Mapping[str, str]) -> list[str]:
 
 def is_ours(path: str) -> bool:
     """Whether the file at an old image's path is the one that this image has there."""
-    try:
-        return OURS_BY_NAME in text_file.head(path, 2000)
-    except OSError:
-        return False
+    return text_file.mentions(path, OURS_BY_NAME)
 
 
 def starts_as_old(words: list[str], environ: Mapping[str, str]) -> bool:
@@ -328,11 +325,7 @@ def _is_own_script(path: str) -> bool:
         return False
     if path.endswith((".sh", ".py")):
         return True
-    try:
-        with open(path, "rb") as file:
-            first = file.readline(200)
-    except OSError:
-        return False
+    first = text_file.first_line(path)
     return first.startswith(b"#!") and any(word.endswith(b"sh") for word in first[2:].split()[:2])
 
 

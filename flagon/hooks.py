@@ -141,10 +141,7 @@ def found(directory: str, given: str | None) -> list[str]:
 
 def shell_for(path: str) -> str:
     """bash where the first line asks for it, as many a prestart.sh does; else /bin/sh."""
-    try:
-        first = text_file.head(path, 200).partition(b"\n")[0]
-    except OSError:
-        return "/bin/sh"
+    first = text_file.first_line(path)
     return "/bin/bash" if first.startswith(b"#!") and b"bash" in first and os.path.exists("/bin/bash") else "/bin/sh"
 
 

@@ -39,11 +39,7 @@ def runs_on_ours(program: str) -> bool:
     too (uv, ruff, node: binaries; shell scripts), and the kernel runs those."""
     if os.path.dirname(program) != os.path.join(OWN, "bin"):
         return False
-    try:
-        with open(program, "rb") as file:
-            first = file.readline(200)
-    except OSError:
-        return False
+    first = text_file.first_line(program)
     words = first[2:].decode("utf-8", "replace").split() if first.startswith(b"#!") else []
     interpreter = words[0] if words else ""
     return os.path.dirname(interpreter) == os.path.join(OWN, "bin") and bool(commands.PYTHON.match(interpreter))
@@ -176,7 +172,11 @@ def _starts_the_box(words: list[str]) -> bool:
     if not words:
         return False
     first, rest = words[0], words[1:]
-    if os.path.basename(first) == "flagon" or first == OURS or (first == ENTRYPOINT and _names(first, CODE)):
+    if (
+        os.path.basename(first) == "flagon"
+        or first == OURS
+        or (first == ENTRYPOINT and text_file.mentions(first, CODE))
+    ):
         return rest[:1] in ([], ["serve"]) or _starts_the_box(rest)
     if first not in commands.OLD_START or not commands.is_ours(shutil.which(first) or ""):
         return False
@@ -185,13 +185,6 @@ def _starts_the_box(words: list[str]) -> bool:
     from flagon import foreign_supervisord
 
     return foreign_supervisord.starts(words)
-
-
-def _names(path: str, text: bytes) -> bool:
-    try:
-        return text in text_file.head(path, 2000)
-    except OSError:
-        return False
 
 
 def _is_script(path: str) -> bool:

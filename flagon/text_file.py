@@ -28,6 +28,22 @@ def head(path: str, size: int) -> bytes:
         os.close(descriptor)
 
 
+def first_line(path: str) -> bytes:
+    """Where a script names its interpreter: at most 200 bytes, without the line's end; empty if it cannot be read."""
+    try:
+        return head(path, 200).partition(b"\n")[0]
+    except OSError:
+        return b""
+
+
+def mentions(path: str, text: bytes) -> bool:
+    """Whether a text stands at the beginning of a file, in its first 2,000 bytes."""
+    try:
+        return text in head(path, 2000)
+    except OSError:
+        return False
+
+
 def _opened(path: str) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):

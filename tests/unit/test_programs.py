@@ -323,7 +323,7 @@ def test_a_script_that_ends_in_an_old_image_s_start_hands_over(scripts, monkeypa
         "is_ours",
         lambda path: path in ("/start.sh", "/usr/bin/supervisord", "/start-reload.sh", "/entrypoint.sh"),
     )
-    monkeypatch.setattr(past_nginx, "_names", lambda path, _: path == "/entrypoint.sh")
+    monkeypatch.setattr(past_nginx.text_file, "mentions", lambda path, _: path == "/entrypoint.sh")
     monkeypatch.setattr(
         commands.shutil, "which", lambda name, **_: {"supervisord": "/usr/bin/supervisord"}.get(name, name)
     )
